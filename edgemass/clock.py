@@ -1,0 +1,49 @@
+"""Time and sleep as something that can be handed in, so that tests need not wait."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Protocol
+
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+TIMESYNC_MARK = Path("/run/systemd/timesync/synchronized")
+
+
+class Clock(Protocol):
+    def monotonic_ns(self) -> int:
+        """Never jumps; the only clock that deadlines and durations may use."""
+
+    def time_ns(self) -> int:
+        """Unix time; may jump, and may be wrong by decades on a board without a clock battery."""
+
+    def wait(self, event: threading.Event, timeout_s: float) -> bool:
+        """Wait until `event` is set or the time is over; True when it was set."""
+
+
+class SystemClock:
+    def monotonic_ns(self) -> int:
+        return time.monotonic_ns()
+
+    def time_ns(self) -> int:
+        return time.time_ns()
+
+    def wait(self, event: threading.Event, timeout_s: float) -> bool:
+        return event.wait(timeout_s)
+
+
+def rfc3339(time_ns: int) -> str:
+    """Unix nanoseconds as RFC 3339 in UTC with milliseconds: 2026-11-22T10:15:02.118Z."""
+    milliseconds = time_ns // 1_000_000
+    whole = datetime.fromtimestamp(milliseconds // 1000, timezone.utc)
+    return f"{whole:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03d}Z"
+
+
+def boot_id(path: Path = BOOT_ID) -> str:
+    """The kernel's id of this boot; a constant where there is none (not Linux)."""
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except OSError:
+        return "00000000-0000-0000-0000-000000000000"

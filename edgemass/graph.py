@@ -1,0 +1,74 @@
+"""A model file as families see it while it is being recognised: tensors, operators, metadata, and one observed run.
+
+`bundles` reads it from ONNX or TFLite; a family's `recognise` looks at nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from edgemass.tensors import Outputs, TensorInfo
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operator, inputs and outputs by tensor name.
+
+    kind: the operator's name as its format spells it ("Conv", "Sigmoid", "CONV_2D", "TFLite_Detection_PostProcess").
+    attributes: numbers, strings and lists of them; what else an operator carries is left out.
+    """
+
+    kind: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """What can be known of a model file without knowing what it is for.
+
+    format: "onnx" or "tflite".
+    inputs, outputs: in the file's order, batch dimension included, as the runtime reports them.
+    nodes: in execution order.
+    metadata: the file's own key-value texts (ONNX metadata_props; for TFLite what exporters append as a zip).
+    labels: one name per class where the file itself carries them, else ().
+    runs: raw outputs of a few runs on made-up pictures (noise, a gradient, a flat grey; in that order), to tell applied
+        activations from logits and pixels from fractions. Inputs were `run_pixels` brought to the input's dtype.
+    """
+
+    format: str
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+    nodes: tuple[Node, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
+    runs: Sequence[Outputs] = ()
+
+    def output(self, name: str) -> TensorInfo:
+        return next(info for info in self.outputs if info.name == name)
+
+    def input(self, name: str) -> TensorInfo:
+        return next(info for info in self.inputs if info.name == name)
+
+    def producer(self, tensor: str) -> Node | None:
+        """The operator that writes `tensor`; None for inputs and constants."""
+        return next((node for node in self.nodes if tensor in node.outputs), None)
+
+    def kinds(self) -> frozenset[str]:
+        return frozenset(node.kind for node in self.nodes)
+
+    def observed_range(self, output: str, *, column: int | slice | None = None) -> tuple[float, float]:
+        """Smallest and largest real value of an output over all runs.
+
+        column: only these positions of the last axis.
+        """
+        low, high = float("inf"), float("-inf")
+        for run in self.runs:
+            values = run[output].real()
+            if column is not None:
+                values = values[..., column]
+            if values.size:
+                low, high = min(low, float(values.min())), max(high, float(values.max()))
+        return low, high

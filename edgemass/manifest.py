@@ -1,0 +1,251 @@
+"""A model bundle's manifest: everything that one must know to feed a model and read its answer, so that nothing is guessed.
+
+`manifest.toml` while a person writes it, canonical JSON on the wire. People get strict: an unknown key is an error.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from edgemass.errors import BundleError
+
+SCHEMA = "edgemass.manifest/1"
+
+Task = Literal["detection", "classification"]
+ResizeRule = Literal["stretch", "letterbox", "letterbox-top-left", "center-crop", "shortest-edge"]
+Layout = Literal["NHWC", "NCHW", "CHW", "HWC", "NHW"]
+ColorOrder = Literal["RGB", "BGR", "GRAY"]
+RuntimeName = Literal["onnx", "tflite"]
+
+
+class _Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    pass
+
+
+class Resize(_Struct):
+    """How a frame becomes the model's picture.
+
+    stretch: both sides to the size, whatever the shape.
+    letterbox: keep the shape, centre it, fill the rest with `pad_value`.
+    letterbox-top-left: the same with the picture in the top left corner.
+    center-crop: short side to `short_side`, then cut the middle.
+    shortest-edge: short side to `short_side` but long side at most `long_side`, then pad right and bottom to a multiple of
+        `multiple`; for models whose height and width are free.
+    """
+
+    rule: ResizeRule = "stretch"
+    pad_value: int = 0
+    short_side: int | None = None
+    long_side: int | None = None
+    multiple: int = 1
+    interpolation: Literal["linear", "area", "nearest"] = "linear"
+
+
+class InputSpec(_Struct):
+    """The picture input.
+
+    width, height: pixels; None for shortest-edge.
+    mean, std: per channel in `color` order, in pixel units: real value = (pixel - mean) / std.
+    scale, zero_point: for integer inputs, stored = round(real / scale) + zero_point. Not set for integer inputs that take
+        pixels as they are.
+    """
+
+    name: str
+    layout: Layout
+    dtype: Literal["float32", "float16", "uint8", "int8"]
+    width: int | None = None
+    height: int | None = None
+    color: ColorOrder = "RGB"
+    resize: Resize = Resize()
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    scale: float | None = None
+    zero_point: int = 0
+
+
+class AuxiliaryInput(_Struct):
+    """A further input that is no picture and no state.
+
+    role: `frame-size-wh`/`frame-size-hw`: size of the original frame in pixels; `input-size-wh`/`input-size-hw`: of the
+        model's picture; `scale-factor-yx`: resize factor (height, width); `constant`: `value` every time.
+    """
+
+    name: str
+    role: Literal["frame-size-wh", "frame-size-hw", "input-size-wh", "input-size-hw", "scale-factor-yx", "constant"]
+    dtype: str = "int64"
+    shape: tuple[int, ...] = (1, 2)
+    value: float = 0.0
+
+
+class StateTensor(_Struct):
+    """A tensor that a camera's stream carries from one run to the next; its first value is `initial` everywhere."""
+
+    input: str
+    output: str
+    shape: tuple[int, ...]
+    dtype: str
+    initial: float = 0.0
+
+
+class Nms(_Struct):
+    """Non-maximum suppression over one class at a time (or over all with `class_agnostic`)."""
+
+    iou: float = 0.6
+    class_agnostic: bool = False
+    max_detections: int = 100
+
+
+class OutputSpec(_Struct):
+    """The answer.
+
+    family: a row of FAMILIES.
+    tensors: role -> names of output tensors, as the family defines its roles; levels in the order of `options.strides`.
+    options: the family's own table; its file declares and checks it.
+    nms: None where the graph or the family leaves at most one box per object.
+    """
+
+    family: str
+    tensors: dict[str, tuple[str, ...]]
+    options: dict[str, Any] = msgspec.field(default_factory=dict)
+    nms: Nms | None = None
+
+
+class Variant(_Struct):
+    """One model file of the bundle.
+
+    file: name in the bundle's folder, no path.
+    precision: "fp32", "fp16", "int8", ...
+    measured_ms: board -> median latency of a run.
+    """
+
+    name: str
+    file: str
+    runtime: RuntimeName
+    sha256: str
+    size_bytes: int
+    precision: str = "fp32"
+    targets: tuple[str, ...] = ()
+    measured_ms: dict[str, float] = msgspec.field(default_factory=dict)
+
+
+class Golden(_Struct):
+    """A picture of the bundle with what the reference variant finds in it."""
+
+    image: str
+    labels: tuple[str, ...]
+    scores: tuple[float, ...]
+    boxes: tuple[tuple[float, float, float, float], ...] = ()
+    score_tolerance: float = 0.05
+    iou_tolerance: float = 0.9
+
+
+class Needs(_Struct):
+    ram_bytes: int | None = None
+    accelerator: str | None = None
+
+
+class Manifest(_Struct):
+    """See the module.
+
+    release: integer that "older" compares; version is for people.
+    score: default score threshold of `run`.
+    assumed: what the importer took from the family's published recipe instead of the graph, one sentence each.
+    """
+
+    name: str
+    task: Task
+    labels: tuple[str, ...]
+    input: InputSpec
+    output: OutputSpec
+    variants: tuple[Variant, ...]
+    schema: str = SCHEMA
+    version: str = "0"
+    release: int = 0
+    score: float = 0.4
+    auxiliary_inputs: tuple[AuxiliaryInput, ...] = ()
+    state: tuple[StateTensor, ...] = ()
+    golden: tuple[Golden, ...] = ()
+    needs: Needs = Needs()
+    licence: str = "unknown"
+    source: str = ""
+    assumed: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    @property
+    def reference(self) -> Variant:
+        """The stock file; it comes first."""
+        return self.variants[0]
+
+
+def _check(manifest: Manifest) -> None:
+    """Refuse what msgspec's types cannot: relations between fields.
+
+    Raises:
+        ValueError: msgspec turns it into a ValidationError that names the place.
+    """
+    spec = manifest.input
+    channels = 1 if spec.color == "GRAY" else 3
+    for field, values in (("input.mean", spec.mean), ("input.std", spec.std)):
+        if len(values) not in (1, channels):
+            raise ValueError(f"{field} has {len(values)} numbers, wanted 1 or {channels}")
+        if not all(math.isfinite(value) for value in values):
+            raise ValueError(f"{field} must be finite numbers, found {values}")
+    if any(value == 0 for value in spec.std):
+        raise ValueError("input.std must not be 0")
+    if spec.resize.rule != "shortest-edge" and (not spec.width or not spec.height):
+        raise ValueError(f"input.width and input.height are needed for resize rule {spec.resize.rule}")
+    if spec.resize.rule in ("shortest-edge", "center-crop") and not spec.resize.short_side:
+        raise ValueError(f"input.resize.short_side is needed for resize rule {spec.resize.rule}")
+    if any(side is not None and not 1 <= side <= 8192 for side in (spec.width, spec.height)):
+        raise ValueError(f"input size {spec.width}x{spec.height} is not between 1 and 8192")
+    if not manifest.variants:
+        raise ValueError("variants is empty, wanted at least the stock file")
+    for variant in manifest.variants:
+        if Path(variant.file).name != variant.file or variant.file in ("", ".", ".."):
+            raise ValueError(f"variants: file {variant.file!r} must be a plain file name inside the bundle's folder")
+    if not manifest.labels:
+        raise ValueError("labels is empty")
+    if not 0 <= manifest.score <= 1:
+        raise ValueError(f"score must lie between 0 and 1, found {manifest.score}")
+
+
+def from_toml(text: bytes, *, where: str) -> Manifest:
+    """Parse `manifest.toml`.
+
+    where: what the error names, usually the file's path.
+
+    Raises:
+        BundleError: not TOML, an unknown or missing key, or fields that contradict each other.
+    """
+    try:
+        return msgspec.toml.decode(text, type=Manifest)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BundleError(f"{where}: {error}; compare with the manifest that `edgemass model import` writes") from error
+
+
+def to_json(manifest: Manifest) -> bytes:
+    """Canonical JSON: keys sorted, no spaces, so that equal manifests have equal digests."""
+    return msgspec.json.encode(manifest, order="deterministic")
+
+
+def from_json(data: bytes, *, where: str) -> Manifest:
+    """Parse the canonical JSON.
+
+    Raises:
+        BundleError: as `from_toml`.
+    """
+    try:
+        return msgspec.json.decode(data, type=Manifest)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BundleError(f"{where}: {error}") from error
+
+
+def to_toml(manifest: Manifest) -> bytes:
+    """The manifest as a person edits it."""
+    return msgspec.toml.encode(manifest)

@@ -1,0 +1,110 @@
+"""The documents that leave a device. Public: a change of meaning is a new version in `schema`.
+
+Machines get lenient: who reads these accepts unknown fields, since half a fleet is always older than the other.
+JSON Schemas made from these types are checked in under `schemas/`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+DETECTION = "edgemass.detection/1"
+CLASSIFICATION = "edgemass.classification/1"
+
+Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+class FrameSize(msgspec.Struct, frozen=True):
+    """Pixels of the frame after crop and rotation."""
+
+    width: int
+    height: int
+
+
+class ModelRef(msgspec.Struct, frozen=True):
+    """The model that answered. digest: of the bundle's manifest; variant: the file that is really loaded."""
+
+    name: str
+    version: str
+    digest: str
+    variant: str
+
+
+class Latency(msgspec.Struct, frozen=True):
+    """Milliseconds. queue: from arrival of the frame to the start of its processing; infer: the runtime alone;
+    total: from arrival to the finished document.
+    """
+
+    queue: float
+    infer: float
+    total: float
+
+
+class Detection(msgspec.Struct, frozen=True, omit_defaults=True):
+    """box: x1, y1, x2, y2 as fractions of the frame. track_id: only where a tracker runs."""
+
+    label: str
+    class_id: int
+    score: Fraction
+    box: tuple[Fraction, Fraction, Fraction, Fraction]
+    track_id: int | None = None
+
+
+class ClassScore(msgspec.Struct, frozen=True):
+    label: str
+    class_id: int
+    score: Fraction
+
+
+class _FrameDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """What detection and classification documents share; one is published for every processed frame.
+
+    seq: counts from 1 per camera and run, so that a gap is a lost document. boot_id: the kernel's; run_id: new for each
+    process. mono_ns: the frame's time on the monotonic clock of that boot; time: the same as RFC 3339, only as true as
+    clock_synced says. backend: what really ran.
+    """
+
+    device: str
+    camera: str
+    seq: Annotated[int, msgspec.Meta(ge=1)]
+    run_id: str
+    boot_id: str
+    mono_ns: int
+    time: Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")]
+    clock_synced: bool
+    frame: FrameSize
+    model: ModelRef
+    backend: str
+    latency_ms: Latency
+
+
+class DetectionMessage(_FrameDocument, frozen=True, kw_only=True, tag_field="schema", tag=DETECTION):
+    """Boxes of one frame; an empty list when nothing was found."""
+
+    detections: list[Detection]
+
+
+class ClassificationMessage(_FrameDocument, frozen=True, kw_only=True, tag_field="schema", tag=CLASSIFICATION):
+    """The best classes of one frame, best first."""
+
+    classes: list[ClassScore]
+
+
+class CameraState(msgspec.Struct, frozen=True):
+    """Retained under camera/<c>/state. since: RFC 3339."""
+
+    state: str
+    reason: str
+    since: str
+
+
+FrameMessage = DetectionMessage | ClassificationMessage
+
+_encoder = msgspec.json.Encoder()
+
+
+def to_json(message: FrameMessage | CameraState) -> bytes:
+    """One line of JSON, no newline."""
+    return _encoder.encode(message)

@@ -1,0 +1,75 @@
+"""Where documents go. A sink is one file with `open(uri, context) -> Sink` and a row in SINKS."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import Protocol, cast
+from urllib.parse import urlsplit
+
+from edgemass.clock import Clock
+from edgemass.counters import Counters
+from edgemass.errors import UsageError
+from edgemass.frame import Frame
+from edgemass.messages import CameraState, FrameMessage
+from edgemass.redact import redact
+
+SINKS = {  # URI scheme -> the module that opens it, imported when first asked for
+    "console": "edgemass.sinks.console",
+    "jsonl": "edgemass.sinks.jsonl",
+    "mqtt": "edgemass.sinks.mqtt",
+    "mqtts": "edgemass.sinks.mqtt",
+    "snapshots": "edgemass.sinks.snapshots",
+}
+
+
+@dataclass(frozen=True)
+class SinkContext:
+    """What a sink may need to know of its surroundings. counters: its own; it adds "published", "dropped", ... to them."""
+
+    device: str
+    clock: Clock
+    counters: Counters
+
+
+class Sink(Protocol):
+    """One place for documents. Called from every camera's detect loop, so it must be thread-safe and must not wait on a
+    network; what it cannot take it drops and counts.
+    """
+
+    name: str
+
+    def publish(self, message: FrameMessage, frame: Frame) -> None:
+        """Hand over one document and the frame that it speaks of.
+
+        Raises:
+            SinkError: this document is lost and the user must know; the frame loop goes on.
+        """
+
+    def camera_state(self, camera: str, state: CameraState) -> None:
+        """A camera came, went, or was disabled."""
+
+    def close(self, timeout_s: float) -> None:
+        """Send what is still owed, at most for `timeout_s`, and free everything."""
+
+
+class SinkModule(Protocol):
+    """What a module of SINKS offers."""
+
+    def open(self, uri: str, context: SinkContext) -> Sink: ...
+
+
+def open(uri: str, context: SinkContext) -> Sink:  # noqa: A001 (the plug-ins' own word)
+    """Open a sink by its address.
+
+    Raises:
+        UsageError: an unknown scheme or an address that its scheme cannot read.
+        ConfigError: a file that the address names (CA, certificate, password) cannot be read.
+        SinkError: the output cannot be written.
+    """
+    scheme = urlsplit(uri).scheme
+    if scheme not in SINKS:
+        known = ", ".join(f"{row}:" for row in SINKS)
+        raise UsageError(f"unknown sink {redact(uri)!r}; it must begin with one of {known}")
+    module = cast("SinkModule", importlib.import_module(SINKS[scheme]))
+    return module.open(uri, context)

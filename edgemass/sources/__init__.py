@@ -1,0 +1,110 @@
+"""Where frames come from. A source is one file with `open(uri, options, clock) -> Source` and a row in SOURCES.
+
+`open` only parses and checks what can be checked without waiting; the device is opened by the first `next` of `frames()`, in the
+capture thread.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol, cast
+
+import msgspec
+
+from edgemass.clock import Clock
+from edgemass.errors import UsageError
+from edgemass.frame import Frame
+from edgemass.redact import redact
+
+SOURCES = {  # URI scheme -> the module that opens it, imported when first asked for
+    "v4l2": "edgemass.sources.v4l2",
+    "rtsp": "edgemass.sources.rtsp",
+    "rtsps": "edgemass.sources.rtsp",
+    "file": "edgemass.sources.video_file",
+    "images": "edgemass.sources.images",
+    "synthetic": "edgemass.sources.synthetic",
+    "demo": "edgemass.sources.demo",
+}
+
+
+class CaptureOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked of a source; None leaves it to the device.
+
+    realtime: a file is played at its own speed, as a camera would, with drops; else every frame is given.
+    """
+
+    width: int | None = None
+    height: int | None = None
+    fps: float | None = None
+    fourcc: str | None = None
+    realtime: bool = False
+
+
+class Source(Protocol):
+    """One opened address.
+
+    live: True for what goes on by itself (a camera): it is retried for ever, and only its newest frame counts.
+    name: what to call it in logs, without passwords.
+    read_timeout_s: no frame for so long means that it is broken.
+    """
+
+    live: bool
+    name: str
+    read_timeout_s: float
+
+    def frames(self) -> Iterator[Frame]:
+        """Open and yield frames until the end of a file; never a stale, repeated or made-up one.
+
+        Closing the iterator, or dropping it, frees the device.
+
+        Raises:
+            SourceNotFoundError: opening again will not help.
+            SourceError: it broke; opening again may help.
+        """
+
+
+class SourceModule(Protocol):
+    """What a module of SOURCES offers."""
+
+    def open(self, uri: str, options: CaptureOptions, clock: Clock) -> Source: ...
+
+
+_SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*):")
+_IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"})
+
+
+def scheme(address: str) -> str:
+    """The row of SOURCES that an address belongs to: `0`, `/dev/video0`, `clip.mp4`, `folder/`, `*.jpg` have no scheme of
+    their own.
+
+    Raises:
+        UsageError: an unknown scheme.
+    """
+    if address.isdigit() or address.startswith("/dev/"):
+        return "v4l2"
+    match = _SCHEME.match(address)
+    if match and not Path(address).exists():
+        if match[1].lower() in SOURCES:
+            return match[1].lower()
+        known = ", ".join(f"{row}:" for row in SOURCES)
+        raise UsageError(f"unknown camera scheme {match[1]!r} in {redact(address)!r}; known are {known} a file or a folder")
+    path = Path(address)
+    if path.is_dir() or any(mark in address for mark in "*?[") or path.suffix.lower() in _IMAGE_SUFFIXES:
+        return "images"
+    return "file"
+
+
+def open(address: str, options: CaptureOptions, clock: Clock) -> Source:  # noqa: A001 (the plug-ins' own word)
+    """Open an address as the user typed it.
+
+    Raises:
+        UsageError: an unknown scheme, or an address that its scheme cannot read.
+        SourceNotFoundError: a file or folder that is not there.
+    """
+    module = cast("SourceModule", importlib.import_module(SOURCES[scheme(address)]))
+    return module.open(address, options, clock)
+
+
