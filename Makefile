@@ -32,10 +32,11 @@ test: $(VENV)/dev.stamp ## Run the tests, with the servers they need
 	$(PYTEST) -m "not slow and not systemd and not arm64" $(TEST_FOLDERS)
 
 check: $(VENV)/dev.stamp ## Check format, lint, types and the layers
-	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/ruff check .
-	$(VENV)/bin/mypy $(wildcard edgemass tests)
-	$(VENV)/bin/lint-imports --no-logo
+	@failed=; \
+	for command in "ruff format --check ." "ruff check ." "mypy" "lint-imports --no-logo"; do \
+		echo "--- $$command"; $(VENV)/bin/$$command || failed="$$failed [$$command]"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "check failed:$$failed" >&2; exit 1; fi
 
 bench: $(VENV)/dev.stamp ## Measure this machine
 	@mkdir -p tests/benchmarks
