@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
 import time
 from datetime import datetime, timezone
@@ -47,3 +48,47 @@ def boot_id(path: Path = BOOT_ID) -> str:
         return path.read_text(encoding="ascii").strip()
     except OSError:
         return "00000000-0000-0000-0000-000000000000"
+
+
+class _Timex(ctypes.Structure):
+    """struct timex of adjtimex(2); only `modes` and `status` are used, the rest is room."""
+
+    _fields_ = (
+        ("modes", ctypes.c_uint),
+        ("room", ctypes.c_long * 4),
+        ("status", ctypes.c_int),
+        ("rest", ctypes.c_byte * 256),
+    )
+
+
+_STA_UNSYNC = 0x0040  # linux/timex.h
+_CHECK_EVERY_NS = 10_000_000_000
+
+
+class _SyncState:
+    """Whether the kernel's clock is disciplined, asked at most every 10 s."""
+
+    def __init__(self) -> None:
+        self._checked_ns = -_CHECK_EVERY_NS
+        self._synced = False
+
+    def __call__(self) -> bool:
+        now = time.monotonic_ns()
+        if now - self._checked_ns >= _CHECK_EVERY_NS:
+            self._checked_ns = now
+            self._synced = TIMESYNC_MARK.exists() or _kernel_says_synced()
+        return self._synced
+
+
+def _kernel_says_synced() -> bool:
+    """NTP daemons (chrony, ntpd, timesyncd) clear STA_UNSYNC; reading the state needs no privilege."""
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        timex = _Timex()
+        return libc.adjtimex(ctypes.byref(timex)) >= 0 and not timex.status & _STA_UNSYNC
+    except (OSError, AttributeError):
+        return False
+
+
+clock_synced = _SyncState()
+"""Whether time_ns can be believed."""

@@ -56,7 +56,9 @@ class Classification:
 
     def __post_init__(self) -> None:
         if self.score.ndim != 1 or self.score.shape != self.class_id.shape:
-            raise ValueError(f"score and class_id must be columns of one length, got {self.score.shape}, {self.class_id.shape}")
+            raise ValueError(
+                f"score and class_id must be columns of one length, got {self.score.shape}, {self.class_id.shape}"
+            )
 
     def __len__(self) -> int:
         return len(self.score)

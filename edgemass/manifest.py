@@ -1,4 +1,4 @@
-"""A model bundle's manifest: everything that one must know to feed a model and read its answer, so that nothing is guessed.
+"""A model bundle's manifest: all that one must know to feed a model and read its answer, so that nothing is guessed.
 
 `manifest.toml` while a person writes it, canonical JSON on the wire. People get strict: an unknown key is an error.
 """
@@ -22,19 +22,15 @@ ColorOrder = Literal["RGB", "BGR", "GRAY"]
 RuntimeName = Literal["onnx", "tflite"]
 
 
-class _Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    pass
-
-
-class Resize(_Struct):
+class Resize(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """How a frame becomes the model's picture.
 
     stretch: both sides to the size, whatever the shape.
     letterbox: keep the shape, centre it, fill the rest with `pad_value`.
     letterbox-top-left: the same with the picture in the top left corner.
     center-crop: short side to `short_side`, then cut the middle.
-    shortest-edge: short side to `short_side` but long side at most `long_side`, then pad right and bottom to a multiple of
-        `multiple`; for models whose height and width are free.
+    shortest-edge: short side to `short_side` but long side at most `long_side`, then pad right and bottom to a multiple
+        of `multiple`; for models whose height and width are free.
     """
 
     rule: ResizeRule = "stretch"
@@ -45,13 +41,13 @@ class Resize(_Struct):
     interpolation: Literal["linear", "area", "nearest"] = "linear"
 
 
-class InputSpec(_Struct):
+class InputSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """The picture input.
 
     width, height: pixels; None for shortest-edge.
     mean, std: per channel in `color` order, in pixel units: real value = (pixel - mean) / std.
-    scale, zero_point: for integer inputs, stored = round(real / scale) + zero_point. Not set for integer inputs that take
-        pixels as they are.
+    scale, zero_point: for integer inputs, stored = round(real / scale) + zero_point. Not set for integer inputs that
+        take pixels as they are.
     """
 
     name: str
@@ -67,7 +63,7 @@ class InputSpec(_Struct):
     zero_point: int = 0
 
 
-class AuxiliaryInput(_Struct):
+class AuxiliaryInput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """A further input that is no picture and no state.
 
     role: `frame-size-wh`/`frame-size-hw`: size of the original frame in pixels; `input-size-wh`/`input-size-hw`: of the
@@ -81,7 +77,7 @@ class AuxiliaryInput(_Struct):
     value: float = 0.0
 
 
-class StateTensor(_Struct):
+class StateTensor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """A tensor that a camera's stream carries from one run to the next; its first value is `initial` everywhere."""
 
     input: str
@@ -91,7 +87,7 @@ class StateTensor(_Struct):
     initial: float = 0.0
 
 
-class Nms(_Struct):
+class Nms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Non-maximum suppression over one class at a time (or over all with `class_agnostic`)."""
 
     iou: float = 0.6
@@ -99,7 +95,7 @@ class Nms(_Struct):
     max_detections: int = 100
 
 
-class OutputSpec(_Struct):
+class OutputSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """The answer.
 
     family: a row of FAMILIES.
@@ -114,7 +110,7 @@ class OutputSpec(_Struct):
     nms: Nms | None = None
 
 
-class Variant(_Struct):
+class Variant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """One model file of the bundle.
 
     file: name in the bundle's folder, no path.
@@ -132,7 +128,7 @@ class Variant(_Struct):
     measured_ms: dict[str, float] = msgspec.field(default_factory=dict)
 
 
-class Golden(_Struct):
+class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """A picture of the bundle with what the reference variant finds in it."""
 
     image: str
@@ -143,12 +139,12 @@ class Golden(_Struct):
     iou_tolerance: float = 0.9
 
 
-class Needs(_Struct):
+class Needs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     ram_bytes: int | None = None
     accelerator: str | None = None
 
 
-class Manifest(_Struct):
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """See the module.
 
     release: integer that "older" compares; version is for people.
@@ -189,21 +185,7 @@ def _check(manifest: Manifest) -> None:
     Raises:
         ValueError: msgspec turns it into a ValidationError that names the place.
     """
-    spec = manifest.input
-    channels = 1 if spec.color == "GRAY" else 3
-    for field, values in (("input.mean", spec.mean), ("input.std", spec.std)):
-        if len(values) not in (1, channels):
-            raise ValueError(f"{field} has {len(values)} numbers, wanted 1 or {channels}")
-        if not all(math.isfinite(value) for value in values):
-            raise ValueError(f"{field} must be finite numbers, found {values}")
-    if any(value == 0 for value in spec.std):
-        raise ValueError("input.std must not be 0")
-    if spec.resize.rule != "shortest-edge" and (not spec.width or not spec.height):
-        raise ValueError(f"input.width and input.height are needed for resize rule {spec.resize.rule}")
-    if spec.resize.rule in ("shortest-edge", "center-crop") and not spec.resize.short_side:
-        raise ValueError(f"input.resize.short_side is needed for resize rule {spec.resize.rule}")
-    if any(side is not None and not 1 <= side <= 8192 for side in (spec.width, spec.height)):
-        raise ValueError(f"input size {spec.width}x{spec.height} is not between 1 and 8192")
+    _check_input(manifest.input)
     if not manifest.variants:
         raise ValueError("variants is empty, wanted at least the stock file")
     for variant in manifest.variants:
@@ -213,6 +195,24 @@ def _check(manifest: Manifest) -> None:
         raise ValueError("labels is empty")
     if not 0 <= manifest.score <= 1:
         raise ValueError(f"score must lie between 0 and 1, found {manifest.score}")
+
+
+def _check_input(spec: InputSpec) -> None:
+    channels = 1 if spec.color == "GRAY" else 3
+    for field, values in (("input.mean", spec.mean), ("input.std", spec.std)):
+        if len(values) not in (1, channels):
+            raise ValueError(f"{field} has {len(values)} numbers, wanted 1 or {channels}")
+        if not all(math.isfinite(value) for value in values):
+            raise ValueError(f"{field} must be finite numbers, found {values}")
+    if any(value == 0 for value in spec.std):
+        raise ValueError("input.std must not be 0")
+    rule = spec.resize.rule
+    if rule != "shortest-edge" and (not spec.width or not spec.height):
+        raise ValueError(f"input.width and input.height are needed for resize rule {rule}")
+    if rule in ("shortest-edge", "center-crop") and not spec.resize.short_side:
+        raise ValueError(f"input.resize.short_side is needed for resize rule {rule}")
+    if any(side is not None and not 1 <= side <= 8192 for side in (spec.width, spec.height)):
+        raise ValueError(f"input size {spec.width}x{spec.height} is not between 1 and 8192")
 
 
 def from_toml(text: bytes, *, where: str) -> Manifest:

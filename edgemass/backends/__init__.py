@@ -26,10 +26,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
     threads: intra-op threads; None leaves one core to decoding where there are several.
     provider: what to run on, in the runtime's own words; None = the CPU.
+    plain: the runtime's own defaults but for the threads: the baseline that `bench` compares with.
     """
 
     threads: int | None = None
     provider: str | None = None
+    plain: bool = False
 
 
 class Backend(Protocol):

@@ -49,7 +49,9 @@ FAMILIES = {  # family -> the module that decodes it, imported when first asked 
 class Decoder(Protocol):
     """Made by a family's `prepare` for one manifest and one variant."""
 
-    def __call__(self, outputs: Outputs, *, score_threshold: float, multi_label: bool = False) -> Detections | Classification:
+    def __call__(
+        self, outputs: Outputs, *, score_threshold: float, multi_label: bool = False
+    ) -> Detections | Classification:
         """Decode one picture's outputs, before NMS.
 
         Detections are in pixels of the model's picture (InputSpec.width x height), every score > score_threshold,

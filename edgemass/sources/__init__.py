@@ -90,7 +90,9 @@ def scheme(address: str) -> str:
         if match[1].lower() in SOURCES:
             return match[1].lower()
         known = ", ".join(f"{row}:" for row in SOURCES)
-        raise UsageError(f"unknown camera scheme {match[1]!r} in {redact(address)!r}; known are {known} a file or a folder")
+        raise UsageError(
+            f"unknown camera scheme {match[1]!r} in {redact(address)!r}; known are {known} a file or a folder"
+        )
     path = Path(address)
     if path.is_dir() or any(mark in address for mark in "*?[") or path.suffix.lower() in _IMAGE_SUFFIXES:
         return "images"
@@ -106,5 +108,3 @@ def open(address: str, options: CaptureOptions, clock: Clock) -> Source:  # noqa
     """
     module = cast("SourceModule", importlib.import_module(SOURCES[scheme(address)]))
     return module.open(address, options, clock)
-
-

@@ -1,0 +1,190 @@
+"""Wire one board and run it: model, sinks and cameras from a configuration, until told to stop."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import uuid
+
+from edgemass import bundles, sinks, sources
+from edgemass.bundles import open_detector
+from edgemass.clock import Clock, SystemClock, boot_id
+from edgemass.config import CameraConfig, Config
+from edgemass.counters import Counters
+from edgemass.errors import BackendError, ConfigError, EdgemassError, SourceError
+from edgemass.messages import CameraState, ModelRef
+from edgemass.pipeline.camera import Camera
+from edgemass.pipeline.capture import Capture
+from edgemass.pipeline.line import CameraLine, Identity, LoadedModel
+from edgemass.sinks import Sink, SinkContext
+from edgemass.sources import CaptureOptions
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_MODEL = "demo:"
+POLL_S = 0.2
+STOP_S = 5.0
+
+
+class Agent:
+    """One board at work."""
+
+    def __init__(self, config: Config, clock: Clock | None = None) -> None:
+        self._config = config
+        self._clock = clock or SystemClock()
+        self._identity = Identity(config.device, boot_id(), uuid.uuid4().hex)
+
+    def run(self, stop: threading.Event) -> int:
+        """Run until `stop` is set or every camera has ended; returns the exit code.
+
+        Raises:
+            EdgemassError: what was asked for cannot be started.
+        """
+        config = self._config
+        opened = {
+            name: sources.open(camera.source, _capture_options(camera), self._clock)
+            for name, camera in config.cameras.items()
+        }
+        model = self._load_model()
+        outputs = self._open_sinks()
+        try:
+            cameras = [
+                self._camera(name, config.cameras[name], source, model, outputs) for name, source in opened.items()
+            ]
+            for camera in cameras:
+                camera.start()
+            return self._watch(cameras, stop)
+        finally:
+            for sink in outputs:
+                sink.close(STOP_S)
+            model.detector.backend.close()
+
+    def _load_model(self) -> LoadedModel:
+        config = self._config
+        bundle = bundles.resolve(config.model or DEFAULT_MODEL)
+        detector, variant = open_detector(bundle, runtime=config.backend, threads=config.threads, strict=config.strict)
+        backend = detector.backend
+        logger.info(
+            "model loaded",
+            extra={
+                "model": bundle.manifest.name,
+                "variant": variant.name,
+                "backend": backend.name,
+                "requested": backend.requested,
+            },
+        )
+        for sentence in bundle.manifest.assumed:
+            logger.info("assumed: %s", sentence)
+        manifest = bundle.manifest
+        return LoadedModel(detector, ModelRef(manifest.name, manifest.version, bundle.digest, variant.name))
+
+    def _open_sinks(self) -> list[Sink]:
+        opened: list[Sink] = []
+        try:
+            for uri in self._config.sinks:
+                context = SinkContext(self._config.device, self._clock, Counters())
+                opened.append(sinks.open(uri, context))
+        except EdgemassError:
+            for sink in opened:
+                sink.close(0)
+            raise
+        return opened
+
+    def _camera(
+        self, name: str, camera: CameraConfig, source: sources.Source, model: LoadedModel, outputs: list[Sink]
+    ) -> Camera:
+        manifest = model.detector.manifest
+        counters = Counters()
+
+        def on_state(state: CameraState) -> None:
+            for sink in outputs:
+                sink.camera_state(name, state)
+
+        capture = Capture(
+            name,
+            source,
+            rotate=camera.rotate,
+            crop=camera.crop,
+            clock=self._clock,
+            counters=counters,
+            on_state=on_state,
+        )
+        line = CameraLine(
+            name,
+            model,
+            outputs,
+            identity=self._identity,
+            score=_score(name, camera, manifest.score, manifest.labels),
+            clock=self._clock,
+            counters=counters,
+        )
+        return Camera(
+            capture, line, max_fps=camera.max_fps, frames=self._config.frames, clock=self._clock, counters=counters
+        )
+
+    def _watch(self, cameras: list[Camera], stop: threading.Event) -> int:
+        """Wait for the end. One camera that fails does not stop the others; all that have ended end the run."""
+        while not stop.is_set() and any(camera.running for camera in cameras):
+            stuck = next((camera for camera in cameras if camera.capture.gave_up), None)
+            if stuck is not None:
+                logger.error("%s; ending so that the service manager starts anew", stuck.capture.gave_up)
+                stop.set()
+                return self._finish(cameras, failed=True)
+            self._clock.wait(stop, POLL_S)
+        return self._finish(cameras, failed=False)
+
+    def _finish(self, cameras: list[Camera], *, failed: bool) -> int:
+        for camera in cameras:
+            camera.request_stop()
+        for camera in cameras:
+            if not camera.join(STOP_S):
+                logger.error("the detect loop did not end in %.0f s", STOP_S, extra={"camera": camera.line.camera})
+                failed = True
+        for camera in cameras:
+            _log_summary(camera)
+            if camera.failure is not None:
+                failed = True
+                if isinstance(camera.failure, SourceError | BackendError):
+                    logger.error("%s", camera.failure, extra={"camera": camera.line.camera})
+        return 1 if failed else 0
+
+
+def _capture_options(camera: CameraConfig) -> CaptureOptions:
+    return CaptureOptions(
+        width=camera.width, height=camera.height, fps=camera.fps, fourcc=camera.fourcc, realtime=camera.realtime
+    )
+
+
+def _score(name: str, camera: CameraConfig, default: float, labels: tuple[str, ...]) -> float | dict[str, float]:
+    """The camera's thresholds, labels checked.
+
+    Raises:
+        ConfigError: a label that the model does not have.
+    """
+    if camera.score is None:
+        return default
+    if isinstance(camera.score, dict):
+        strange = [label for label in camera.score if label != "*" and label not in labels]
+        if strange:
+            raise ConfigError(
+                f"camera {name}: score names {strange[0]!r}, the model knows {', '.join(labels[:8])}, ..."
+            )
+        return {"*": default, **camera.score}
+    return float(camera.score)
+
+
+def _log_summary(camera: Camera) -> None:
+    """What a person wants to know when it is over."""
+    counts = camera.counters.snapshot()
+    seconds = (camera.last_ns - camera.first_ns) / 1e9
+    done = counts.get("frames_processed", 0)
+    latencies = sorted(camera.line.total_ms)
+    extra: dict[str, object] = {"camera": camera.line.camera, "frames": done}
+    if done > 1 and seconds > 0:
+        extra["fps"] = round((done - 1) / seconds, 1)
+        extra["p50_ms"] = latencies[len(latencies) // 2]
+        extra["p95_ms"] = latencies[int(len(latencies) * 0.95)]
+    dropped = {
+        key: value for key, value in counts.items() if key not in ("frames_processed", "frames_captured") and value
+    }
+    logger.info("camera done", extra={**extra, **dropped})

@@ -1,0 +1,72 @@
+"""The command line: parses, calls one function, and turns errors into one line and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from edgemass import __version__
+from edgemass.cli import bench, evaluate, model, run
+from edgemass.cli.logs import set_up_logging
+from edgemass.errors import ConfigError, EdgemassError, UsageError
+from edgemass.redact import redact
+
+EXIT_FAILURE = 1
+EXIT_USAGE = 2
+EXIT_CONFIG = 78  # sysexits.h: systemd does not restart on it
+
+VERBS = (run, model, evaluate, bench)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Errors in the same form as everywhere else."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(EXIT_USAGE, f"edgemass: error: {redact(message)}; see `{self.prog} --help`\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    top = _Parser(
+        prog="edgemass",
+        description="Turns a board with a camera into a managed detector.",
+        epilog="example: edgemass run --camera 0 --model yolov8n.onnx --mqtt mqtt://broker",
+    )
+    top.add_argument("--version", action="version", version=f"edgemass {__version__}")
+    top.add_argument("-v", "--verbose", action="store_true", help="log what happens in detail")
+    verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB", parser_class=_Parser)
+    for verb in VERBS:
+        verb.add_parser(verbs)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0, 1 failure, 2 usage, 78 configuration."""
+    options = parser().parse_args(arguments)
+    set_up_logging(verbose=options.verbose)
+    try:
+        code: int = options.call(options)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return 0
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except EdgemassError as error:
+        print(f"edgemass: error: {one_line(error)}", file=sys.stderr)
+        return _exit_code(error)
+    return code
+
+
+def one_line(error: Exception) -> str:
+    return redact(" ".join(str(error).split()))
+
+
+def _exit_code(error: EdgemassError) -> int:
+    if isinstance(error, UsageError):
+        return EXIT_USAGE
+    if isinstance(error, ConfigError):
+        return EXIT_CONFIG
+    return EXIT_FAILURE

@@ -1,0 +1,75 @@
+"""`edgemass eval`: accuracy on pictures with known truth."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from edgemass.cli.progress import Progress
+from edgemass.errors import UsageError
+
+if TYPE_CHECKING:
+    from edgemass.evaluate import DetectionAccuracy
+
+EPILOG = """\
+Detection: COCO mAP of --annotations instances.json over the pictures in --images.
+Classification: top-1 and top-5 of --labels truth.csv, lines of file,label.
+
+example: edgemass eval yolov8n.onnx --images val2017/ --annotations instances_val2017.json
+"""
+
+
+def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = verbs.add_parser(
+        "eval", help="measure a model's accuracy", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("model", metavar="MODEL", help="a bundle folder, a bare .onnx or .tflite, demo:")
+    add("--images", type=Path, required=True, metavar="DIR", help="the folder of pictures")
+    truth = parser.add_mutually_exclusive_group(required=True)
+    truth.add_argument("--annotations", type=Path, metavar="JSON", help="COCO instances, for a detector")
+    truth.add_argument("--labels", type=Path, metavar="CSV", help="file,label, for a classifier")
+    add("--threads", type=int, metavar="T", help="threads of the runtime (default: all cores)")
+    add("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(call=call)
+
+
+def call(options: argparse.Namespace) -> int:
+    from edgemass import bundles, evaluate
+
+    bundle = bundles.resolve(options.model)
+    manifest = bundle.manifest
+    wanted = "--annotations instances.json" if manifest.task == "detection" else "--labels truth.csv"
+    if (manifest.task == "detection") != bool(options.annotations):
+        raise UsageError(f"{manifest.name} is a {manifest.task} model: give {wanted}")
+    detector, _ = bundles.open_detector(bundle, threads=options.threads or os.cpu_count())
+    progress = Progress("eval")
+    if manifest.task == "detection":
+        result = evaluate.detection(detector.stream(), manifest.labels, options.images, options.annotations, progress)
+        progress.end()
+        _print_detection(result, as_json=options.json)
+        return 0
+    accuracy = evaluate.classification(detector.stream(), manifest.labels, options.images, options.labels, progress)
+    progress.end()
+    if options.json:
+        print(msgspec.json.encode(accuracy).decode())
+    else:
+        print(f"top-1 {accuracy.top1:.3f}  top-5 {accuracy.top5:.3f}  ({accuracy.right} of {accuracy.images} right)")
+    return 0
+
+
+def _print_detection(result: DetectionAccuracy, *, as_json: bool) -> None:
+    if as_json:
+        print(msgspec.json.encode(result).decode())
+        return
+    width = max((len(label) for label in result.per_class), default=5)
+    print(f"{'class':{width}}  mAP 50-95  mAP 50")
+    for label, values in sorted(result.per_class.items(), key=lambda item: -item[1]["map_50_95"]):
+        print(f"{label:{width}}  {values['map_50_95']:9.3f}  {values['map_50']:6.3f}")
+    print(f"{'all':{width}}  {result.map_50_95:9.3f}  {result.map_50:6.3f}   ({result.images} images)")
+    if result.unknown_categories:
+        print(f"not counted, the model does not know them: {', '.join(result.unknown_categories)}")

@@ -1,0 +1,46 @@
+"""Logs on standard error: events with fields, passwords taken out."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+from edgemass.redact import redact
+
+_JOURNAL_LEVELS = {
+    logging.DEBUG: 7,
+    logging.INFO: 6,
+    logging.WARNING: 4,
+    logging.ERROR: 3,
+    logging.CRITICAL: 2,
+}  # sd-daemon(3)
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+class _Formatter(logging.Formatter):
+    """`message key=value ...`, with a time for people and a level prefix for the journal, which has its own time."""
+
+    def __init__(self, *, journal: bool) -> None:
+        super().__init__(datefmt="%H:%M:%S")
+        self._journal = journal
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = "".join(f" {key}={value}" for key, value in vars(record).items() if key not in _STANDARD)
+        text = record.getMessage() + fields
+        if record.exc_info:
+            text += "\n" + self.formatException(record.exc_info)
+        text = redact(text)
+        if self._journal:
+            level = _JOURNAL_LEVELS.get(record.levelno, 6)
+            return "\n".join(f"<{level}>{line}" for line in text.splitlines())
+        return f"{self.formatTime(record, self.datefmt)} {record.levelname.lower():7} {text}"
+
+
+def set_up_logging(*, verbose: bool) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Formatter(journal="JOURNAL_STREAM" in os.environ))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("edgemass").setLevel(logging.DEBUG if verbose else logging.INFO)

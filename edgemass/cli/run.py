@@ -1,0 +1,129 @@
+"""`edgemass run`: cameras in, documents out, until a signal or the end of the files."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import signal
+import threading
+from pathlib import Path
+
+from edgemass import config
+from edgemass.config import CameraConfig, Config
+from edgemass.errors import UsageError
+
+_NAMED = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9_.-]*)=(?P<source>.+)", re.DOTALL)
+
+EPILOG = """\
+SOURCE: 0, /dev/video0, rtsp://user@host/path, clip.mp4, folder/ or a glob of pictures, synthetic:, demo:
+MODEL:  a bundle folder, a bare .onnx or .tflite, demo:
+URI:    console: (default), jsonl:- , jsonl:PATH, mqtt://host, mqtts://host, snapshots:DIR
+
+example: edgemass run --camera demo: --model demo: --sink jsonl:- --frames 3
+"""
+
+
+def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = verbs.add_parser(
+        "run",
+        help="detect in the frames of cameras and publish what is found",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add(
+        "--camera",
+        action="append",
+        default=[],
+        metavar="[NAME=]SOURCE",
+        help="a camera, file or folder; may be repeated",
+    )
+    add("--model", metavar="MODEL", help="the model to run (default: the configuration's, else demo:)")
+    add("--mqtt", metavar="URL", help="publish to this broker; the same as --sink URL")
+    add("--sink", action="append", default=[], metavar="URI", help="where documents go; may be repeated")
+    add("--config", type=Path, metavar="FILE", help="TOML configuration; the other options add to it or override it")
+    add("--score", type=float, metavar="S", help="only what is found with a score above S (default: the model's own)")
+    add("--max-fps", type=float, metavar="F", help="frames a second offered to the detector, per camera")
+    add("--frames", type=int, metavar="N", help="end after N frames of each camera")
+    add("--backend", metavar="B", help="runtime to use: onnx or tflite, as the model has variants for")
+    add("--threads", type=int, metavar="T", help="threads of the runtime (default: cores minus one for decoding)")
+    add("--strict", action="store_true", help="refuse to run on anything else than what was asked for")
+    add("--realtime", action="store_true", help="play files at their own speed, dropping frames as a camera would")
+    parser.set_defaults(call=call)
+
+
+def call(options: argparse.Namespace) -> int:
+    from edgemass.agent import Agent
+
+    wanted = _config(options)
+    stop = threading.Event()
+    _end_on_signals(stop)
+    return Agent(wanted).run(stop)
+
+
+def _end_on_signals(stop: threading.Event) -> None:
+    """The first SIGINT or SIGTERM asks to end, the second one ends at once."""
+
+    def on_signal(number: int, _: object) -> None:
+        stop.set()
+        signal.signal(number, signal.SIG_DFL)
+
+    signal.signal(signal.SIGINT, on_signal)
+    signal.signal(signal.SIGTERM, on_signal)
+
+
+def _config(options: argparse.Namespace) -> Config:
+    """The file's configuration with the command line's laid over it.
+
+    Raises:
+        UsageError: no camera, or a value out of range.
+        ConfigError: the file is bad.
+    """
+    _check_ranges(options)
+    base = config.load(options.config) if options.config else Config(cameras={})
+    over = {"max_fps": options.max_fps, "score": options.score, "realtime": options.realtime or None}
+    given = {key: value for key, value in over.items() if value is not None}
+    tables = {name: _as_table(camera) for name, camera in base.cameras.items()}
+    tables |= {name: {"source": source} for name, source in _cameras(options.camera, taken=len(tables)).items()}
+    if not tables:
+        raise UsageError(
+            "no camera: give --camera 0, --camera rtsp://..., --camera clip.mp4, --camera demo: or --config FILE"
+        )
+    cameras = {
+        name: config.convert({**table, **given}, CameraConfig, f"camera {name}") for name, table in tables.items()
+    }
+    sinks = (*base.sinks, *options.sink, *([options.mqtt] if options.mqtt else []))
+    return Config(
+        cameras=cameras,
+        model=options.model or base.model,
+        device=base.device or config.device_id(),
+        sinks=sinks or ("console:",),
+        backend=options.backend or base.backend,
+        threads=options.threads or base.threads,
+        strict=options.strict or base.strict,
+        frames=options.frames or base.frames,
+    )
+
+
+def _as_table(camera: CameraConfig) -> dict[str, object]:
+    return {field: getattr(camera, field) for field in camera.__struct_fields__}
+
+
+def _check_ranges(options: argparse.Namespace) -> None:
+    for name, value in (("--frames", options.frames), ("--max-fps", options.max_fps), ("--threads", options.threads)):
+        if value is not None and value <= 0:
+            raise UsageError(f"{name} must be above 0, found {value}")
+    if options.score is not None and not 0 <= options.score <= 1:
+        raise UsageError(f"--score must lie between 0 and 1, found {options.score}")
+
+
+def _cameras(arguments: list[str], *, taken: int) -> dict[str, str]:
+    """Sources by name; cameras without one are cam0, cam1, ..."""
+    cameras: dict[str, str] = {}
+    for index, argument in enumerate(arguments, start=taken):
+        named = None if Path(argument).exists() else _NAMED.fullmatch(argument)
+        name = named["name"] if named else f"cam{index}"
+        if name in cameras:
+            raise UsageError(f"two cameras are named {name!r}; give each its own NAME=SOURCE")
+        cameras[name] = named["source"] if named else argument
+    return cameras

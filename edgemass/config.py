@@ -1,0 +1,151 @@
+"""What a person asked for: TOML files, read strictly, and what stands for a value that nobody gave.
+
+A file with an unknown key fails at start and names file, camera and key. Options of a plug-in stand in its address and
+are checked by the plug-in.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import re
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from edgemass.errors import ConfigError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+MACHINE_ID = Path("/etc/machine-id")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+_UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(?P<field>[^`]+)`")
+
+
+class CameraConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One camera.
+
+    source: an address as `--camera` takes it. width, height, fps, fourcc: asked of the device; None leaves them to it.
+    rotate: degrees clockwise, after crop. crop: x1, y1, x2, y2 as fractions of the captured picture.
+    max_fps: frames a second offered to the detector; the camera itself may run faster.
+    score: only detections above this; by label with "*" for all others; None = the model's own default.
+    realtime: a file is played at its own speed, as a camera would, with drops.
+    """
+
+    source: str
+    width: int | None = None
+    height: int | None = None
+    fps: float | None = None
+    fourcc: str | None = None
+    rotate: Literal[0, 90, 180, 270] = 0
+    crop: tuple[float, float, float, float] | None = None
+    max_fps: float | None = None
+    score: float | dict[str, float] | None = None
+    realtime: bool = False
+
+    def __post_init__(self) -> None:
+        if self.crop is not None:
+            x1, y1, x2, y2 = self.crop
+            if not (0 <= x1 < x2 <= 1 and 0 <= y1 < y2 <= 1):
+                raise ValueError(
+                    f"crop must be x1, y1, x2, y2 with 0 <= x1 < x2 <= 1 and y alike, found {list(self.crop)}"
+                )
+        for field, value in (
+            ("width", self.width),
+            ("height", self.height),
+            ("fps", self.fps),
+            ("max_fps", self.max_fps),
+        ):
+            if value is not None and value <= 0:
+                raise ValueError(f"{field} must be above 0, found {value}")
+        if self.fourcc is not None and len(self.fourcc) != 4:
+            raise ValueError(f"fourcc must have four characters such as MJPG, found {self.fourcc!r}")
+        scores = self.score.values() if isinstance(self.score, dict) else [self.score]
+        if not all(score is None or 0 <= score <= 1 for score in scores):
+            raise ValueError(f"score must lie between 0 and 1, found {self.score}")
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One board.
+
+    device: its id in topics and documents. model: MODEL as the command line takes it. sinks: addresses.
+    backend, threads, strict: asked of the runtime; strict refuses to run on anything else than what was asked for.
+    frames: end after so many frames of each camera; None = never.
+    """
+
+    cameras: dict[str, CameraConfig]
+    model: str | None = None
+    device: str = ""
+    sinks: tuple[str, ...] = ()
+    backend: str | None = None
+    threads: int | None = None
+    strict: bool = False
+    frames: int | None = None
+
+    def __post_init__(self) -> None:
+        for what, name in [("device", self.device)] * bool(self.device) + [("camera", name) for name in self.cameras]:
+            if not _NAME.fullmatch(name):
+                raise ValueError(f"{what} name {name!r} must be letters, digits, `_`, `.` and `-`, at most 63")
+
+
+def device_id(machine_id: Path = MACHINE_ID) -> str:
+    """Host name + 4 hex digits of the hashed machine id: stable over restarts, and two cloned images differ by name."""
+    host = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname().split(".")[0])[:58] or "edgemass"
+    try:
+        secret = machine_id.read_bytes().strip()
+    except OSError:
+        secret = b""
+    return f"{host}-{hashlib.sha256(b'edgemass' + secret).hexdigest()[:4]}"
+
+
+def load(path: Path) -> Config:
+    """Read one configuration file.
+
+    Raises:
+        ConfigError: it cannot be read, is not TOML, or asks for something that does not exist.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from error
+    cameras = table.pop("cameras", {})
+    if not isinstance(cameras, Mapping) or not all(isinstance(camera, Mapping) for camera in cameras.values()):
+        raise ConfigError(f"{path}: cameras must be tables such as [cameras.door] with source = ...")
+    parsed = {name: convert(camera, CameraConfig, f"{path}: camera {name}") for name, camera in cameras.items()}
+    return convert({**table, "cameras": parsed}, Config, str(path))
+
+
+_T = TypeVar("_T", bound=msgspec.Struct)
+
+
+def convert(table: Mapping[str, Any], kind: type[_T], where: str) -> _T:
+    """A table as a typed value.
+
+    where: what an error begins with: file and camera.
+
+    Raises:
+        ConfigError: an unknown key (with the nearest known one), a missing one, or a value that does not fit.
+    """
+    try:
+        return msgspec.convert(dict(table), kind)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{where}: {_explain(str(error), kind)}") from error
+
+
+def _explain(problem: str, kind: type[msgspec.Struct]) -> str:
+    match = _UNKNOWN_FIELD.search(problem)
+    if match is None:
+        return problem.replace("`$.", "`")
+    known = [field.encode_name for field in msgspec.structs.fields(kind)]
+    near = difflib.get_close_matches(match["field"], known, n=1)
+    hint = f"did you mean `{near[0]}`?" if near else f"known are {', '.join(known)}"
+    return f"unknown key `{match['field']}`; {hint}"

@@ -1,0 +1,206 @@
+"""Preprocess, run, decode, suppress: a picture in, detections out. The same code for `run`, `eval` and `bench`."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edgemass import families
+from edgemass.backends import Backend
+from edgemass.detections import Classification, Detections
+from edgemass.errors import BundleError
+from edgemass.frame import Image
+from edgemass.imaging.letterbox import Letterbox
+from edgemass.imaging.nms import suppress
+from edgemass.imaging.preprocess import Preprocessor
+from edgemass.manifest import AuxiliaryInput, Manifest, Nms
+from edgemass.tensors import AnyArray, TensorInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """What counts as found.
+
+    score: only above this. multi_label: several labels per box, as accuracy is measured; else the best one.
+    max_detections: None leaves it to the manifest.
+    """
+
+    score: float
+    multi_label: bool = False
+    max_detections: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Inference:
+    """found: boxes in pixels of the frame, best first, or classes. infer_ns: the runtime alone."""
+
+    found: Detections | Classification
+    infer_ns: int
+
+
+class Detector:
+    """One loaded model, shared by the cameras that use it; each camera has its own `Stream`."""
+
+    def __init__(self, manifest: Manifest, backend: Backend) -> None:
+        """Check that model and manifest belong together.
+
+        Raises:
+            BundleError: the file's tensors do not fit the manifest.
+        """
+        self.manifest = manifest
+        self.backend = backend
+        outputs = {info.name: info for info in backend.outputs}
+        family = families.load(manifest.output.family)
+        self._decode = family.prepare(manifest, outputs)
+        self._frame_space = bool(getattr(family, "frame_space", False))
+        self._lock = threading.Lock()
+        _check_inputs(manifest, {info.name: info for info in backend.inputs})
+        _check_state(manifest, outputs)
+
+    def stream(self) -> Stream:
+        """The side of one camera: its buffers and, for stateful models, its memory."""
+        return Stream(self)
+
+    def infer(
+        self, inputs: Mapping[str, AnyArray], thresholds: Thresholds
+    ) -> tuple[Detections | Classification, Any, int]:
+        """Run and decode under the lock, since outputs may live in the runtime's memory.
+
+        Returns what was decoded (model pixels, before NMS), the next state by input name, and nanoseconds of the run.
+        """
+        with self._lock:
+            started = time.perf_counter_ns()
+            outputs = self.backend.run(inputs)
+            infer_ns = time.perf_counter_ns() - started
+            found = self._decode(outputs, score_threshold=thresholds.score, multi_label=thresholds.multi_label)
+            state = {pair.input: outputs[pair.output].data.copy() for pair in self.manifest.state}
+        return found, state, infer_ns
+
+    @property
+    def frame_space(self) -> bool:
+        """The graph itself answers in pixels of the original frame."""
+        return self._frame_space
+
+
+class Stream:
+    """One camera's way through a detector; used by one thread."""
+
+    def __init__(self, detector: Detector) -> None:
+        manifest = detector.manifest
+        self._detector = detector
+        self._preprocess = Preprocessor(manifest.input)
+        self._inputs: dict[str, AnyArray] = {}
+        self._auxiliary = [(spec.name, _auxiliary(spec)) for spec in manifest.auxiliary_inputs]
+        self._nms = manifest.output.nms
+        self.forget()
+
+    def forget(self) -> None:
+        """Start anew: a stateful model must not carry over what another scene left."""
+        for pair in self._detector.manifest.state:
+            self._inputs[pair.input] = np.full(pair.shape, pair.initial, pair.dtype)
+
+    def prepare(self, image: Image) -> tuple[Mapping[str, AnyArray], Letterbox]:
+        """Every input of a run by name, and where the frame lies in the model's picture; good until the next call."""
+        tensor, letterbox = self._preprocess(image)
+        self._inputs[self._detector.manifest.input.name] = tensor
+        for name, fill in self._auxiliary:
+            self._inputs[name] = fill(letterbox)
+        return self._inputs, letterbox
+
+    def detect(self, image: Image, thresholds: Thresholds) -> Inference:
+        """Find what is in one frame.
+
+        image: uint8 (height, width, 3) BGR.
+
+        Raises:
+            BackendError: the runtime failed.
+        """
+        inputs, letterbox = self.prepare(image)
+        found, state, infer_ns = self._detector.infer(inputs, thresholds)
+        self._inputs.update(state)
+        if isinstance(found, Detections):
+            found = self._finish(found, letterbox, thresholds)
+        return Inference(found, infer_ns)
+
+    def _finish(self, found: Detections, letterbox: Letterbox, thresholds: Thresholds) -> Detections:
+        limit = thresholds.max_detections
+        if self._nms is not None:
+            found = _suppress(found, self._nms, limit)
+        else:
+            best_first = np.argsort(-found.score, kind="stable")
+            found = found.take(best_first[: limit if limit is not None else Nms().max_detections])
+        if self._detector.frame_space:
+            size = np.array([letterbox.frame_width, letterbox.frame_height] * 2, np.float32)
+            boxes = np.clip(found.xyxy, 0, size)
+        else:
+            boxes = letterbox.to_frame(found.xyxy)
+        visible = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+        if visible.all():
+            return Detections(boxes, found.score, found.class_id)
+        return Detections(boxes[visible], found.score[visible], found.class_id[visible])
+
+
+def _suppress(found: Detections, nms: Nms, limit: int | None) -> Detections:
+    return suppress(
+        found,
+        iou=nms.iou,
+        class_agnostic=nms.class_agnostic,
+        max_detections=nms.max_detections if limit is None else limit,
+    )
+
+
+def _auxiliary(spec: AuxiliaryInput) -> Callable[[Letterbox], AnyArray]:
+    """A function from the frame's placement to the further input's value."""
+    values: dict[str, Callable[[Letterbox], tuple[float, ...]]] = {
+        "frame-size-wh": lambda box: (box.frame_width, box.frame_height),
+        "frame-size-hw": lambda box: (box.frame_height, box.frame_width),
+        "input-size-wh": lambda box: (box.width, box.height),
+        "input-size-hw": lambda box: (box.height, box.width),
+        "scale-factor-yx": lambda box: (box.scale_y, box.scale_x),
+    }
+    if spec.role == "constant":
+        constant = np.full(spec.shape, spec.value, spec.dtype)
+        return lambda _: constant
+    measure = values[spec.role]
+    return lambda box: np.asarray(measure(box), spec.dtype).reshape(spec.shape)
+
+
+def _check_inputs(manifest: Manifest, inputs: Mapping[str, TensorInfo]) -> None:
+    spec = manifest.input
+    named = {spec.name, *(item.name for item in manifest.auxiliary_inputs), *(item.input for item in manifest.state)}
+    if named != set(inputs):
+        raise BundleError(
+            f"{manifest.name}: the manifest feeds {', '.join(sorted(named))}, "
+            f"the file wants {', '.join(sorted(inputs))}; import the file again"
+        )
+    picture = inputs[spec.name]
+    if picture.dtype != spec.dtype:
+        raise BundleError(
+            f"{manifest.name}: input {spec.name} is {picture.dtype} in the file, {spec.dtype} in the manifest"
+        )
+    wanted = _picture_shape(manifest)
+    fits = len(picture.shape) == len(wanted) and all(
+        found is None or want is None or found == want for found, want in zip(picture.shape, wanted, strict=True)
+    )
+    if not fits:
+        shown = [side if side is not None else "any" for side in picture.shape]
+        raise BundleError(
+            f"{manifest.name}: input {spec.name} has shape {shown} in the file, {list(wanted)} in the manifest"
+        )
+
+
+def _picture_shape(manifest: Manifest) -> tuple[int | None, ...]:
+    spec = manifest.input
+    axes = {"N": 1, "H": spec.height, "W": spec.width, "C": 1 if spec.color == "GRAY" else 3}
+    return tuple(axes[axis] for axis in spec.layout)
+
+
+def _check_state(manifest: Manifest, outputs: Mapping[str, TensorInfo]) -> None:
+    for pair in manifest.state:
+        if pair.output not in outputs:
+            raise BundleError(f"{manifest.name}: state output {pair.output} is not in the file")

@@ -1,0 +1,263 @@
+"""Accuracy of a model on pictures with known truth, through the same Detector as the device.
+
+Detection: COCO mean average precision. Score above 0.01, NMS of the manifest, several labels per box, at most 100 boxes
+an image, labels matched by name, averaged over the annotated categories that the model knows.
+Classification: share of pictures whose true class is the best (top-1) or among the five best (top-5).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from edgemass.detections import Classification, Detections
+from edgemass.detector import Stream, Thresholds
+from edgemass.errors import ConfigError, UsageError
+from edgemass.frame import Image
+from edgemass.tensors import FloatArray
+
+SCORE = 0.01
+MAX_DETECTIONS = 100
+
+Progress = Callable[[int, int], None]
+"""Called with (done, total)."""
+
+_SAME_THING = {  # names that data sets and models use for one class; Darknet's coco.names and Pascal VOC on the left
+    "aeroplane": "airplane",
+    "motorbike": "motorcycle",
+    "sofa": "couch",
+    "tvmonitor": "tv",
+}
+
+
+@dataclass(frozen=True)
+class DetectionAccuracy:
+    """map_50_95, map_50: mean average precision over IoU 0.50:0.95 and at 0.50. per_class: label -> the same two."""
+
+    map_50_95: float
+    map_50: float
+    images: int
+    per_class: dict[str, dict[str, float]]
+    unknown_categories: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ClassificationAccuracy:
+    top1: float
+    top5: float
+    images: int
+    right: int
+
+
+def label_key(name: str) -> str:
+    """A class name as it is compared: case, spaces and punctuation do not count; `tvmonitor` is `tv`."""
+    key = re.sub(r"[^0-9a-z]", "", name.lower())
+    return _SAME_THING.get(key, key)
+
+
+def detection(
+    stream: Stream, labels: Sequence[str], images: Path, annotations: Path, progress: Progress
+) -> DetectionAccuracy:
+    """Measure a detector on COCO-style truth.
+
+    labels: of the model, by class id. images: the folder that holds the annotated files. annotations: instances.json.
+
+    Raises:
+        UsageError: a file is missing or not what it should be, or no category has a label's name.
+    """
+    truth = _read_json(annotations)
+    pictures = _annotated_pictures(truth, images, annotations)
+    categories = _match_categories(truth, labels, annotations)
+    thresholds = Thresholds(SCORE, multi_label=True, max_detections=MAX_DETECTIONS)
+    rows: list[FloatArray] = []
+    for done, (image_id, picture) in enumerate(pictures):
+        found = stream.detect(picture, thresholds).found
+        assert isinstance(found, Detections)
+        rows.append(_coco_rows(image_id, found, categories))
+        stream.forget()
+        progress(done + 1, len(truth["images"]))
+    return _score(truth, np.concatenate(rows), categories, labels)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        truth = json.loads(path.read_bytes())
+    except OSError as error:
+        raise UsageError(f"cannot read annotations {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise UsageError(f"{path} is not JSON ({error}); wanted COCO's instances.json") from error
+    if not isinstance(truth, dict) or not {"images", "annotations", "categories"} <= truth.keys():
+        raise UsageError(f"{path} has no images, annotations and categories; wanted COCO's instances.json")
+    if not truth["images"]:
+        raise UsageError(f"{path} names no images")
+    return truth
+
+
+def _annotated_pictures(truth: dict[str, Any], folder: Path, annotations: Path) -> Iterator[tuple[int, Image]]:
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is not a folder; wanted the folder that holds the pictures of {annotations}")
+    for entry in truth["images"]:
+        yield entry["id"], _read_picture(folder / Path(entry["file_name"]).name, entry, annotations)
+
+
+def _read_picture(path: Path, entry: dict[str, Any], annotations: Path) -> Image:
+    if not path.is_file():
+        raise UsageError(f"{path} is missing, {annotations} names it")
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is not None and image.shape[:2] != (entry["height"], entry["width"]):
+        image = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    if image is None:
+        raise UsageError(f"{path} cannot be read as a picture")
+    return np.asarray(image, np.uint8)
+
+
+def _match_categories(truth: dict[str, Any], labels: Sequence[str], annotations: Path) -> dict[int, int]:
+    """Category ids of the truth by class id of the model, where the names are the same."""
+    by_name = {label_key(category["name"]): int(category["id"]) for category in truth["categories"]}
+    matched = {i: by_name[label_key(label)] for i, label in enumerate(labels) if label_key(label) in by_name}
+    if not matched:
+        theirs = ", ".join(category["name"] for category in truth["categories"][:5])
+        raise UsageError(
+            f"no label of the model ({', '.join(labels[:5])}, ...) is a category of {annotations} ({theirs}, ...); "
+            "import the model with the labels it was trained on"
+        )
+    return matched
+
+
+def _coco_rows(image_id: int, found: Detections, categories: dict[int, int]) -> FloatArray:
+    """Rows of image id, x, y, width, height, score, category id (n, 7), as pycocotools loads them."""
+    known = np.array([int(class_id) in categories for class_id in found.class_id], bool)
+    boxes = found.xyxy[known].astype(np.float64)
+    category = [categories[int(class_id)] for class_id in found.class_id[known]]
+    return np.column_stack(
+        [
+            np.full(len(boxes), image_id),
+            boxes[:, :2],
+            boxes[:, 2:] - boxes[:, :2],
+            found.score[known],
+            np.asarray(category, np.float64),
+        ]
+    )
+
+
+def _score(
+    truth: dict[str, Any], rows: FloatArray, categories: dict[int, int], labels: Sequence[str]
+) -> DetectionAccuracy:
+    coco_module, evaluation_module = _pycocotools()
+    names = {int(category["id"]): str(category["name"]) for category in truth["categories"]}
+    annotated = {int(box["category_id"]) for box in truth["annotations"]}
+    known = sorted(set(categories.values()) & annotated)
+    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
+        coco = coco_module.COCO()
+        coco.dataset = {"info": {}, **truth}
+        coco.createIndex()
+        results = coco.loadRes(rows) if len(rows) else coco_module.COCO()
+        evaluation = evaluation_module.COCOeval(coco, results, "bbox")
+        evaluation.params.catIds = known
+        evaluation.params.maxDets = [1, 10, MAX_DETECTIONS]
+        if len(rows):
+            evaluation.evaluate()
+            evaluation.accumulate()
+    by_category = {category: class_id for class_id, category in categories.items()}
+    per_class = {
+        labels[by_category[category]]: _averages(evaluation, index) if len(rows) else {"map_50_95": 0.0, "map_50": 0.0}
+        for index, category in enumerate(known)
+    }
+    means = {
+        key: float(np.mean([values[key] for values in per_class.values()])) if per_class else 0.0
+        for key in ("map_50_95", "map_50")
+    }
+    unknown = tuple(sorted(names[category] for category in annotated - set(categories.values())))
+    return DetectionAccuracy(means["map_50_95"], means["map_50"], len(truth["images"]), per_class, unknown)
+
+
+def _averages(evaluation: Any, category: int) -> dict[str, float]:
+    """Average precision of one category; axes of `precision`: IoU threshold, recall, category, area, max detections."""
+    precision = evaluation.eval["precision"][:, :, category, 0, -1]
+    known = precision[precision > -1]
+    at_50 = precision[0][precision[0] > -1]
+    return {
+        "map_50_95": float(known.mean()) if known.size else 0.0,
+        "map_50": float(at_50.mean()) if at_50.size else 0.0,
+    }
+
+
+def _pycocotools() -> tuple[Any, Any]:
+    try:
+        from pycocotools import coco, cocoeval  # noqa: PLC0415 (an extra, only for `eval`)
+    except ImportError as error:
+        raise ConfigError("eval of a detector needs pycocotools: pip install 'edgemass[eval]'") from error
+    return coco, cocoeval
+
+
+def classification(
+    stream: Stream, labels: Sequence[str], images: Path, truth: Path, progress: Progress
+) -> ClassificationAccuracy:
+    """Measure a classifier.
+
+    truth: CSV of file,label; label is a class name of the model (compared as `label_key` does) or a class id.
+
+    Raises:
+        UsageError: a file is missing or not what it should be, or a label is none of the model's.
+    """
+    rows = _read_truth(truth)
+    wanted = [_class_ids(row["label"], labels, truth) for row in rows]
+    top1 = top5 = 0
+    for done, (row, ids) in enumerate(zip(rows, wanted, strict=True)):
+        picture = cv2.imread(str(images / row["file"]), cv2.IMREAD_COLOR)
+        if picture is None:
+            raise UsageError(f"{images / row['file']} is missing or no picture, {truth} names it")
+        found = stream.detect(np.asarray(picture, np.uint8), Thresholds(0.0, max_detections=5)).found
+        assert isinstance(found, Classification)
+        best = found.class_id[:5].tolist()
+        top1 += best[0] in ids if best else 0
+        top5 += any(class_id in ids for class_id in best)
+        stream.forget()
+        progress(done + 1, len(rows))
+    return ClassificationAccuracy(top1 / len(rows), top5 / len(rows), len(rows), top1)
+
+
+def _read_truth(path: Path) -> list[dict[str, str]]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            lines: Iterable[list[str]] = list(csv.reader(file))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {path}: {error}; wanted CSV with the columns file,label") from error
+    rows = [line for line in lines if line]
+    if rows and rows[0][0].strip().lower() in ("file", "filename", "image", "path"):
+        rows = rows[1:]
+    if not rows or any(len(row) < 2 for row in rows):
+        raise UsageError(f"{path} has no rows of file,label")
+    return [{"file": row[0].strip(), "label": row[1].strip()} for row in rows]
+
+
+def _class_ids(label: str, labels: Sequence[str], truth: Path) -> frozenset[int]:
+    """Class ids that a true label means: several where a data set uses a name twice (ImageNet's "crane")."""
+    key = label_key(label)
+    ids = frozenset(i for i, name in enumerate(labels) if key in _spellings(name))
+    if ids:
+        return ids
+    if label.isdigit() and int(label) < len(labels):
+        return frozenset({int(label)})
+    raise UsageError(
+        f"{truth}: {label!r} is no class of the model ({', '.join(labels[:5])}, ...); wanted a label or a class id"
+    )
+
+
+def _spellings(name: str) -> frozenset[str]:
+    """`n01440764 tench` and `tench, Tinca tinca` are both found by `tench`, and the first by its id alone."""
+    parts = {name, *name.split(",")}
+    head, _, tail = name.partition(" ")
+    if re.fullmatch(r"n\d{8}", head):
+        parts |= {head, tail}
+    return frozenset(label_key(part) for part in parts)

@@ -1,0 +1,1 @@
+"""Pictures into tensors and boxes back into pictures: values in, values out, no runtime and no disk."""

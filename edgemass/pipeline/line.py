@@ -1,0 +1,181 @@
+"""One camera's straight line: frame -> detections -> document -> every sink."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edgemass.clock import Clock, clock_synced, rfc3339
+from edgemass.counters import Counters
+from edgemass.detections import Classification, Detections
+from edgemass.detector import Detector, Thresholds
+from edgemass.errors import SinkError
+from edgemass.frame import Frame
+from edgemass.messages import (
+    ClassificationMessage,
+    ClassScore,
+    Detection,
+    DetectionMessage,
+    FrameMessage,
+    FrameSize,
+    Latency,
+    ModelRef,
+)
+from edgemass.sinks import Sink
+from edgemass.tensors import FloatArray
+
+logger = logging.getLogger(__name__)
+
+TOP_CLASSES = 5
+LATENCIES_KEPT = 1000
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What every document of one process says of its origin."""
+
+    device: str
+    boot_id: str
+    run_id: str
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A detector that runs, and what documents call it."""
+
+    detector: Detector
+    ref: ModelRef
+
+
+class CameraLine:
+    """Detects in the frames of one camera and hands the documents to the sinks. Used by one thread.
+
+    score: threshold for all labels, or by label with "*" for the others.
+    """
+
+    def __init__(
+        self,
+        camera: str,
+        model: LoadedModel,
+        sinks: Sequence[Sink],
+        *,
+        identity: Identity,
+        score: float | dict[str, float],
+        clock: Clock,
+        counters: Counters,
+    ) -> None:
+        self.camera = camera
+        self.total_ms: deque[float] = deque(maxlen=LATENCIES_KEPT)
+        self._stream = model.detector.stream()
+        self._sinks = list(sinks)
+        self._identity = identity
+        self._model = model.ref
+        self._backend = model.detector.backend
+        self._labels = model.detector.manifest.labels
+        self._per_label, self._thresholds = _thresholds(score, self._labels)
+        self._clock = clock
+        self._counters = counters
+        self._failing: set[str] = set()
+        self._seq = 0
+
+    @property
+    def processed(self) -> int:
+        """Documents made so far."""
+        return self._seq
+
+    def forget(self) -> None:
+        """The camera was away: what a stateful model remembers no longer holds."""
+        self._stream.forget()
+
+    def process(self, frame: Frame) -> FrameMessage:
+        """One frame through the whole line.
+
+        Raises:
+            BackendError: the runtime failed.
+        """
+        started_ns = self._clock.monotonic_ns()
+        inference = self._stream.detect(frame.image, self._thresholds)
+        self._seq += 1
+        message = self._message(frame, inference.found, started_ns, inference.infer_ns)
+        self.total_ms.append(message.latency_ms.total)
+        self._counters.add("frames_processed")
+        for sink in self._sinks:
+            self._publish(sink, message, frame)
+        return message
+
+    def _publish(self, sink: Sink, message: FrameMessage, frame: Frame) -> None:
+        """Hand over; a sink that fails costs its own document and is logged when that starts and when it ends."""
+        try:
+            sink.publish(message, frame)
+        except SinkError as error:
+            self._counters.add(f"sink_failed.{sink.name}")
+            if sink.name not in self._failing:
+                self._failing.add(sink.name)
+                logger.warning("%s loses documents: %s", sink.name, error, extra={"camera": self.camera})
+            return
+        if sink.name in self._failing:
+            self._failing.discard(sink.name)
+            logger.info("%s takes documents again", sink.name, extra={"camera": self.camera})
+
+    def _message(
+        self, frame: Frame, found: Detections | Classification, started_ns: int, infer_ns: int
+    ) -> FrameMessage:
+        answer = self._detections(frame, found) if isinstance(found, Detections) else self._classes(found)
+        now_ns = self._clock.monotonic_ns()
+        common: dict[str, Any] = {
+            "device": self._identity.device,
+            "camera": self.camera,
+            "seq": self._seq,
+            "run_id": self._identity.run_id,
+            "boot_id": self._identity.boot_id,
+            "mono_ns": frame.mono_ns,
+            "time": rfc3339(frame.time_ns),
+            "clock_synced": clock_synced(),
+            "frame": FrameSize(frame.width, frame.height),
+            "model": self._model,
+            "backend": self._backend.name,
+            "latency_ms": Latency(
+                queue=_ms(started_ns - frame.arrived_ns),
+                infer=_ms(infer_ns),
+                total=_ms(now_ns - frame.arrived_ns),
+            ),
+        }
+        if isinstance(found, Detections):
+            return DetectionMessage(detections=answer, **common)
+        return ClassificationMessage(classes=answer, **common)
+
+    def _detections(self, frame: Frame, found: Detections) -> list[Detection]:
+        if self._per_label is not None:
+            found = found.take(np.flatnonzero(found.score > self._per_label[found.class_id]))
+        size = np.array([frame.width, frame.height] * 2, np.float64)
+        boxes = np.clip(found.xyxy / size, 0, 1).round(5).tolist()
+        return [
+            Detection(self._labels[class_id], class_id, round(score, 4), tuple(box))
+            for class_id, score, box in zip(found.class_id.tolist(), found.score.tolist(), boxes, strict=True)
+        ]
+
+    def _classes(self, found: Classification) -> list[ClassScore]:
+        return [
+            ClassScore(self._labels[class_id], class_id, round(min(score, 1.0), 4))
+            for class_id, score in zip(
+                found.class_id[:TOP_CLASSES].tolist(), found.score[:TOP_CLASSES].tolist(), strict=True
+            )
+        ]
+
+
+def _thresholds(score: float | dict[str, float], labels: Sequence[str]) -> tuple[FloatArray | None, Thresholds]:
+    """Threshold of every class id where they differ, and the lowest of them for the decoder."""
+    if isinstance(score, float):
+        return None, Thresholds(score)
+    others = score.get("*", min(score.values(), default=0.0))
+    per_label = np.array([score.get(label, others) for label in labels], np.float32)
+    return per_label, Thresholds(float(per_label.min()))
+
+
+def _ms(nanoseconds: int) -> float:
+    return round(max(nanoseconds, 0) / 1e6, 3)
