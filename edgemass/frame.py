@@ -16,8 +16,8 @@ class Frame:
 
     A decoder hands over a function instead of pixels, so that a live frame that is dropped costs no conversion.
 
-    mono_ns: the frame's own time on the monotonic clock: arrival for a live source, start of the run + presentation time
-        for a file. Trackers, dwell times and rules use this one.
+    mono_ns: the frame's own time on the monotonic clock: arrival for a live source, for a file the start of the run +
+        presentation time. Trackers, dwell times and rules use this one.
     time_ns: the same instant as Unix time.
     arrived_ns: monotonic time at which the frame came out of the source; latencies count from here.
     """

@@ -26,7 +26,7 @@ from edgemass.manifest import AuxiliaryInput, InputSpec, Manifest, Nms, StateTen
 from edgemass.tensors import Outputs, TensorInfo
 
 FAMILIES = {  # family -> the module that decodes it, imported when first asked for; recognised in this order
-    "ssd_postprocessed": "edgemass.families.ssd_postprocessed",  # TFLite_Detection_PostProcess and TF object detection API
+    "ssd_postprocessed": "edgemass.families.ssd_postprocessed",  # boxes come out of the graph: TFLite, TF API
     "ssd_raw": "edgemass.families.ssd_raw",  # box and class heads with anchors
     "ssd_rows": "edgemass.families.ssd_rows",  # [1, 1, N, 7] of Caffe and OpenVINO
     "ultraface": "edgemass.families.ultraface",

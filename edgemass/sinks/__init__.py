@@ -25,7 +25,10 @@ SINKS = {  # URI scheme -> the module that opens it, imported when first asked f
 
 @dataclass(frozen=True)
 class SinkContext:
-    """What a sink may need to know of its surroundings. counters: its own; it adds "published", "dropped", ... to them."""
+    """What a sink may need to know of its surroundings.
+
+    counters: the sink's own; it adds "published", "dropped", ... to them.
+    """
 
     device: str
     clock: Clock
