@@ -65,7 +65,7 @@ class Decoder(Protocol):
 class Recognition:
     """A family's claim on a graph: everything of a manifest but names, labels and files.
 
-    class_count: labels that the output tensors have room for, background not counted; None when the shape does not tell.
+    class_count: labels that the outputs have room for, background not counted; None when the shape does not tell.
     options: the family's Options as plain builtins.
     assumed: one sentence for each thing taken from the family's published recipe and not from the graph.
     default_labels: "coco80", "coco91", "voc20", "face", ... (labels that this export is published with), or "".

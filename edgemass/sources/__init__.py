@@ -1,12 +1,13 @@
 """Where frames come from. A source is one file with `open(uri, options, clock) -> Source` and a row in SOURCES.
 
-`open` only parses and checks what can be checked without waiting; the device is opened by the first `next` of `frames()`, in the
-capture thread.
+`open` only parses and checks what can be checked without waiting; the device is opened by the first `next` of
+`frames()`, in the capture thread.
 """
 
 from __future__ import annotations
 
 import importlib
+import os.path
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,22 +48,32 @@ class Source(Protocol):
     """One opened address.
 
     live: True for what goes on by itself (a camera): it is retried for ever, and only its newest frame counts.
+    realtime: frames come at their own speed and one that is not taken in time is dropped: every live source, and a file
+        played with `CaptureOptions.realtime`.
     name: what to call it in logs, without passwords.
     read_timeout_s: no frame for so long means that it is broken.
     """
 
     live: bool
+    realtime: bool
     name: str
     read_timeout_s: float
 
     def frames(self) -> Iterator[Frame]:
         """Open and yield frames until the end of a file; never a stale, repeated or made-up one.
 
-        Closing the iterator, or dropping it, frees the device.
+        Closing the iterator, or dropping it, frees the device. May be called again while an earlier iterator is stuck in a
+        read that does not come back.
 
         Raises:
             SourceNotFoundError: opening again will not help.
             SourceError: it broke; opening again may help.
+        """
+
+    def close(self) -> None:
+        """End every `frames()` before its next frame, and at once where it only waits for time to pass; for any thread.
+
+        `frames()` of a closed source yields nothing.
         """
 
 
@@ -73,12 +84,11 @@ class SourceModule(Protocol):
 
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*):")
-_IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"})
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"})
 
 
 def scheme(address: str) -> str:
-    """The row of SOURCES that an address belongs to: `0`, `/dev/video0`, `clip.mp4`, `folder/`, `*.jpg` have no scheme of
-    their own.
+    """Tell the row of SOURCES of an address; `0`, `/dev/video0`, `clip.mp4`, `folder/` and `*.jpg` name no scheme.
 
     Raises:
         UsageError: an unknown scheme.
@@ -86,15 +96,15 @@ def scheme(address: str) -> str:
     if address.isdigit() or address.startswith("/dev/"):
         return "v4l2"
     match = _SCHEME.match(address)
-    if match and not Path(address).exists():
+    if match and not os.path.exists(address)  # noqa: PTH110:
         if match[1].lower() in SOURCES:
             return match[1].lower()
         known = ", ".join(f"{row}:" for row in SOURCES)
         raise UsageError(
-            f"unknown camera scheme {match[1]!r} in {redact(address)!r}; known are {known} a file or a folder"
+            f"unknown camera scheme {match[1]!r} in {redact(address)!r}; known are {known}, files and folders"
         )
     path = Path(address)
-    if path.is_dir() or any(mark in address for mark in "*?[") or path.suffix.lower() in _IMAGE_SUFFIXES:
+    if os.path.isdir(address) or any(mark in address for mark in "*?[") or path.suffix.lower() in IMAGE_SUFFIXES:
         return "images"
     return "file"
 
