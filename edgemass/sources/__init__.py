@@ -96,15 +96,15 @@ def scheme(address: str) -> str:
     if address.isdigit() or address.startswith("/dev/"):
         return "v4l2"
     match = _SCHEME.match(address)
-    if match and not os.path.exists(address)  # noqa: PTH110:
+    if match and not os.path.exists(address):  # noqa: PTH110 (Path.exists raises where a folder may not be searched)
         if match[1].lower() in SOURCES:
             return match[1].lower()
         known = ", ".join(f"{row}:" for row in SOURCES)
         raise UsageError(
             f"unknown camera scheme {match[1]!r} in {redact(address)!r}; known are {known}, files and folders"
         )
-    path = Path(address)
-    if os.path.isdir(address) or any(mark in address for mark in "*?[") or path.suffix.lower() in IMAGE_SUFFIXES:
+    is_folder = os.path.isdir(address)  # noqa: PTH112 (as above)
+    if is_folder or any(mark in address for mark in "*?[") or Path(address).suffix.lower() in IMAGE_SUFFIXES:
         return "images"
     return "file"
 
