@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
 from edgemass import backends, bundles, sources
@@ -145,7 +145,7 @@ def _line(bundle: Bundle, threads: int) -> tuple[CameraLine, str, str]:
     return line, detector.backend.name, detector.backend.version
 
 
-def _endless(camera: str) -> Iterator[Frame]:
+def _endless(camera: str) -> Generator[Frame, None, None]:
     """The frames of a source through its capture thread, from the beginning again when it ends."""
     clock = SystemClock()
     while True:
@@ -176,7 +176,7 @@ def _warm_up(line: CameraLine, bare: _Bare, frames: Iterator[Frame]) -> None:
 def _rounds(line: CameraLine, bare: _Bare, frames: Iterator[Frame], seconds: float) -> list[tuple[float, float]]:
     """(bare fps, pipeline fps) of each round; they take turns so that drift of the machine hits both."""
     times = max(1, round(bare.run(WARM_UP_RUNS) * ROUND_S))
-    rounds = []
+    rounds: list[tuple[float, float]] = []
     deadline = time.perf_counter() + seconds
     while time.perf_counter() < deadline or len(rounds) < MIN_ROUNDS:
         plain = bare.run(times)

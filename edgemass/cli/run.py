@@ -53,9 +53,9 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 
 
 def call(options: argparse.Namespace) -> int:
-    from edgemass.agent import Agent
-
     wanted = _config(options)
+    from edgemass.agent import Agent  # after what may be wrong: an error need not wait for OpenCV
+
     stop = threading.Event()
     _end_on_signals(stop)
     return Agent(wanted).run(stop)

@@ -89,7 +89,7 @@ def test_labels_of_another_data_set_are_refused_with_both_names(truth: Path) -> 
 def test_annotations_of_another_shape_are_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "truth.json"
     path.write_text(content)
-    with pytest.raises(UsageError, match="truth.json"):
+    with pytest.raises(UsageError, match=r"truth\.json"):
         evaluate.detection(stream(), ("person",), tmp_path, path, silent)
 
 

@@ -14,7 +14,7 @@ from edgemass import durable, errors
 from edgemass.clock import boot_id, rfc3339
 from edgemass.counters import Counters
 from edgemass.detections import Classification, Detections
-from edgemass.frame import Frame
+from edgemass.frame import Frame, Image
 from edgemass.redact import redact
 from edgemass.tensors import Quantization, Tensor
 
@@ -53,7 +53,12 @@ def test_the_boot_id_has_a_stand_in_where_the_kernel_has_none(tmp_path: Path) ->
 
 def test_counts_from_many_threads_are_all_there() -> None:
     counters = Counters()
-    threads = [threading.Thread(target=lambda: [counters.add("n") for _ in range(1000)]) for _ in range(8)]
+
+    def count() -> None:
+        for _ in range(1000):
+            counters.add("n")
+
+    threads = [threading.Thread(target=count) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -64,7 +69,7 @@ def test_counts_from_many_threads_are_all_there() -> None:
 def test_a_frame_is_converted_once_and_only_when_looked_at() -> None:
     loads = []
 
-    def load() -> np.ndarray:  # type: ignore[type-arg]
+    def load() -> Image:
         loads.append(1)
         return np.zeros((2, 3, 3), np.uint8)
 

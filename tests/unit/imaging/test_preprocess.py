@@ -34,7 +34,7 @@ def reference(image: Image, spec: InputSpec) -> np.ndarray[Any, Any]:
         "CHW": real.transpose(2, 0, 1),
         "NHW": real[None, ..., 0],
     }
-    return layouts[spec.layout].astype(spec.dtype)
+    return np.asarray(layouts[spec.layout].astype(spec.dtype))
 
 
 @pytest.mark.parametrize("layout", ["NHWC", "NCHW", "CHW", "HWC"])

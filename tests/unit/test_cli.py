@@ -1,0 +1,110 @@
+"""What a user sees of the command line itself; what it calls is tested where it lives."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edgemass import cli
+from edgemass.cli import run
+from edgemass.errors import UsageError
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.getLogger("edgemass").setLevel(logging.NOTSET)
+
+
+def leaves(parser: argparse.ArgumentParser, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Every verb with its help text."""
+    nested = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    for action in nested:
+        for name, child in action.choices.items():
+            yield from leaves(child, (*words, name))
+    if not nested:
+        yield words, parser.format_help()
+
+
+@pytest.mark.parametrize(("words", "text"), list(leaves(cli.parser())))
+def test_the_help_of_every_verb_ends_with_an_example_that_parses(words: tuple[str, ...], text: str) -> None:
+    last = text.strip().splitlines()[-1]
+    match = re.fullmatch(r"example: edgemass (.+)", last)
+    assert match, f"help of {' '.join(words)} ends with {last!r}"
+    arguments = match[1].split()
+    assert tuple(arguments[: len(words)]) == words
+    assert cli.parser().parse_args(arguments).call
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["run", "--wrong"], 2, "--wrong"),
+        (["run"], 2, "no camera"),
+        (["run", "--camera", "0", "--frames", "0"], 2, "--frames must be above 0"),
+        (["run", "--camera", "0", "--score", "7"], 2, "between 0 and 1"),
+        (["run", "--camera", "a=0", "--camera", "a=1"], 2, "two cameras"),
+        (["run", "--camera", "ftp://u:secret@h/x"], 2, "unknown camera scheme"),
+        (["run", "--config", "nowhere.toml"], 78, "cannot read nowhere.toml"),
+        (["eval", "m.onnx", "--images", "d"], 2, "--annotations"),
+        (["nonsense"], 2, "nonsense"),
+    ],
+)
+def test_a_mistake_is_one_line_with_its_exit_code(
+    arguments: list[str], code: int, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        found = cli.main(arguments)
+    except SystemExit as ended:
+        found = int(str(ended.code))
+    captured = capsys.readouterr()
+    assert found == code
+    assert captured.out == ""
+    assert captured.err.startswith("edgemass: error: ")
+    assert len(captured.err.splitlines()) == 1
+    assert told in captured.err
+    assert "secret" not in captured.err
+
+
+def test_cameras_without_a_name_are_counted_and_files_with_an_equal_sign_are_files(tmp_path: Path) -> None:
+    odd = tmp_path / "a=b.mp4"
+    odd.touch()
+    cameras = run._cameras(["0", "door=rtsp://x/1?a=b", str(odd), "synthetic:?width=4"], taken=0)
+    assert cameras == {"cam0": "0", "door": "rtsp://x/1?a=b", "cam2": str(odd), "cam3": "synthetic:?width=4"}
+
+
+def test_the_command_line_lies_over_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text('model = "a"\nsinks = ["console:"]\n[cameras.door]\nsource = "0"\nmax_fps = 5\nscore = 0.2\n')
+    arguments = ["run", "--config", str(path), "--model", "b", "--score", "0.7", "--mqtt", "mqtt://h", "--camera", "1"]
+    wanted = run._config(cli.parser().parse_args(arguments))
+    assert wanted.model == "b"
+    assert wanted.sinks == ("console:", "mqtt://h")
+    assert list(wanted.cameras) == ["door", "cam1"]
+    assert wanted.cameras["door"].max_fps == 5
+    assert wanted.cameras["door"].score == 0.7
+
+
+def test_an_impossible_range_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="--max-fps"):
+        run._config(cli.parser().parse_args(["run", "--camera", "0", "--max-fps", "-1"]))
+
+
+def test_help_is_quick_because_no_runtime_and_no_opencv_is_loaded() -> None:
+    script = (
+        "import sys; from edgemass import cli; cli.parser();"
+        "print([m for m in ('cv2', 'av', 'onnxruntime', 'ai_edge_litert', 'paho') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
