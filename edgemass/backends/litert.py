@@ -149,8 +149,8 @@ class LiteRtBackend:
             self._fit(inputs)
             for name, (index, _) in self._slots.items():
                 interpreter.set_tensor(index, inputs[name])
-            # Recurrent operators remember inside the interpreter. A memory must belong to one camera, so it comes in and
-            # goes out as tensors or not at all.
+            # Recurrent operators remember inside the interpreter. A memory must belong to one camera, so it comes in
+            # and goes out as tensors or not at all.
             interpreter.reset_all_variables()
             interpreter.invoke()
         except KeyError as error:
@@ -199,9 +199,9 @@ class _Memory:
 def _view(interpreter: Any, index: int) -> AnyArray:
     """A view of an output without a copy.
 
-    What `interpreter.tensor(index)()` returns counts as a reference that forbids the next invoke until it is dropped, so
-    its memory is looked at through an array of our own: 3 microseconds whatever the
-    size, where get_tensor copies for 90 (YOLOv8n's float output at 640, x86-64).
+    What `interpreter.tensor(index)()` returns counts as a reference that forbids the next invoke until it is dropped,
+    so its memory is looked at through an array of our own: 3 microseconds whatever the size, where get_tensor copies
+    for 90 (YOLOv8n's float output at 640, x86-64).
     """
     return np.asarray(_Memory(interpreter.tensor(index)().__array_interface__, interpreter))
 
@@ -251,7 +251,7 @@ def reason(error: BaseException) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what the C++ side writes at every load off standard error ("INFO: Created TensorFlow Lite XNNPACK delegate").
+    """Keep what the C++ side writes at every load off standard error: "INFO: Created ... XNNPACK delegate".
 
     Its logger has no switch in the Python package, so file descriptor 2 is turned aside; everything else that is
     written meanwhile is passed on afterwards.
