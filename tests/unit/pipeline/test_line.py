@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import types
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from edgemass.clock import SystemClock
+from edgemass.counters import Counters
+from edgemass.detections import Classification, Detections
+from edgemass.detector import Detector, Inference, Thresholds
+from edgemass.errors import SinkError
+from edgemass.frame import Frame
+from edgemass.messages import CameraState, ClassificationMessage, DetectionMessage, FrameMessage, ModelRef
+from edgemass.pipeline.line import CameraLine, Identity, LoadedModel
+
+
+class Answer:
+    """Stands for a detector: one stream that always finds the same."""
+
+    def __init__(self, found: Detections | Classification) -> None:
+        self.found = found
+        self.thresholds: Thresholds | None = None
+        self.manifest = types.SimpleNamespace(labels=("person", "car"))
+        self.backend = types.SimpleNamespace(name="scripted/cpu")
+
+    def stream(self) -> Answer:
+        return self
+
+    def detect(self, image: object, thresholds: Thresholds) -> Inference:  # noqa: ARG002
+        self.thresholds = thresholds
+        return Inference(self.found, 2_000_000)
+
+
+class RecordingSink:
+    def __init__(self, name: str = "recording") -> None:
+        self.name = name
+        self.broken = False
+        self.messages: list[FrameMessage] = []
+
+    def publish(self, message: FrameMessage, frame: Frame) -> None:  # noqa: ARG002
+        if self.broken:
+            raise SinkError("full")
+        self.messages.append(message)
+
+    def camera_state(self, camera: str, state: CameraState) -> None:
+        pass
+
+    def close(self, timeout_s: float) -> None:
+        pass
+
+
+def frame(width: int = 200, height: int = 100) -> Frame:
+    def load() -> Any:
+        return np.zeros((height, width, 3), np.uint8)
+
+    return Frame(load, width=width, height=height, mono_ns=5, time_ns=1_795_342_502_118_000_000, arrived_ns=5)
+
+
+def line(
+    found: Detections | Classification, *sinks: RecordingSink, score: Any = 0.5
+) -> tuple[CameraLine, Answer, Counters]:
+    answer, counters = Answer(found), Counters()
+    made = CameraLine(
+        "door",
+        LoadedModel(cast("Detector", answer), ModelRef("toy", "1", "sha256:00", "fp32")),
+        sinks,
+        identity=Identity("pi", "boot", "run"),
+        score=score,
+        clock=SystemClock(),
+        counters=counters,
+    )
+    return made, answer, counters
+
+
+TWO = Detections(
+    np.array([[20, 10, 100, 50], [-5, 0, 200, 100.0001]], np.float32),
+    np.array([0.9, 0.6], np.float32),
+    np.array([0, 1], np.int64),
+)
+
+
+def test_every_frame_yields_one_document_and_seq_counts_them() -> None:
+    sink = RecordingSink()
+    made, _, _ = line(Detections.empty(), sink)
+    for _ in range(3):
+        made.process(frame())
+    assert [message.seq for message in sink.messages] == [1, 2, 3]
+    assert all(isinstance(message, DetectionMessage) and message.detections == [] for message in sink.messages)
+
+
+def test_boxes_are_fractions_of_the_frame_and_stay_inside_it() -> None:
+    made, _, _ = line(TWO)
+    message = made.process(frame())
+    assert isinstance(message, DetectionMessage)
+    assert [d.box for d in message.detections] == [(0.1, 0.1, 0.5, 0.5), (0.0, 0.0, 1.0, 1.0)]
+    assert [d.label for d in message.detections] == ["person", "car"]
+    assert message.time == "2026-11-22T10:15:02.118Z"
+    assert (message.backend, message.model.name, message.device, message.camera) == (
+        "scripted/cpu",
+        "toy",
+        "pi",
+        "door",
+    )
+    assert message.latency_ms.infer == 2.0
+
+
+def test_a_score_per_label_lets_the_lowest_through_the_decoder_and_filters_after_it() -> None:
+    made, answer, _ = line(TWO, score={"person": 0.3, "*": 0.7})
+    message = made.process(frame())
+    assert isinstance(message, DetectionMessage)
+    assert [d.label for d in message.detections] == ["person"]
+    assert answer.thresholds is not None
+    assert answer.thresholds.score == pytest.approx(0.3)
+
+
+def test_a_classifier_gives_a_classification_document_with_the_five_best() -> None:
+    made, _, _ = line(Classification(np.array([1.0000001, 0.2], np.float32), np.array([1, 0], np.int64)))
+    message = made.process(frame())
+    assert isinstance(message, ClassificationMessage)
+    assert [(c.label, c.score) for c in message.classes] == [("car", 1.0), ("person", 0.2)]
+
+
+def test_a_broken_sink_costs_the_others_nothing_and_is_logged_when_it_starts_and_ends(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    good, bad = RecordingSink("good"), RecordingSink("bad")
+    made, _, counters = line(TWO, bad, good)
+    caplog.set_level("INFO", "edgemass")
+    for broken in (True, True, True, False):
+        bad.broken = broken
+        made.process(frame())
+    assert len(good.messages) == 4
+    assert counters["sink_failed.bad"] == 3
+    assert [record.getMessage() for record in caplog.records] == [
+        "bad loses documents: full",
+        "bad takes documents again",
+    ]
