@@ -62,8 +62,8 @@ class Source(Protocol):
     def frames(self) -> Iterator[Frame]:
         """Open and yield frames until the end of a file; never a stale, repeated or made-up one.
 
-        Closing the iterator, or dropping it, frees the device. May be called again while an earlier iterator is stuck in a
-        read that does not come back.
+        Closing the iterator, or dropping it, frees the device. May be called again while an earlier iterator is
+        stuck in a read that does not come back.
 
         Raises:
             SourceNotFoundError: opening again will not help.

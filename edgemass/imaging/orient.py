@@ -1,0 +1,59 @@
+"""Crop and rotation of a camera that hangs askew or sees too much."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from edgemass.frame import Image
+
+_ROTATIONS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
+
+
+@dataclass(frozen=True)
+class Orientation:
+    """What is done to every picture of a camera: crop first, then rotate.
+
+    rotate: degrees clockwise: 0, 90, 180 or 270.
+    crop: x1, y1, x2, y2 as fractions of the picture before rotation, or None.
+    """
+
+    rotate: int = 0
+    crop: tuple[float, float, float, float] | None = None
+
+    def __post_init__(self) -> None:
+        if self.rotate not in (0, *_ROTATIONS):
+            raise ValueError(f"rotate must be 0, 90, 180 or 270 degrees, got {self.rotate}")
+        if self.crop is not None:
+            x1, y1, x2, y2 = self.crop
+            if not (0 <= x1 < x2 <= 1 and 0 <= y1 < y2 <= 1):
+                raise ValueError(f"crop must be x1, y1, x2, y2 with 0 <= x1 < x2 <= 1 and y alike, got {self.crop}")
+
+    @property
+    def changes(self) -> bool:
+        """Whether it does anything."""
+        return self.rotate != 0 or self.crop is not None
+
+    def size(self, width: int, height: int) -> tuple[int, int]:
+        """(width, height) of what `apply` makes of a picture of this size."""
+        left, top, right, bottom = self._box(width, height)
+        size = right - left, bottom - top
+        return size if self.rotate in (0, 180) else (size[1], size[0])
+
+    def apply(self, image: Image) -> Image:
+        """The picture cropped and rotated; a mere crop is a view."""
+        left, top, right, bottom = self._box(image.shape[1], image.shape[0])
+        image = image[top:bottom, left:right]
+        if self.rotate:
+            image = np.asarray(cv2.rotate(image, _ROTATIONS[self.rotate]), np.uint8)
+        return image
+
+    def _box(self, width: int, height: int) -> tuple[int, int, int, int]:
+        """left, top, right, bottom in whole pixels, at least one each way."""
+        if self.crop is None:
+            return 0, 0, width, height
+        x1, y1, x2, y2 = self.crop
+        left, top = min(round(x1 * width), width - 1), min(round(y1 * height), height - 1)
+        return left, top, max(round(x2 * width), left + 1), max(round(y2 * height), top + 1)

@@ -1,0 +1,1 @@
+"""One camera's straight line: capture, the slot of one, detection, documents."""
