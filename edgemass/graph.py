@@ -35,7 +35,9 @@ class Graph:
     metadata: the file's own key-value texts (ONNX metadata_props; for TFLite what exporters append as a zip).
     labels: one name per class where the file itself carries them, else ().
     runs: raw outputs of a few runs on made-up pictures (noise, a gradient, a flat grey; in that order), to tell applied
-        activations from logits and pixels from fractions. Inputs were `run_pixels` brought to the input's dtype.
+        activations from logits and pixels from fractions. Pixels went in as fractions 0..1 into float inputs, as they
+        are into uint8, less 128 into int8; state was zero, sizes were those of the picture.
+    run_shapes: shape of every input in these runs, by name: free dimensions were given a size.
     """
 
     format: str
@@ -45,6 +47,7 @@ class Graph:
     metadata: Mapping[str, str] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
     runs: Sequence[Outputs] = ()
+    run_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def output(self, name: str) -> TensorInfo:
         return next(info for info in self.outputs if info.name == name)

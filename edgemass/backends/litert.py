@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import re
+import struct
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,6 +19,7 @@ import numpy as np
 
 from edgemass.backends import Options
 from edgemass.errors import BackendError, BackendUnavailableError
+from edgemass.graph import Node
 from edgemass.tensors import AnyArray, Outputs, Quantization, Tensor, TensorInfo
 
 logger = logging.getLogger(__name__)
@@ -78,16 +81,19 @@ def open(model: Path, options: Options) -> LiteRtBackend:  # noqa: A001 (the plu
 
 
 @dataclass(frozen=True)
-class Operator:
-    """One operator of a file before any delegate changed the graph; tensors by name."""
+class Contents:
+    """What a file holds before any delegate changes its graph.
 
-    kind: str
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
+    nodes: in execution order; only custom operators bring attributes, and only with ai-edge-litert.
+    dtypes: NumPy dtype name -> number of tensors that are neither input nor output.
+    """
+
+    nodes: tuple[Node, ...]
+    dtypes: Mapping[str, int]
 
 
-def operators(model: Path) -> tuple[tuple[Operator, ...], frozenset[str]]:
-    """The operators in execution order, and the dtype names of all tensors.
+def contents(model: Path) -> Contents:
+    """Read a file's operators; the file may crash the process, so call it where that does no harm.
 
     Raises:
         BackendError: the file cannot be loaded.
@@ -96,18 +102,44 @@ def operators(model: Path) -> tuple[tuple[Operator, ...], frozenset[str]]:
         with _quiet():
             interpreter = _interpreter.Interpreter(os.fspath(model), num_threads=1)
         details = interpreter.get_tensor_details()
-        names = {item["index"]: str(item["name"]) for item in details}
-        found = tuple(
-            Operator(
-                str(item["op_name"]),
-                tuple(names.get(int(index), "") for index in item["inputs"]),
-                tuple(names.get(int(index), "") for index in item["outputs"]),
-            )
-            for item in interpreter._get_ops_details()  # noqa: SLF001 (the only way the runtime tells them)
-        )
+        edges = {item["index"] for item in (*interpreter.get_input_details(), *interpreter.get_output_details())}
+        operators = interpreter._get_ops_details()  # noqa: SLF001 (the only way the runtime tells them)
     except (ValueError, RuntimeError) as error:
         raise BackendError(f"{model.name}: LiteRT cannot load it: {reason(error)}") from error
-    return found, frozenset(np.dtype(item["dtype"]).name for item in details)
+    names = {int(item["index"]): str(item["name"]) for item in details}
+    attributes = _custom_attributes(model)
+    nodes = tuple(
+        Node(
+            str(item["op_name"]),
+            tuple(names.get(int(index), "") for index in item["inputs"]),
+            tuple(names.get(int(index), "") for index in item["outputs"]),
+            attributes.get(position, {}),
+        )
+        for position, item in enumerate(operators)
+    )
+    inner = Counter(np.dtype(item["dtype"]).name for item in details if item["index"] not in edges)
+    return Contents(nodes, dict(inner))
+
+
+def _custom_attributes(model: Path) -> dict[int, Mapping[str, object]]:
+    """Options of custom operators by position, FlexBuffers maps: TFLite_Detection_PostProcess tells its classes so."""
+    try:
+        from ai_edge_litert import schema_py_generated as schema  # noqa: PLC0415 (tflite-runtime has none)
+        from flatbuffers import flexbuffers  # type: ignore[import-untyped]  # noqa: PLC0415
+    except ImportError:
+        return {}
+    graph = schema.Model.GetRootAs(model.read_bytes()).Subgraphs(0)
+    found: dict[int, Mapping[str, object]] = {}
+    for position in range(graph.OperatorsLength()):
+        operator = graph.Operators(position)
+        if operator.CustomOptionsLength():
+            try:
+                options = flexbuffers.Loads(operator.CustomOptionsAsNumpy().tobytes())
+            except (ValueError, struct.error, IndexError, UnicodeDecodeError):
+                continue  # a custom operator may write its options as it likes
+            if isinstance(options, dict):
+                found[position] = {key: value for key, value in options.items() if isinstance(value, (int, float, str))}
+    return found
 
 
 class LiteRtBackend:

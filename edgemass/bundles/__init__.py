@@ -1,0 +1,1 @@
+"""Model files and bundles: import, check, describe, resolve what `--model` names, load."""
