@@ -8,6 +8,8 @@ import msgspec
 
 from edgemass.errors import UsageError
 
+DEFAULT_FRAMES = "synthetic:?width=1280&height=720&frames=1000000"
+
 EPILOG = """\
 bare      the stock file on the plain runtime, same threads, on one prepared tensor
 pipeline  capture, resize, inference, decoding, NMS, JSON: everything but the network
@@ -28,7 +30,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     add("model", metavar="MODEL", help="a bundle folder, a bare .onnx or .tflite, demo:")
     add(
         "--camera",
-        default="synthetic:?width=1280&height=720",
+        default=DEFAULT_FRAMES,
         metavar="SOURCE",
         help="frames to use (default: made-up 720p)",
     )
