@@ -13,8 +13,8 @@ def pause_s(failures: int, outage_s: float, draw: float) -> float:
 
     In the first ten minutes of an outage the ceiling stays at 4 s, so that frames flow again within 10 s of a camera's
     return: an attempt that is under way when it returns takes up to 4 s, then at most 4 s of pause, then the opening.
-    Later it grows to 30 s, which spares a camera that is away for long. Full jitter keeps many cameras behind one broken
-    switch from knocking in step (AWS Architecture Blog, "Exponential Backoff And Jitter", 2015).
+    Later it grows to 30 s, which spares a camera that is away for long. Full jitter keeps many cameras behind one
+    broken switch from knocking in step (AWS Architecture Blog, "Exponential Backoff And Jitter", 2015).
 
     failures: attempts that failed in a row, at least 1. draw: uniform in [0, 1).
     """
