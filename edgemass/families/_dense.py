@@ -1,0 +1,150 @@
+"""What dense heads share: choosing candidates before anything is computed, and grids of cells.
+
+Most of the thousands of rows are background. So scores are compared as they are stored (integers, logits), and only
+the rows that pass are converted, activated and decoded.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from edgemass.detections import Detections
+from edgemass.tensors import AnyArray, FloatArray, IntArray, Tensor
+
+Layout = Literal["NC", "CN"]
+"""Rows by columns ([1, boxes, 4 + classes]) or columns by rows ([1, 4 + classes, boxes])."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """k (row, class) pairs that pass: row (k,), class_id (k,), score (k,) real."""
+
+    row: IntArray
+    class_id: IntArray
+    score: FloatArray
+
+
+def rows_by_columns(tensor: Tensor, layout: Layout) -> Tensor:
+    """A view (rows, columns) of one picture's output, whatever its layout; leading axes of length 1 are dropped."""
+    data = tensor.data
+    if data.dtype == np.float16:  # NumPy compares halves one at a time
+        data = data.astype(np.float32)
+    data = data.reshape(data.shape[-2:])
+    return tensor.with_data(data if layout == "NC" else data.T)
+
+
+def stored_limit(tensor: Tensor, threshold: float) -> float:
+    """`stored > limit` says the same as `real > threshold`; whole for integers, so that they need no conversion."""
+    limit = tensor.stored(threshold)
+    if np.issubdtype(tensor.data.dtype, np.integer) and math.isfinite(limit):
+        return math.floor(limit)
+    return limit
+
+
+def rows_above(values: Tensor, threshold: float) -> IntArray:
+    """Rows of a column (n,) whose real value is above the threshold."""
+    return np.flatnonzero(values.data > stored_limit(values, threshold))
+
+
+def pick(scores: Tensor, threshold: float, *, multi_label: bool) -> Candidates:
+    """Candidates of a head without objectness.
+
+    scores: (rows, classes), in any memory order. NaN never passes.
+    threshold: in the domain of `scores`: a logit where they are logits.
+    """
+    data = scores.data
+    limit = stored_limit(scores, threshold)
+    if data.strides[0] < data.strides[1]:  # one class after the other: running maxima over whole class rows vectorise
+        by_class = data.T
+        row = np.flatnonzero(np.fmax.reduce(by_class, axis=0) > limit)
+        some = by_class.take(row, axis=1).T
+    else:
+        hits = np.flatnonzero(data > limit) // data.shape[1]
+        row = hits[np.flatnonzero(np.diff(hits, prepend=-1))]
+        some = data.take(row, axis=0)
+    nth, class_id = _label(some, limit, multi_label=multi_label)
+    return Candidates(row[nth], class_id, scores.with_data(some[nth, class_id]).real())
+
+
+def pick_with_objectness(objectness: Tensor, classes: Tensor, threshold: float, *, multi_label: bool) -> Candidates:
+    """Candidates of a head whose score is objectness x class; both are probabilities.
+
+    objectness: (rows,); classes: (rows, classes).
+    """
+    row = rows_above(objectness, threshold)  # a class probability is at most 1
+    score = classes.with_data(classes.data[row]).real() * objectness.with_data(objectness.data[row]).real()[:, None]
+    nth, class_id = _label(score, threshold, multi_label=multi_label)
+    return Candidates(row[nth], class_id, score[nth, class_id])
+
+
+def choose(score: FloatArray, threshold: float, *, multi_label: bool) -> tuple[IntArray, IntArray]:
+    """Rows and classes of scores (k, classes) that pass."""
+    nth, class_id = _label(score, threshold, multi_label=multi_label)
+    passed = score[nth, class_id] > threshold
+    return nth[passed], class_id[passed]
+
+
+def _label(values: AnyArray, limit: float, *, multi_label: bool) -> tuple[IntArray, IntArray]:
+    """Every pair above the limit, or the best class of every row (k, classes)."""
+    if multi_label:
+        nth, class_id = np.nonzero(values > limit)
+        return nth, class_id
+    if np.issubdtype(values.dtype, np.floating):
+        values = np.where(np.isnan(values), -np.inf, values)  # argmax takes NaN for the largest
+    nth = np.arange(len(values))
+    return nth, values.argmax(axis=1) if values.size else nth
+
+
+def finish(xyxy: FloatArray, score: FloatArray, class_id: IntArray, threshold: float) -> Detections:
+    """Detections, without boxes that are no boxes (NaN, infinite) and scores that rounding left at the threshold."""
+    keep = np.isfinite(xyxy).all(axis=1) & (score > threshold)
+    if not keep.all():
+        xyxy, score, class_id = xyxy[keep], score[keep], class_id[keep]
+    return Detections(
+        xyxy.astype(np.float32, copy=False), score.astype(np.float32, copy=False), class_id.astype(np.int64, copy=False)
+    )
+
+
+def corners(cx_cy_w_h: FloatArray) -> FloatArray:
+    """(k, 4) centre and size -> left, top, right, bottom."""
+    half = cx_cy_w_h[:, 2:] / 2
+    return np.concatenate([cx_cy_w_h[:, :2] - half, cx_cy_w_h[:, :2] + half], axis=1)
+
+
+def level_sizes(width: int, height: int, strides: Sequence[int]) -> list[tuple[int, int]]:
+    """(columns, rows) of the feature map of every stride; strided convolutions round up."""
+    return [(-(-width // stride), -(-height // stride)) for stride in strides]
+
+
+def cell_count(width: int, height: int, strides: Sequence[int]) -> int:
+    return sum(columns * rows for columns, rows in level_sizes(width, height, strides))
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """All cells of all levels, level after level, row after row.
+
+    xy: float32 (n, 2), column and row. stride: float32 (n, 1), pixels per cell.
+    """
+
+    xy: FloatArray
+    stride: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.xy)
+
+
+def cells(width: int, height: int, strides: Sequence[int]) -> Cells:
+    """The grid of a picture of width x height pixels."""
+    points: list[FloatArray] = []
+    sizes: list[FloatArray] = []
+    for stride, (columns, rows) in zip(strides, level_sizes(width, height, strides), strict=True):
+        y, x = np.divmod(np.arange(columns * rows), columns)
+        points.append(np.stack([x, y], axis=1).astype(np.float32))
+        sizes.append(np.full((columns * rows, 1), stride, np.float32))
+    return Cells(np.concatenate(points), np.concatenate(sizes))

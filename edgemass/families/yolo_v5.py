@@ -1,0 +1,92 @@
+"""YOLOv5, and YOLOv6 and v7 in the same form: one decoded head with objectness.
+
+output: [1, boxes, 5 + classes]; cx, cy, w, h in pixels (ONNX) or as fractions of the picture (TensorFlow formats),
+objectness, one probability per class; score = objectness x class. YOLOv5 and v7 have three rows per cell, YOLOv6 has
+one and its objectness is always 1. Source: `Detect.forward` in ultralytics/yolov5 models/yolo.py and `TFDetect` in
+models/tf.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+
+from edgemass import families
+from edgemass.detections import Detections
+from edgemass.families import _recognise as look
+from edgemass.families._dense import Layout, corners, finish, pick_with_objectness, rows_by_columns
+from edgemass.families.yolo_v8 import LETTERBOX, RECIPE, box_scale, check_columns
+from edgemass.graph import Graph
+from edgemass.manifest import Manifest, Nms
+from edgemass.tensors import FloatArray, Outputs, TensorInfo
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """layout: "NC" = [1, boxes, 5 + classes], "CN" = transposed.
+
+    normalized: boxes are fractions of the picture, not pixels.
+    """
+
+    layout: Layout = "NC"
+    normalized: bool = False
+
+
+def recognise(graph: Graph) -> families.Recognition | None:
+    """One head with three rows per cell, or with one and an objectness that is always 1.
+
+    Raises:
+        BundleError: the same head with masks or key points.
+    """
+    image = look.picture(graph)
+    found = look.only_head(graph, image) if image else None
+    if image is None or found is None or found.columns < 6:
+        return None
+    rows = look.observed_rows(graph, found)
+    if rows.size and not look.are_probabilities(rows[:, 4:]):
+        return None
+    always_one = bool(rows.size) and bool(np.allclose(rows[:, 4], 1, atol=0.01))
+    if found.per_cell == 1 and not (always_one and look.has_objectness(graph, found)):
+        return None
+    normalized, assumed = look.in_fractions(rows[:, :4], graph, found.name)
+    class_count = found.columns - 5
+    spec, recipe = look.as_input(graph, image, RECIPE, LETTERBOX)
+    return families.Recognition(
+        task="detection",
+        input=spec,
+        tensors={"output": (found.name,)},
+        class_count=class_count,
+        options={"layout": found.layout, "normalized": normalized},
+        nms=Nms(),
+        assumed=(*recipe, *assumed),
+        default_labels=look.default_labels(class_count),
+    )
+
+
+def prepare(manifest: Manifest, outputs: Mapping[str, TensorInfo]) -> families.Decoder:
+    options = families.options(manifest, Options)
+    (output,) = families.role(manifest, outputs, "output")
+    check_columns(manifest, output, options.layout, before_classes=5)
+    return _Decoder(output.name, options.layout, box_scale(manifest, normalized=options.normalized))
+
+
+@dataclass(frozen=True)
+class _Decoder:
+    output: str
+    layout: Layout
+    scale: FloatArray | None
+
+    def __call__(self, outputs: Outputs, *, score_threshold: float, multi_label: bool = False) -> Detections:
+        table = rows_by_columns(outputs[self.output], self.layout)
+        found = pick_with_objectness(
+            table.with_data(table.data[:, 4]),
+            table.with_data(table.data[:, 5:]),
+            score_threshold,
+            multi_label=multi_label,
+        )
+        boxes = table.with_data(table.data[found.row, :4]).real()
+        if self.scale is not None:
+            boxes = boxes * self.scale
+        return finish(corners(boxes), found.score, found.class_id, score_threshold)

@@ -1,0 +1,126 @@
+"""YOLOX: one row per cell with objectness, usually not decoded in the graph.
+
+output: [1, cells, 5 + classes]; per row dx, dy, log w, log h, objectness, one probability per class;
+centre = (cell + d) x stride, size = exp(log) x stride, score = objectness x class. Exports with `decode_in_inference`
+have cx, cy, w, h in pixels instead.
+Source: `YOLOXHead.decode_outputs` in Megvii-BaseDetection/YOLOX yolox/models/yolo_head.py and `ValTransform` in
+yolox/data/data_augment.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+
+from edgemass import families
+from edgemass.detections import Detections
+from edgemass.errors import BundleError
+from edgemass.families import _recognise as look
+from edgemass.families._candidates import picture_size
+from edgemass.families._dense import Cells, Layout, cells, corners, finish, pick_with_objectness, rows_by_columns
+from edgemass.families._picture import Recipe
+from edgemass.families.yolo_v8 import check_columns
+from edgemass.graph import Graph
+from edgemass.manifest import Manifest, Nms, Resize
+from edgemass.tensors import FloatArray, Outputs, TensorInfo
+
+RECIPE = Recipe("YOLOX since 0.1.1rc0; older exports took RGB with mean and std", "BGR")
+TOP_LEFT = Resize(rule="letterbox-top-left", pad_value=114)
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """layout: "NC" = [1, cells, 5 + classes], "CN" = transposed.
+
+    decoded: boxes are cx, cy, w, h in pixels already.
+    strides: pixels per cell of each level, in the order of the rows.
+    """
+
+    layout: Layout = "NC"
+    decoded: bool = False
+    strides: tuple[int, ...] = (8, 16, 32)
+
+
+def recognise(graph: Graph) -> families.Recognition | None:
+    """One head with one row per cell and objectness.
+
+    Raises:
+        BundleError: the same head with masks.
+    """
+    image = look.picture(graph)
+    found = look.only_head(graph, image) if image else None
+    if image is None or found is None or found.per_cell != 1 or look.has_kind(graph, "Softmax"):
+        return None
+    if not look.has_objectness(graph, found):
+        return None
+    rows = look.observed_rows(graph, found)
+    if rows.size and not look.are_probabilities(rows[:, 4:]):
+        return None
+    decoded = (
+        bool(rows.size) and bool(np.nanmin(rows[:, 2:4]) >= 0) and bool(np.nanmax(rows[:, :2]) > found.strides[-1])
+    )
+    class_count = found.columns - 5
+    spec, recipe = look.as_input(graph, image, RECIPE, TOP_LEFT)
+    return families.Recognition(
+        task="detection",
+        input=spec,
+        tensors={"output": (found.name,)},
+        class_count=class_count,
+        options={"layout": found.layout, "decoded": decoded, "strides": found.strides},
+        nms=Nms(),
+        assumed=recipe,
+        default_labels=look.default_labels(class_count),
+    )
+
+
+def prepare(manifest: Manifest, outputs: Mapping[str, TensorInfo]) -> families.Decoder:
+    options = families.options(manifest, Options)
+    (output,) = families.role(manifest, outputs, "output")
+    check_columns(manifest, output, options.layout, before_classes=5)
+    grid = None if options.decoded else grid_of(manifest, options.strides)
+    rows = output.shape[-2 if options.layout == "NC" else -1]
+    if grid is not None and rows is not None and rows != len(grid):
+        raise BundleError(
+            f"{manifest.name}: output {output.name} has {rows} rows, strides {list(options.strides)} give {len(grid)} "
+            f"for a picture of {manifest.input.width}x{manifest.input.height}; correct input size or strides"
+        )
+    return _Decoder(output.name, options.layout, grid)
+
+
+def grid_of(manifest: Manifest, strides: tuple[int, ...]) -> Cells:
+    """The cells of the manifest's picture.
+
+    Raises:
+        BundleError: no size or no strides to make them from.
+    """
+    if not strides or min(strides) < 1:
+        raise BundleError(f"{manifest.name}: output.options.strides is {list(strides)}, wanted at least one above 0")
+    return cells(*picture_size(manifest), strides)
+
+
+@dataclass(frozen=True)
+class _Decoder:
+    output: str
+    layout: Layout
+    grid: Cells | None
+
+    def __call__(self, outputs: Outputs, *, score_threshold: float, multi_label: bool = False) -> Detections:
+        table = rows_by_columns(outputs[self.output], self.layout)
+        found = pick_with_objectness(
+            table.with_data(table.data[:, 4]),
+            table.with_data(table.data[:, 5:]),
+            score_threshold,
+            multi_label=multi_label,
+        )
+        boxes = table.with_data(table.data[found.row, :4]).real()
+        if self.grid is not None:
+            boxes = _decode(boxes, self.grid.xy[found.row], self.grid.stride[found.row])
+        return finish(corners(boxes), found.score, found.class_id, score_threshold)
+
+
+def _decode(raw: FloatArray, cell: FloatArray, stride: FloatArray) -> FloatArray:
+    """dx, dy, log w, log h (k, 4) -> cx, cy, w, h in pixels."""
+    with np.errstate(over="ignore"):  # an infinite box is dropped later
+        return np.concatenate([(raw[:, :2] + cell) * stride, np.exp(raw[:, 2:]) * stride], axis=1)
