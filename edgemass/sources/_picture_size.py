@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import struct
-from io import BytesIO
 
 _JPEG_WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})  # TEM, RST0..7, SOI
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0..15 without DHT, JPG and DAC
 _JPEG_SCAN = 0xDA
+_PNM = re.compile(rb"P[1-6](?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)\s")
 _TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_SHORT = 256, 257, 3
 
 
@@ -100,14 +101,9 @@ def _tiff(data: bytes) -> tuple[int, int]:
     return found[_TIFF_WIDTH], found[_TIFF_HEIGHT]
 
 
-def _pnm(data: bytes) -> tuple[int, int]:
-    """Numbers after the magic, comments from # to the end of the line left out."""
-    words: list[bytes] = []
-    for line in BytesIO(data[2:4096]):
-        words += line.split(b"#")[0].split()
-        if len(words) >= 2:
-            break
-    return int(words[0]), int(words[1])
+def _pnm(data: bytes) -> tuple[int, int] | None:
+    match = _PNM.match(data[:4096])
+    return (int(match[1]), int(match[2])) if match else None
 
 
 _FORMATS = {  # how a file begins -> who reads its header
