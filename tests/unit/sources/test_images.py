@@ -128,8 +128,11 @@ def test_a_picture_that_is_too_large_is_refused_before_it_is_decoded(tmp_path: P
     assert peak_bytes < 10e6
 
 
-def test_a_picture_of_the_largest_size_is_read(tmp_path: Path) -> None:
-    assert images.read(huge_png(tmp_path / "wall.png", 10_000, 10_000)).shape == (10_000, 10_000, 3)
+def test_the_limit_itself_is_still_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "MAX_PIXELS", 8 * 6)
+    assert images.read(write(tmp_path / "a.png")).shape == (6, 8, 3)
+    with pytest.raises(SourceError, match="9 x 6 pixels"):
+        images.read(write(tmp_path / "b.png", width=9))
 
 
 def test_a_folder_without_pictures_is_told_with_the_suffixes(tmp_path: Path) -> None:
