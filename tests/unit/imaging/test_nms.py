@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edgemass.detections import Detections
+from edgemass.imaging import nms
 from edgemass.imaging.nms import suppress
 
 
@@ -47,3 +49,14 @@ def test_the_same_boxes_stay_as_in_the_textbook(n: int, seed: int, agnostic: boo
 def test_the_best_come_first_and_the_limit_cuts_the_worst() -> None:
     kept = suppress(heap(60, 7), iou=0.99, max_detections=5, class_agnostic=False)
     assert kept.score.tolist() == sorted(heap(60, 7).score.tolist(), reverse=True)[:5]
+
+
+def test_the_answer_does_not_depend_on_how_many_are_looked_at_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = heap(400, 3)
+    answers = []
+    for first_look in (8, 50, 1000):
+        monkeypatch.setattr(nms, "FIRST_LOOK", first_look)
+        kept = suppress(found, iou=0.3, max_detections=40)
+        answers.append((kept.xyxy.tolist(), kept.score.tolist()))
+    assert len(answers[0][1]) == 40
+    assert answers[0] == answers[1] == answers[2]
