@@ -10,6 +10,7 @@
       SourceError                 the camera or file broke: reopen it
         SourceNotFoundError       a file or folder that is not there or cannot be read: opening again will not help
       SinkError                   a document could not be handed over
+        SinkClosedError           nobody takes documents there any more: end the run
       RegistryUnavailableError    try again later
 
 A class exists because a caller acts differently. Messages say what was found, what was wanted, and what to do.
@@ -63,6 +64,10 @@ class SourceNotFoundError(SourceError):
 
 class SinkError(EdgemassError):
     """A sink could not take a document."""
+
+
+class SinkClosedError(SinkError):
+    """Whoever read the output has gone for good, as `head` does."""
 
 
 class RegistryUnavailableError(EdgemassError):

@@ -1,0 +1,7 @@
+"""The one way to an MQTT broker, for sinks, agent and fleet. It knows no topics."""
+
+from edgemass.mqtt.connection import MqttConnection
+from edgemass.mqtt.options import MqttOptions, parse
+from edgemass.mqtt.session import Message, Will
+
+__all__ = ["Message", "MqttConnection", "MqttOptions", "Will", "parse"]

@@ -1,0 +1,186 @@
+"""Messages on their way to a broker: bounded, whoever fills it and however long the broker is away."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from edgemass.clock import Clock
+from edgemass.counters import Counters
+
+logger = logging.getLogger(__name__)
+
+MAX_BYTES = 4 * 1024 * 1024
+MAX_MESSAGES = 10_000
+"""Of each: QoS 0, and QoS 1 and 2 together."""
+MAX_SENDS = 5
+"""A message that was in flight when so many connections broke is taken to be what breaks them."""
+
+_OVERHEAD = 32  # fixed header, lengths, message id and the properties that we set, rounded up
+
+
+@dataclass(slots=True, eq=False)
+class Outgoing:
+    """One PUBLISH.
+
+    deadline_ns: monotonic; sending it later makes no sense.
+    settled: called once, from any thread: True when the broker has it, False when it was dropped or refused.
+    """
+
+    topic: str
+    payload: bytes
+    qos: int
+    retain: bool
+    content_type: str | None = None
+    deadline_ns: int | None = None
+    settled: Callable[[bool], None] | None = None
+    sends: int = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes on the wire, at most."""
+        return len(self.topic.encode()) + len(self.payload) + len(self.content_type or "") + _OVERHEAD
+
+
+class Outbox:
+    """Two queues for several writers and one sender.
+
+    QoS 0: the newest are worth most, so a full queue loses its oldest. QoS 1 and 2: a full queue takes no more, and the
+    caller keeps what it has. Every message ends as "published" or "dropped" in the counters, drops also by reason.
+    """
+
+    def __init__(self, counters: Counters, clock: Clock, *, max_bytes: int = MAX_BYTES) -> None:
+        self._counters = counters
+        self._clock = clock
+        self._max_bytes = max_bytes
+        self._changed = threading.Condition()
+        self._fleeting: deque[Outgoing] = deque()
+        self._sure: deque[Outgoing] = deque()
+        self._fleeting_bytes = 0
+        self._sure_bytes = 0
+        self._in_flight = 0
+
+    def put(self, message: Outgoing) -> bool:
+        """Queue it; False when there is no room, which is counted."""
+        lost: list[Outgoing] = []
+        with self._changed:
+            if message.qos > 0:
+                full = self._sure_bytes + message.size > self._max_bytes or len(self._sure) >= MAX_MESSAGES
+                if not full:
+                    self._sure.append(message)
+                    self._sure_bytes += message.size
+            else:
+                full = message.size > self._max_bytes
+                if not full:
+                    self._fleeting.append(message)
+                    self._fleeting_bytes += message.size
+                while self._fleeting_bytes > self._max_bytes or len(self._fleeting) > MAX_MESSAGES:
+                    lost.append(self._pop_fleeting())
+        for oldest in lost:
+            self.drop(oldest, "full")
+        if full:
+            self.drop(message, "full")
+        return not full
+
+    def take(self, *, room_in_flight: bool) -> Outgoing | None:
+        """The next one to send; with `room_in_flight` QoS 1 and 2 come first. None when there is nothing.
+
+        A message of QoS 1 or 2 counts as in flight until `deliver`, `drop` or `put_back`.
+        """
+        while True:
+            with self._changed:
+                if room_in_flight and self._sure:
+                    message = self._sure.popleft()
+                    self._sure_bytes -= message.size
+                    self._in_flight += 1
+                elif self._fleeting:
+                    message = self._pop_fleeting()
+                else:
+                    return None
+            if message.deadline_ns is None or self._clock.monotonic_ns() < message.deadline_ns:
+                return message
+            self.drop(message, "expired", in_flight=True)
+
+    def deliver(self, message: Outgoing) -> None:
+        """The broker has it (QoS 0: the network has it)."""
+        self._counters.add("published")
+        self._end(message, delivered=True, in_flight=True)
+
+    def drop(self, message: Outgoing, reason: str, *, in_flight: bool = False) -> None:
+        """It is lost; in_flight: it had been taken."""
+        self._counters.add("dropped")
+        self._counters.add(f"dropped.{reason}")
+        self._end(message, delivered=False, in_flight=in_flight)
+
+    def put_back(self, messages: Iterable[Outgoing]) -> None:
+        """Unacknowledged ones of a broken connection, oldest first: they are the next ones again."""
+        poison: list[Outgoing] = []
+        with self._changed:
+            for message in reversed(list(messages)):
+                if message.sends >= MAX_SENDS:
+                    poison.append(message)
+                    continue
+                self._in_flight -= 1
+                self._sure.appendleft(message)
+                self._sure_bytes += message.size
+            self._changed.notify_all()
+        for message in poison:
+            self.drop(message, "undeliverable", in_flight=True)
+
+    def drop_fleeting(self, reason: str) -> None:
+        """Lose all of QoS 0: the connection that they were for is gone."""
+        with self._changed:
+            lost = list(self._fleeting)
+            self._fleeting.clear()
+            self._fleeting_bytes = 0
+            self._changed.notify_all()
+        for message in lost:
+            self.drop(message, reason)
+
+    def drop_all(self, reason: str) -> None:
+        self.drop_fleeting(reason)
+        while (message := self.take(room_in_flight=True)) is not None:
+            self.drop(message, reason, in_flight=True)
+
+    @property
+    def held_bytes(self) -> int:
+        with self._changed:
+            return self._fleeting_bytes + self._sure_bytes
+
+    @property
+    def empty(self) -> bool:
+        """Nothing queued and nothing in flight."""
+        with self._changed:
+            return self._is_empty()
+
+    def wait_empty(self, timeout_s: float, give_up: Callable[[], bool]) -> bool:
+        """Wait until all is settled or `give_up()` says that it will not be; `stir` makes it look again."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_empty() or give_up(), timeout_s)
+            return self._is_empty()
+
+    def stir(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
+    def _is_empty(self) -> bool:
+        return not (self._sure or self._fleeting or self._in_flight)
+
+    def _pop_fleeting(self) -> Outgoing:
+        message = self._fleeting.popleft()
+        self._fleeting_bytes -= message.size
+        return message
+
+    def _end(self, message: Outgoing, *, delivered: bool, in_flight: bool) -> None:
+        with self._changed:
+            if in_flight and message.qos > 0:
+                self._in_flight -= 1
+            self._changed.notify_all()
+        if message.settled is not None:
+            try:
+                message.settled(delivered)
+            except Exception:  # foreign code in the sender's thread, which must live
+                logger.exception("a callback for a settled message failed", extra={"topic": message.topic})

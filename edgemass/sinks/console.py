@@ -1,0 +1,151 @@
+"""Lines for a person on standard output: `console:`.
+
+    10:15:02.118  door   person 0.91 left, dog 0.54 bottom right
+    10:15:12.121  door   still person, dog (300 frames, 30.0 fps)
+    10:15:14.020  door   nothing
+    10:15:14.020  yard   offline: no frame for 10 s
+
+Times are the frames' own, UTC as in the documents. What appears is told at once, what went when it has been gone for a
+second, what moved every few seconds, and what stays after 10 s, then ever more rarely: detectors flicker, and the
+screen must not.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from edgemass.errors import SinkError, UsageError
+from edgemass.frame import Frame
+from edgemass.messages import CameraState, Detection, DetectionMessage, FrameMessage
+from edgemass.sinks import SinkContext
+from edgemass.sinks._stdout import write_line
+
+_NS = 1_000_000_000
+GONE_NS = 1 * _NS
+REPEAT_NS = 2 * _NS
+"""The same labels are told anew only after so long: an object may change its label with every frame."""
+MOVED_NS = 3 * _NS
+SUMMARY_NS = 10 * _NS
+SUMMARY_MOST_NS = 600 * _NS
+MOST_NAMED = 8
+CLASSES_NAMED = 3
+
+_COLUMNS = ("left", "", "right")
+_ROWS = ("top", "", "bottom")
+
+
+def open(uri: str, context: SinkContext) -> ConsoleSink:  # noqa: A001 (the plug-ins' own word)
+    """Raises UsageError: something behind the colon."""
+    if uri.partition(":")[2]:
+        raise UsageError(f"console: takes nothing behind the colon, found {uri!r}")
+    return ConsoleSink(context)
+
+
+@dataclass
+class _Camera:
+    """What a reader has been told of one camera. Rules only: frames in, news out. Times are the frames' own.
+
+    labels, places: as told last. told: labels -> when they were told. less_ns: since when something is missing.
+    frames, summary_ns: frames since, and time of, the last line; interval_ns: until the next summary.
+    """
+
+    labels: Counter[str] | None = None
+    places: list[str] = field(default_factory=list)
+    told: dict[tuple[str, ...], int] = field(default_factory=dict)
+    told_ns: int = 0
+    less_ns: int | None = None
+    frames: int = 0
+    summary_ns: int = 0
+    interval_ns: int = SUMMARY_NS
+
+    def news(self, message: FrameMessage) -> str:
+        """What to say of this frame, "" for nothing."""
+        now_ns = message.mono_ns
+        labels, places = _situation(message)
+        self.frames += 1
+        if labels == self.labels:
+            self.less_ns = None
+            if places != self.places and now_ns - self.told_ns >= MOVED_NS:
+                return self._tell(message, labels, places)
+            return self._summary(now_ns)
+        if labels <= (self.labels or Counter()):
+            self.less_ns = now_ns if self.less_ns is None else self.less_ns
+            return self._tell(message, labels, places) if now_ns - self.less_ns >= GONE_NS else ""
+        self.less_ns = None
+        if now_ns - self.told.get(tuple(sorted(labels.elements())), now_ns - REPEAT_NS) < REPEAT_NS:
+            return ""
+        return self._tell(message, labels, places)
+
+    def _tell(self, message: FrameMessage, labels: Counter[str], places: list[str]) -> str:
+        now_ns = message.mono_ns
+        self.labels, self.places, self.less_ns = labels, places, None
+        self.told = {seen: told_ns for seen, told_ns in self.told.items() if now_ns - told_ns < REPEAT_NS}
+        self.told[tuple(sorted(labels.elements()))] = self.told_ns = now_ns
+        self.frames, self.summary_ns, self.interval_ns = 0, now_ns, SUMMARY_NS
+        return _describe(message)
+
+    def _summary(self, now_ns: int) -> str:
+        """What has not changed for a while, and how many frames say so."""
+        passed_ns = now_ns - self.summary_ns
+        if passed_ns < self.interval_ns or self.labels is None:
+            return ""
+        named = ", ".join(label if count == 1 else f"{count} {label}" for label, count in self.labels.items())
+        text = f"still {named or 'nothing'} ({self.frames} frames, {self.frames * _NS / passed_ns:.1f} fps)"
+        self.frames, self.summary_ns = 0, now_ns
+        self.interval_ns = min(self.interval_ns * 2, SUMMARY_MOST_NS)
+        return text
+
+
+class ConsoleSink:
+    name = "console:"
+
+    def __init__(self, context: SinkContext) -> None:
+        self._counters = context.counters
+        self._cameras: dict[str, _Camera] = {}
+        self._width = 0
+
+    def publish(self, message: FrameMessage, frame: Frame) -> None:  # noqa: ARG002 (the plug-ins' contract)
+        text = self._cameras.setdefault(message.camera, _Camera()).news(message)
+        if text:
+            self._write(message.time[11:23], message.camera, text)
+
+    def camera_state(self, camera: str, state: CameraState) -> None:
+        self._write(state.since[11:23], camera, f"{state.state}: {state.reason}" if state.reason else state.state)
+
+    def close(self, timeout_s: float) -> None:
+        pass
+
+    def _write(self, time: str, camera: str, text: str) -> None:
+        self._width = max(self._width, len(camera))
+        try:
+            write_line(f"{time}  {camera:<{self._width}}  {text}".encode())
+        except SinkError:
+            self._counters.add("dropped")
+            raise
+        self._counters.add("published")
+
+
+def _situation(message: FrameMessage) -> tuple[Counter[str], list[str]]:
+    """The labels, and label and place of each."""
+    if isinstance(message, DetectionMessage):
+        found = sorted(message.detections, key=lambda detection: detection.label)
+        return Counter(seen.label for seen in found), sorted(f"{seen.label} {_where(seen)}" for seen in found)
+    return Counter(seen.label for seen in message.classes[:1]), []
+
+
+def _describe(message: FrameMessage) -> str:
+    if not isinstance(message, DetectionMessage):
+        return ", ".join(f"{found.label} {found.score:.2f}" for found in message.classes[:CLASSES_NAMED]) or "nothing"
+    best = sorted(message.detections, key=lambda found: -found.score)
+    parts = [f"{found.label} {found.score:.2f} {_where(found)}" for found in best[:MOST_NAMED]]
+    more = len(best) - MOST_NAMED
+    return ", ".join([*parts, f"and {more} more"] if more > 0 else parts) or "nothing"
+
+
+def _where(found: Detection) -> str:
+    """The ninth of the picture that holds the middle of the box: "top left", "centre", "right"."""
+    x1, y1, x2, y2 = found.box
+    column = min(2, int((x1 + x2) / 2 * 3))
+    row = min(2, int((y1 + y2) / 2 * 3))
+    return f"{_ROWS[row]} {_COLUMNS[column]}".strip() or "centre"

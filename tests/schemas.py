@@ -1,0 +1,125 @@
+"""Writes edgemass/schemas/ from the types in `edgemass.messages`: python -m tests.schemas.
+
+One JSON Schema (2020-12) for each public document, and an AsyncAPI 3 document of the topics. `test_messages.py` fails
+when what is checked in is not what this makes.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from edgemass import messages
+from edgemass.sinks import mqtt
+
+FOLDER = Path(messages.__file__).with_name("schemas")
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+DOCUMENTS: dict[str, type[msgspec.Struct]] = {  # name/version as in the document's `schema` -> type
+    messages.DETECTION: messages.DetectionMessage,
+    messages.CLASSIFICATION: messages.ClassificationMessage,
+    "edgemass.camera-state/1": messages.CameraState,
+}
+
+_CAMERA = f"{mqtt.PREFIX}/{{device}}/camera/{{camera}}"
+CHANNELS: dict[str, tuple[str, str, str]] = {  # name -> topic, document or "text", what is sent
+    "availability": (
+        f"{mqtt.PREFIX}/{{device}}/availability",
+        "text",
+        "Retained, QoS 1: online or offline. Offline is the last will too.",
+    ),
+    "detections": (f"{_CAMERA}/detections", messages.DETECTION, "QoS 0: one for every processed frame."),
+    "classification": (f"{_CAMERA}/classification", messages.CLASSIFICATION, "QoS 0: one for every processed frame."),
+    "cameraState": (
+        f"{_CAMERA}/state",
+        "edgemass.camera-state/1",
+        "Retained, QoS 1, sent on every change and on every connect.",
+    ),
+}
+
+
+def files() -> dict[str, str]:
+    """File name -> content of everything in edgemass/schemas/."""
+    made = {file_name(name): json_schema(name, kind) for name, kind in DOCUMENTS.items()}
+    made["asyncapi.json"] = asyncapi()
+    return {name: json.dumps(document, indent=2) + "\n" for name, document in made.items()}
+
+
+def file_name(document: str) -> str:
+    return document.replace("/", ".") + ".json"
+
+
+def json_schema(name: str, kind: type[msgspec.Struct]) -> dict[str, Any]:
+    _, components = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
+    for title, component in components.items():
+        named = getattr(messages, title)
+        component["description"] = " ".join(_docs(named))
+    document = components.pop(kind.__name__)
+    identity = {"$schema": DIALECT, "$id": "urn:" + name.replace(".", ":", 1).replace("/", ":")}
+    return {**identity, **document, **({"$defs": components} if components else {})}
+
+
+def _docs(kind: type[msgspec.Struct]) -> list[str]:
+    """What a type and its bases say of their fields, each on one line, whatever Python makes of the indentation."""
+    own = (base.__dict__.get("__doc__") for base in kind.__mro__ if base.__module__ == messages.__name__)
+    return [" ".join(inspect.cleandoc(text).split()) for text in own if text]
+
+
+def asyncapi() -> dict[str, Any]:
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "edgemass over MQTT",
+            "version": "1.0.0",
+            "description": "What a device publishes. MQTT 5, falling back to 3.1.1. Who reads accepts unknown fields.",
+        },
+        "defaultContentType": "application/json",
+        "channels": {name: _channel(name, topic) for name, (topic, _, _) in CHANNELS.items()},
+        "operations": {
+            f"publish{name[0].upper()}{name[1:]}": {
+                "action": "send",
+                "channel": {"$ref": f"#/channels/{name}"},
+                "summary": summary,
+            }
+            for name, (_, _, summary) in CHANNELS.items()
+        },
+        "components": {
+            "messages": {name: _message(document) for name, (_, document, _) in CHANNELS.items()},
+            "parameters": {
+                "device": {"description": "The device's id, as in its documents, fit for a topic."},
+                "camera": {"description": "The camera's name, as in its documents, fit for a topic."},
+            },
+        },
+    }
+
+
+def _channel(name: str, topic: str) -> dict[str, Any]:
+    parameters = [parameter for parameter in ("device", "camera") if f"{{{parameter}}}" in topic]
+    return {
+        "address": topic,
+        "messages": {name: {"$ref": f"#/components/messages/{name}"}},
+        "parameters": {parameter: {"$ref": f"#/components/parameters/{parameter}"} for parameter in parameters},
+    }
+
+
+def _message(document: str) -> dict[str, Any]:
+    if document == "text":
+        words = [mqtt.ONLINE.decode(), mqtt.OFFLINE.decode()]
+        return {"contentType": mqtt.TEXT, "payload": {"type": "string", "enum": words}}
+    return {"contentType": mqtt.JSON, "payload": {"$ref": f"./{file_name(document)}"}}
+
+
+def main() -> None:
+    FOLDER.mkdir(exist_ok=True)
+    for path in FOLDER.glob("*.json"):
+        path.unlink()
+    for name, content in files().items():
+        (FOLDER / name).write_text(content, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
