@@ -103,11 +103,13 @@ class Capture:
             reading, self._current = self._current, None
         if reading is not None:
             reading.news.set()
-        threads = [self._supervisor, *([reading.thread] if reading is not None and reading.thread else [])]
+        threads = [self._supervisor, *self._stuck]
+        if reading is not None and reading.thread is not None:
+            threads.append(reading.thread)
         for thread in threads:
-            if thread.ident is not None:
+            if thread.ident is not None:  # it was started
                 thread.join(timeout_s / len(threads))
-        return not any(thread.is_alive() for thread in (*threads, *self._stuck))
+        return not any(thread.is_alive() for thread in threads)
 
     # The supervisor's thread: it alone decides, logs and tells the state.
 
@@ -161,7 +163,7 @@ class Capture:
     def _left_s(self, reading: _Reading) -> float:
         asked_ns = reading.asked_ns
         if asked_ns is None:
-            return _POLL_S
+            return self._source.read_timeout_s
         return self._source.read_timeout_s - (self._clock.monotonic_ns() - asked_ns) / 1e9
 
     def _abandon(self, reading: _Reading) -> bool:

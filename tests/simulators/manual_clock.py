@@ -25,7 +25,7 @@ class ManualClock:
         self._jump = jump
         self._lock = threading.Lock()
         self._passed_ns = 0
-        self._deadlines: list[int] = []
+        self._waiting: list[tuple[float, int]] = []
 
     def monotonic_ns(self) -> int:
         return START_MONO_NS + self._passed_ns
@@ -42,7 +42,7 @@ class ManualClock:
         deadline_ns = self._passed_ns + round(timeout_s * NS)
         with self._lock:
             self.waits.append(timeout_s)
-            self._deadlines.append(deadline_ns)
+            self._waiting.append((timeout_s, deadline_ns))
         try:
             if self._jump and not event.is_set():
                 self.advance(timeout_s)
@@ -50,18 +50,18 @@ class ManualClock:
                 event.wait(_LOOK_EVERY_S)
         finally:
             with self._lock:
-                self._deadlines.remove(deadline_ns)
+                self._waiting.remove((timeout_s, deadline_ns))
         return event.is_set()
 
-    def pass_next_wait(self, at_least_s: float = 0.0) -> float:
-        """Wait until some thread waits for `at_least_s` or more, then let just that much time pass; returns it."""
+    def pass_wait(self, seconds: float) -> None:
+        """Wait until a thread has asked to wait for exactly `seconds`, then let the rest of that time pass."""
         give_up = time.monotonic() + PATIENCE_S
         while time.monotonic() < give_up:
             with self._lock:
-                due = [deadline - self._passed_ns for deadline in self._deadlines]
-                due = [left for left in due if left >= at_least_s * NS]
+                due = [deadline for asked, deadline in self._waiting if asked == seconds]
+                due = [deadline for deadline in due if deadline > self._passed_ns]  # else it is only about to wake
                 if due:
-                    self._passed_ns += min(due)
-                    return min(due) / NS
+                    self._passed_ns = min(due)
+                    return
             time.sleep(_LOOK_EVERY_S)
-        raise AssertionError(f"no thread waits for {at_least_s} s or more")
+        raise AssertionError(f"no thread waits for {seconds} s; the last waits were for {self.waits[-10:]}")
