@@ -30,7 +30,7 @@ class Graph:
     """What can be known of a model file without knowing what it is for.
 
     format: "onnx" or "tflite".
-    inputs, outputs: in the file's order, batch dimension included, as the runtime reports them.
+    inputs, outputs: in the file's order, batch dimension included, as the runtime reports them; at least one each.
     nodes: in execution order.
     metadata: the file's own key-value texts (ONNX metadata_props; for TFLite what exporters append as a zip).
     labels: one name per class where the file itself carries them, else ().

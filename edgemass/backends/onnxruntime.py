@@ -99,10 +99,12 @@ class OnnxRuntimeBackend:
             if self._binding is None:
                 arrays = self._session.run(self._names, dict(inputs))
                 return {name: Tensor(array) for name, array in zip(self._names, arrays, strict=True)}
-            for name, array in inputs.items():
-                self._binding.bind_cpu_input(name, array)
+            for info in self.inputs:
+                self._binding.bind_cpu_input(info.name, inputs[info.name])
             self._session.run_with_iobinding(self._binding)
             return dict(self._fixed)
+        except KeyError as error:
+            raise BackendError(f"ONNX Runtime cannot run the model: input {error.args[0]} is missing") from error
         except _ORT_ERRORS as error:
             raise BackendError(f"ONNX Runtime cannot run the model: {reason(error)}") from error
 

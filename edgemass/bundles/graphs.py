@@ -11,7 +11,7 @@ from edgemass.bundles import onnx_graph, tflite_graph
 from edgemass.bundles._probe import Report
 from edgemass.bundles.model_file import format_of
 from edgemass.bundles.observe import Observer, outputs
-from edgemass.errors import BackendUnavailableError
+from edgemass.errors import BackendUnavailableError, BundleError
 from edgemass.graph import Graph
 from edgemass.manifest import RuntimeName
 from edgemass.tensors import Outputs
@@ -48,7 +48,10 @@ def read(path: Path) -> ModelFile:
     """
     runtime = format_of(path)
     with Observer(path, runtime) as observer:
-        return _read_onnx(path, observer) if runtime == "onnx" else _read_tflite(path, observer)
+        file = _read_onnx(path, observer) if runtime == "onnx" else _read_tflite(path, observer)
+    if not file.graph.inputs or not file.graph.outputs:
+        raise BundleError(f"{path}: the model has no inputs or no outputs; wanted one that takes a picture")
+    return file
 
 
 def _read_onnx(path: Path, observer: Observer) -> ModelFile:
