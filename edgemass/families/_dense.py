@@ -95,7 +95,7 @@ def _label(values: AnyArray, limit: float, *, multi_label: bool) -> tuple[IntArr
         nth, class_id = np.nonzero(values > limit)
         return nth, class_id
     if np.issubdtype(values.dtype, np.floating):
-        values = np.where(np.isnan(values), -np.inf, values)  # argmax takes NaN for the largest
+        values = np.fmax(values, -np.inf)  # argmax takes NaN for the largest
     nth = np.arange(len(values))
     return nth, values.argmax(axis=1) if values.size else nth
 

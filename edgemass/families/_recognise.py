@@ -204,7 +204,7 @@ def has_objectness(graph: Graph, found: Head) -> bool:
 
     The labels tell, else the layout in which each family is exported; a transposed YOLOv8 shows by COCO's 80 classes.
     """
-    if len(graph.labels) in (found.columns - 5, found.columns - 4):
+    if graph.labels and len(graph.labels) in (found.columns - 5, found.columns - 4):
         return len(graph.labels) == found.columns - 5
     return found.layout == "NC" and found.columns not in (5, 84)
 

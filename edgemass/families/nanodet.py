@@ -268,20 +268,19 @@ class _Decoder:
     class_count: int
 
     def __call__(self, outputs: Outputs, *, score_threshold: float, multi_label: bool = False) -> Detections:
-        found = []
-        start = 0
         threshold = score_threshold if self.options.activated else logit(score_threshold)
+        levels, distributions, cell, start = [], [], [], 0
         for classes, distances in self._tables(outputs):
             passed = pick(classes, threshold, multi_label=multi_label)
-            score = passed.score if self.options.activated else sigmoid(passed.score)
-            boxes = self._boxes(distances.with_data(distances.data[passed.row]).real(), start + passed.row)
-            found.append(finish(boxes, score, passed.class_id, score_threshold))
+            levels.append(passed)
+            distributions.append(distances.with_data(distances.data[passed.row]).real())
+            cell.append(start + passed.row)
             start += len(classes.data)
-        return Detections(
-            np.concatenate([level.xyxy for level in found]),
-            np.concatenate([level.score for level in found]),
-            np.concatenate([level.class_id for level in found]),
-        )
+        score = np.concatenate([passed.score for passed in levels])
+        if not self.options.activated:
+            score = sigmoid(score)
+        boxes = self._boxes(np.concatenate(distributions), np.concatenate(cell))
+        return finish(boxes, score, np.concatenate([passed.class_id for passed in levels]), score_threshold)
 
     def _tables(self, outputs: Outputs) -> list[tuple[Tensor, Tensor]]:
         """(cells, classes) and (cells, 4 x bins) of each level."""
