@@ -25,6 +25,7 @@ from edgemass.sources._timeline import NS, Timeline
 logger = logging.getLogger(__name__)
 
 READ_TIMEOUT_S = 60.0  # a file on a sleeping disk or a slow network share; not a rate that a file must keep
+WHOLE = 0.9  # of the pictures that the header counts; edit lists and careless writers account for a few
 UNKNOWN_FPS = 25  # of raw streams that tell no rate: FFmpeg's own default for them
 
 
@@ -97,15 +98,24 @@ class VideoFile:
                 return
             shown += 1
             yield frame
-        if shown == 0 and not self._closed.is_set():
+        if not self._closed.is_set():
+            self._judge(stream, shown, decoding.broken)
+
+    def _judge(self, stream: VideoStream, shown: int, broken: int) -> None:
+        """Say at the end what was missing.
+
+        Raises:
+            SourceNotFoundError: everything.
+        """
+        if shown == 0:
             raise SourceNotFoundError(
                 f"{self.name}: none of its {stream.codec_context.name} pictures could be decoded; the file is damaged"
             )
-        if decoding.broken:
+        if broken or shown < WHOLE * stream.frames:
             logger.warning(
                 "%s is damaged: what could not be decoded was left out",
                 self.name,
-                extra={"frames": shown, "broken": decoding.broken},
+                extra={"frames": shown, "broken": broken, "frames_by_header": stream.frames},
             )
 
     def _pictures(self, container: InputContainer, stream: VideoStream, decoding: _av.Decoding) -> Iterator[VideoFrame]:

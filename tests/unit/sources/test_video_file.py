@@ -55,6 +55,12 @@ def brightness(frames: list[Frame]) -> list[int]:
     return [round(float(frame.image.mean()) / 20) for frame in frames]
 
 
+def middle(avi: bytes) -> int:
+    """Offset of the middle of an AVI file's pictures."""
+    start = avi.index(b"00dc", avi.index(b"movi"))
+    return start + (len(avi) - start) // 2
+
+
 @pytest.fixture
 def locked_folder(tmp_path: Path) -> Iterator[Path]:
     """A folder that may not be searched; root, who may search everything, becomes nobody meanwhile."""
@@ -115,8 +121,7 @@ def test_a_video_that_ends_in_garbage_gives_its_good_frames_and_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     whole = write_video(tmp_path / "a.avi", count=12).read_bytes()
-    start = whole.index(b"00dc", whole.index(b"movi"))
-    cut = start + (len(whole) - start) // 2
+    cut = middle(whole)
     garbage = np.random.default_rng(1).integers(0, 256, len(whole) - cut, np.uint8).tobytes()
     (tmp_path / "b.avi").write_bytes(whole[:cut] + garbage)
     with caplog.at_level(logging.WARNING):
@@ -126,6 +131,17 @@ def test_a_video_that_ends_in_garbage_gives_its_good_frames_and_a_warning(
     assert [record.getMessage() for record in caplog.records] == [
         f"{tmp_path / 'b.avi'} is damaged: what could not be decoded was left out"
     ]
+
+
+def test_a_video_that_was_cut_off_gives_what_is_there_and_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = write_video(tmp_path / "a.avi", count=12).read_bytes()
+    (tmp_path / "b.avi").write_bytes(whole[: middle(whole)])
+    with caplog.at_level(logging.WARNING):
+        assert 4 <= len(list(opened(tmp_path / "b.avi").frames())) < 12
+        assert len(list(opened(tmp_path / "a.avi").frames())) == 12
+    assert [record.getMessage().split()[0] for record in caplog.records] == [str(tmp_path / "b.avi")]
 
 
 def test_a_video_of_which_nothing_can_be_decoded_is_an_error(tmp_path: Path) -> None:
