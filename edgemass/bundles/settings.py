@@ -79,7 +79,7 @@ def apply(settings: Mapping[str, str], recognition: Recognition, options_type: t
         questions={key: choices for key, choices in recognition.questions.items() if key not in settings},
         assumed=(
             *recognition.assumed,
-            *(f"overridden: {key}={text}" for key, text in settings.items() if key in _INPUT),
+            *(f"overridden by --set: {key}={text}" for key, text in settings.items() if key in _INPUT),
         ),
     )
     return Settled(changed, fields)
@@ -104,7 +104,8 @@ def _convert(key: str, text: str, wanted: Any) -> Any:
     Raises:
         UsageError: it is none.
     """
-    candidates: list[Any] = [text, text.split(",")]
+    # A list first where there is a comma: some options take a preset's name or numbers.
+    candidates: list[Any] = [text.split(","), text] if "," in text else [text, [text]]
     if text.startswith("@"):
         text = _file(key, Path(text[1:]))
     if text.startswith(("[", "@")):
