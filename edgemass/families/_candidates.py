@@ -107,6 +107,22 @@ def observed_shape(graph: Graph, info: TensorInfo) -> tuple[int | None, ...]:
     return info.shape
 
 
+def label_shift(manifest: Manifest, class_count: int) -> int:
+    """Position of the first class in the labels: 1 where they name the background first, else 0.
+
+    Raises:
+        BundleError: another number of labels than classes.
+    """
+    if len(manifest.labels) == class_count + 1 and names_background(manifest.labels):
+        return 1
+    if len(manifest.labels) == class_count:
+        return 0
+    raise BundleError(
+        f"{manifest.name}: {len(manifest.labels)} labels, but the output has room for {class_count} classes; "
+        f"give {class_count} labels, or {class_count + 1} with the background first"
+    )
+
+
 def names_background(labels: tuple[str, ...]) -> bool:
     """Whether a list of labels begins with the background, as TensorFlow's and Caffe's label files often do."""
     return labels[0].strip().lower() in _BACKGROUND

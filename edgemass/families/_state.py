@@ -6,6 +6,7 @@ import re
 from difflib import SequenceMatcher
 
 from edgemass.errors import BundleError
+from edgemass.families._candidates import observed_shape
 from edgemass.families._picture import find_picture
 from edgemass.graph import Graph
 from edgemass.manifest import StateTensor
@@ -32,7 +33,7 @@ def pair_state(graph: Graph) -> tuple[StateTensor, ...]:
         (_likeness(taken.name, given.name), -i, -j, taken, given)
         for i, taken in enumerate(inputs)
         for j, given in enumerate(graph.outputs)
-        if _same_kind(taken, given)
+        if taken.dtype == given.dtype and _fit(_fed_shape(graph, taken), observed_shape(graph, given))
     ]
     pairs: dict[str, tuple[TensorInfo, TensorInfo]] = {}
     used: set[str] = set()
@@ -43,11 +44,14 @@ def pair_state(graph: Graph) -> tuple[StateTensor, ...]:
     return tuple(_state(*pairs[info.name]) for info in inputs if info.name in pairs)
 
 
-def _same_kind(taken: TensorInfo, given: TensorInfo) -> bool:
-    if taken.dtype != given.dtype or len(taken.shape) != len(given.shape) or len(taken.shape) < 2:
+def _fed_shape(graph: Graph, info: TensorInfo) -> tuple[int | None, ...]:
+    return graph.run_shapes.get(info.name, info.shape)
+
+
+def _fit(taken: tuple[int | None, ...], given: tuple[int | None, ...]) -> bool:
+    if len(taken) != len(given) or len(taken) < 2:
         return False
-    pairs = list(zip(taken.shape, given.shape, strict=True))
-    return all(a is None or b is None or a == b for a, b in pairs)
+    return all(a is None or b is None or a == b for a, b in zip(taken, given, strict=True))
 
 
 def _likeness(taken: str, given: str) -> float:

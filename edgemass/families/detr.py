@@ -18,7 +18,7 @@ from edgemass import families
 from edgemass.detections import Detections
 from edgemass.errors import BundleError
 from edgemass.families._activations import Activation, find
-from edgemass.families._candidates import above, detections, observed_shape, picture_size
+from edgemass.families._candidates import above, detections, label_shift, observed_shape, picture_size
 from edgemass.families._picture import IMAGENET, UNIT, Picture, color_picture, input_spec
 from edgemass.graph import Graph
 from edgemass.manifest import AuxiliaryInput, Manifest, Resize
@@ -208,14 +208,14 @@ def _prepare_heads(manifest: Manifest, outputs: Mapping[str, TensorInfo], option
     background = -1 if options.activation == "softmax" else None
     spare = options.class_offset + (1 if background == -1 else 0)
     columns = (logits_info.shape[-1] if logits_info.shape else None) or len(manifest.labels) + spare
-    families.check_labels(manifest, columns - spare)
+    shift = label_shift(manifest, columns - spare)
     width, height = picture_size(manifest)
     size = np.array([width, height], np.float32)
 
     def decode(outputs: Outputs, *, score_threshold: float, multi_label: bool = False) -> Detections:
         logits = outputs[logits_info.name].reshape(-1, columns)
         rows, classes, score = find(
-            logits.with_data(logits.data[:, options.class_offset :]) if options.activation != "softmax" else logits,
+            logits,
             options.activation,
             background=background,
             score_threshold=score_threshold,
@@ -223,15 +223,14 @@ def _prepare_heads(manifest: Manifest, outputs: Mapping[str, TensorInfo], option
         )
         if rows.size == 0:
             return Detections.empty()
-        if options.activation == "softmax":
-            classes = classes - options.class_offset
         boxes = outputs[boxes_info.name].reshape(-1, 4)
         cxcywh = boxes.with_data(boxes.data[rows]).real()
         centre, half = cxcywh[:, :2] * size, cxcywh[:, 2:] * (size * np.float32(0.5))
         return detections(
             np.concatenate([centre - half, centre + half], axis=1),
             score,
-            classes,
+            # Below the offset is what was never trained; it must not come out under the background's label.
+            np.where(classes < options.class_offset, -1, classes - options.class_offset + shift),
             score_threshold=score_threshold,
             class_count=len(manifest.labels),
         )

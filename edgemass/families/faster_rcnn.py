@@ -20,14 +20,13 @@ from edgemass.graph import Graph
 from edgemass.manifest import Manifest, Resize
 from edgemass.tensors import Outputs, TensorInfo
 
-# Its page in the ONNX model zoo: pixels minus these means in BGR order, short side 800, padded to a multiple of 32;
-# maskrcnn-benchmark's MAX_SIZE_TEST is 1333.
+# Its page in the ONNX model zoo: pixels minus these means in BGR order, short side 800, padded to a multiple of 32, as
+# its feature pyramid needs it; maskrcnn-benchmark's MAX_SIZE_TEST is 1333.
 _ZOO = Recipe("FasterRCNN of the ONNX model zoo", "BGR", (102.9801, 115.9465, 122.7717))
-_ZOO_RESIZE = Resize(rule="shortest-edge", short_side=800, long_side=1333, multiple=32)
 _TORCHVISION = Recipe("TorchVision's detectors take RGB from 0 to 1", "RGB", (0.0,), (255.0,))
-_TORCHVISION_RESIZE = Resize(
-    rule="shortest-edge", short_side=800, long_side=1333
-)  # min_size, max_size of its transform
+_SHORT_SIDE, _LONG_SIDE = 800, 1333  # TorchVision's min_size and max_size as well
+_MULTIPLE = 32
+_CONVOLUTIONS = ("Conv", "ConvInteger", "QLinearConv", "CONV_2D")
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -43,16 +42,19 @@ def recognise(graph: Graph) -> families.Recognition | None:
     roles = _roles(graph)
     if roles is None:
         return None
-    torchvision = _normalises(graph, picture)
-    recipe = _TORCHVISION if torchvision else _ZOO
+    before = _before_first_convolution(graph, picture)
+    # TorchVision's GeneralizedRCNNTransform subtracts mean and divides by std; the zoo leaves that to the caller.
+    torchvision = "Sub" in before and "Div" in before[before.index("Sub") :]
     if picture.width is not None and picture.height is not None:
         resize = Resize(rule="letterbox-top-left")
     else:
-        resize = _TORCHVISION_RESIZE if torchvision else _ZOO_RESIZE
+        # A graph that resizes the picture itself makes its own multiple; padding would only squeeze what it sees.
+        multiple = 1 if "Resize" in before else _MULTIPLE
+        resize = Resize(rule="shortest-edge", short_side=_SHORT_SIDE, long_side=_LONG_SIDE, multiple=multiple)
         picture = Picture(picture.info, picture.layout, None, None, picture.channels)
-    spec, assumed = input_spec(picture, recipe, resize)
+    spec, assumed = input_spec(picture, _TORCHVISION if torchvision else _ZOO, resize)
     if resize.short_side:
-        assumed = (*assumed, f"short side {resize.short_side}, long side at most {resize.long_side}")
+        assumed = (*assumed, f"short side {_SHORT_SIDE}, long side at most {_LONG_SIDE}")
     return families.Recognition(
         task="detection",
         input=spec,
@@ -82,20 +84,17 @@ def _roles(graph: Graph) -> dict[str, str] | None:
     return {"boxes": boxes[0], "labels": labels[0], "scores": scores[0]}
 
 
-def _normalises(graph: Graph, picture: Picture) -> bool:
-    """TorchVision's GeneralizedRCNNTransform subtracts the mean and divides by std before the first convolution.
-
-    The ONNX zoo's FasterRCNN leaves that to the caller.
-    """
+def _before_first_convolution(graph: Graph, picture: Picture) -> list[str]:
+    """Kinds of the operators that the picture passes on its way into the network."""
     reached = {picture.info.name}
     kinds: list[str] = []
     for node in graph.nodes:
         if reached.intersection(node.inputs):
-            if node.kind in ("Conv", "ConvInteger", "QLinearConv"):
+            if node.kind in _CONVOLUTIONS:
                 break
             kinds.append(node.kind)
             reached.update(node.outputs)
-    return "Sub" in kinds and "Div" in kinds[kinds.index("Sub") :]
+    return kinds
 
 
 def prepare(manifest: Manifest, outputs: Mapping[str, TensorInfo]) -> families.Decoder:

@@ -14,7 +14,7 @@ import numpy as np
 from edgemass import families
 from edgemass.detections import Detections
 from edgemass.errors import BundleError
-from edgemass.families._candidates import above, detections, names_background, observed_shape, picture_size
+from edgemass.families._candidates import above, detections, label_shift, names_background, observed_shape, picture_size
 from edgemass.families._picture import IMAGENET, SYMMETRIC, Picture, color_picture, input_spec
 from edgemass.families._state import pair_state
 from edgemass.graph import Graph
@@ -186,10 +186,10 @@ def prepare(manifest: Manifest, outputs: Mapping[str, TensorInfo]) -> families.D
         BundleError: shapes do not belong together, or labels do not fit the graph's classes.
     """
     options = families.options(manifest, Options)
-    names = {role: families.role(manifest, outputs, role)[0] for role in ("boxes", "classes", "scores")}
+    infos = {role: families.role(manifest, outputs, role)[0] for role in ("boxes", "classes", "scores")}
     count_name = families.role(manifest, outputs, "count")[0].name if "count" in manifest.output.tensors else None
-    if names["boxes"].shape and names["boxes"].shape[-1] not in (4, None):
-        raise BundleError(f"{manifest.name}: boxes have shape {names['boxes'].shape}, wanted [1, N, 4]")
+    if infos["boxes"].shape and infos["boxes"].shape[-1] not in (4, None):
+        raise BundleError(f"{manifest.name}: boxes have shape {infos['boxes'].shape}, wanted [1, N, 4]")
     shift = _label_shift(manifest, options) - options.class_offset
     width, height = picture_size(manifest)
     columns = [1, 0, 3, 2] if options.box_order == "yxyx" else [0, 1, 2, 3]
@@ -197,18 +197,18 @@ def prepare(manifest: Manifest, outputs: Mapping[str, TensorInfo]) -> families.D
     label_count = len(manifest.labels)
 
     def decode(outputs: Outputs, *, score_threshold: float, multi_label: bool = False) -> Detections:  # noqa: ARG001
-        scores = outputs[names["scores"].name].reshape(-1)
+        scores = outputs[infos["scores"].name].reshape(-1)
         valid = above(scores, score_threshold)
         if count_name is not None:
             valid = valid[: _whole(outputs[count_name].real())]
         rows = np.flatnonzero(valid)
         if rows.size == 0:
             return Detections.empty()
-        boxes = outputs[names["boxes"].name].reshape(-1, 4)
+        boxes = outputs[infos["boxes"].name].reshape(-1, 4)
         xyxy = boxes.with_data(boxes.data[rows]).real()[:, columns] * size
-        classes = outputs[names["classes"].name].reshape(-1)
+        classes = outputs[infos["classes"].name].reshape(-1)
         number = classes.with_data(classes.data[rows]).real()
-        class_id = np.where(np.isfinite(number), number, -1e6).astype(np.int64) + shift
+        class_id = np.rint(np.where(np.isfinite(number), number, -1e6)).astype(np.int64) + shift
         return detections(
             xyxy,
             scores.with_data(scores.data[rows]).real(),
@@ -232,7 +232,6 @@ def _label_shift(manifest: Manifest, options: Options) -> int:
         BundleError: labels that do not fit, or that would silently name every class after a gap wrongly.
     """
     labels = manifest.labels
-    leading = int(names_background(labels))
     count = options.class_count
     if count is None:
         if len(labels) == 80 and labels[-1] == "toothbrush" and options.box_order == "yxyx":
@@ -240,13 +239,10 @@ def _label_shift(manifest: Manifest, options: Options) -> int:
                 f"{manifest.name}: 80 COCO labels without gaps, but this kind of export numbers COCO's classes 0 to 89;"
                 " give 90 labels with ??? for unused ids, or --set class_count=80 if the graph really has 80 classes"
             )
-        return leading
-    if len(labels) == count:
-        return 0
-    if len(labels) == count + 1 and leading:
-        return 1
-    gaps = " (COCO's ids with gaps: ??? for the 10 unused ones)" if count == 90 else ""
-    raise BundleError(
-        f"{manifest.name}: {len(labels)} labels, but the graph has {count} classes; "
-        f"give {count} labels{gaps}, or {count + 1} with the background first"
-    )
+        return int(names_background(labels))
+    if count == 90 and len(labels) == 80:
+        raise BundleError(
+            f"{manifest.name}: 80 labels, but the graph has COCO's 90 ids with gaps; give 90 labels with ??? for the "
+            "10 unused ids, or 91 with the background first"
+        )
+    return label_shift(manifest, count)

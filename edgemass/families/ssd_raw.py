@@ -19,7 +19,7 @@ from edgemass.detections import Detections
 from edgemass.errors import BundleError
 from edgemass.families._activations import Activation, find
 from edgemass.families._anchors import SSD_ASPECT_RATIOS, fpn_anchors, fpn_grids, ssd_anchors, ssd_grids
-from edgemass.families._candidates import detections, observed_shape, picture_size
+from edgemass.families._candidates import detections, label_shift, observed_shape, picture_size
 from edgemass.families._picture import SYMMETRIC, color_picture, input_spec
 from edgemass.families._state import pair_state
 from edgemass.graph import Graph
@@ -28,6 +28,7 @@ from edgemass.tensors import FloatArray, IntArray, Outputs, TensorInfo
 
 _SSD_BOXES = (3, 6)  # per cell of the lowest level and of all others
 _FPN_BOXES = 6  # three aspect ratios, two scales
+_IOU = 0.5  # measured: SSD-MobileNet-v1 on 110 pictures of COCO val2017, mAP50 .354 against .347 at the exporter's 0.6
 _WIDEST_OFFSET = 100.0  # offsets of made-up pictures; boxes in pixels reach further
 _FARTHEST_FRACTION = 2.5  # decoded boxes on made-up pictures; offsets reach further
 
@@ -86,7 +87,7 @@ def recognise(graph: Graph) -> families.Recognition | None:
         tensors={"boxes": (heads.boxes.name,), "scores": (heads.scores.name,)},
         class_count=classes,
         options={"generator": generator or "ssd", "activation": activation},
-        nms=Nms(iou=0.6),
+        nms=Nms(iou=_IOU),
         state=state,
         assumed=assumed,
         default_labels={90: "coco90", 80: "coco80", 20: "voc20"}.get(classes, ""),
@@ -168,7 +169,7 @@ def prepare(manifest: Manifest, outputs: Mapping[str, TensorInfo]) -> families.D
                 f"{manifest.name}: {role} have shape {info.shape}, wanted [1, {len(anchors)}, {width}] for "
                 f"{len(anchors)} anchors; set output.options.grids or output.options.anchors"
             )
-    families.check_labels(manifest, columns - background)
+    shift = label_shift(manifest, columns - background)
     unpack = _unpacker(manifest, options, anchors)
 
     def decode(outputs: Outputs, *, score_threshold: float, multi_label: bool = False) -> Detections:
@@ -186,9 +187,9 @@ def prepare(manifest: Manifest, outputs: Mapping[str, TensorInfo]) -> families.D
         return detections(
             unpack(boxes.with_data(boxes.data[rows]).real(), rows),
             score,
-            classes,
+            classes + shift,
             score_threshold=score_threshold,
-            class_count=columns - background,
+            class_count=columns - background + shift,
         )
 
     return decode

@@ -15,7 +15,7 @@ import numpy as np
 from edgemass import families
 from edgemass.detections import Detections
 from edgemass.errors import BundleError
-from edgemass.families._candidates import above, detections, observed_shape, pick, picture_size
+from edgemass.families._candidates import above, detections, label_shift, observed_shape, pick, picture_size
 from edgemass.families._picture import Recipe, color_picture, input_spec
 from edgemass.graph import Graph
 from edgemass.manifest import Manifest, Nms, Resize
@@ -110,7 +110,7 @@ def prepare(manifest: Manifest, outputs: Mapping[str, TensorInfo]) -> families.D
             "wanted [1, N, 1 + classes] and [1, N, 4]"
         )
     columns = scores_info.shape[2] or len(manifest.labels) + 1
-    families.check_labels(manifest, columns - 1)
+    shift = label_shift(manifest, columns - 1)
     width, height = picture_size(manifest)
     size = np.array([width, height, width, height], np.float32)
 
@@ -124,9 +124,9 @@ def prepare(manifest: Manifest, outputs: Mapping[str, TensorInfo]) -> families.D
         return detections(
             boxes.with_data(boxes.data[rows]).real() * size,
             objects.with_data(objects.data[rows, classes]).real(),
-            classes,
+            classes + shift,
             score_threshold=score_threshold,
-            class_count=columns - 1,
+            class_count=columns - 1 + shift,
         )
 
     return decode
