@@ -180,29 +180,28 @@ class Capture:
         """Whether to open again, after the pause that is due."""
         if not self._source.live:
             self.error = error
-            self._went(str(error) if error else "the file ended", expected=error is None)
+            self._went(str(error) if error else "the file ended")
             return False
         now_ns = self._clock.monotonic_ns()
         if reading.first_frame_ns is not None and (reading.last_frame_ns - reading.first_frame_ns) / 1e9 >= STEADY_S:
             self._failures, self._outage_ns = 0, now_ns
         self._failures += 1
-        self._went(str(error) if error else f"{self._source.name} ended the stream", expected=False)
+        self._went(str(error) if error else f"{self._source.name} ended the stream")
         seconds = pause_s(self._failures, (now_ns - self._outage_ns) / 1e9, self._draw())
         return not self._clock.wait(self._stop, seconds)
 
     def _came(self) -> None:
         if self._failures:
-            self._counters.add("reconnects")
             logger.info("camera is back", extra={"camera": self.camera, "attempts": self._failures + 1})
         else:
             logger.info("camera online", extra={"camera": self.camera, "source": self._source.name})
         self._tell(online=True, reason="")
 
-    def _went(self, reason: str, *, expected: bool) -> None:
+    def _went(self, reason: str) -> None:
         if self._online is False:
             logger.debug("camera still away: %s", reason, extra={"camera": self.camera})
             return
-        if not expected and self._source.live:
+        if self._source.live:  # the end of a file is no trouble, and its error is for whoever started it
             logger.warning("camera offline, trying again: %s", reason, extra={"camera": self.camera})
         self._tell(online=False, reason=reason)
 
@@ -243,6 +242,8 @@ class Capture:
             if reading.first_frame_ns is None:
                 reading.first_frame_ns = reading.last_frame_ns
                 reading.news.set()
+                if self._failures:  # counted before the frame can be taken: who takes it learns of the gap
+                    self._counters.add("reconnects")
             self._counters.add("frames_captured")
             if self._source.realtime:
                 self.slot.put(frame)
