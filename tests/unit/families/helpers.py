@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -13,13 +14,11 @@ from edgemass import families
 from edgemass.detections import Classification, Detections
 from edgemass.families import Recognition
 from edgemass.graph import Graph, Node
-from edgemass.manifest import InputSpec, Manifest, OutputSpec, Variant
+from edgemass.manifest import Manifest, OutputSpec, Variant
 from edgemass.tensors import FloatArray, Quantization, Tensor, TensorInfo
 
 Row = tuple[float, float, float, float, float, int]
 """x1, y1, x2, y2 in pixels of the model's picture, score, class id: what a literal reference decoder gives."""
-
-Shape = tuple[int | None, ...]
 
 
 def quantized(real: FloatArray, dtype: str = "uint8") -> Tensor:
@@ -72,7 +71,7 @@ def manifest_of(
     """A manifest as an importer would write it. size: width and height, None = free."""
     width, height = size or (None, None)
     resize = {} if size else {"rule": "shortest-edge", "short_side": 800}
-    return families.msgspec.convert(
+    return msgspec.convert(
         {
             "name": "model",
             "task": task,
@@ -139,11 +138,6 @@ def _ordered(rows: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def names(count: int) -> list[str]:
     return [f"thing {index}" for index in range(count)]
-
-
-def input_of(recognition: Recognition | None) -> InputSpec:
-    assert recognition is not None
-    return recognition.input
 
 
 def recognised(recognition: Recognition | None) -> Recognition:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,7 +55,7 @@ def reference(values: Mapping[str, FloatArray], threshold: float, width: int, he
     return found
 
 
-def manifest(labels: Sequence[str], size: tuple[int, int] = (300, 300), **options: object) -> Manifest:
+def manifest(labels: Sequence[str], *, size: tuple[int, int] = (300, 300), **options: Any) -> Manifest:
     return manifest_of("ssd_postprocessed", TENSORS, labels, options=options, size=size)
 
 
@@ -123,14 +124,15 @@ def test_ninety_one_labels_with_the_background_first_are_shifted_by_one() -> Non
     given["c"].data[0] = [16]
     labels = ("???", *NAMED["coco90"])
 
-    for options in ({"class_count": 90}, {}):
+    cases: list[dict[str, Any]] = [{"class_count": 90}, {}]
+    for options in cases:
         found = decode(manifest(labels, **options), given, 0.0)
         assert labels[found.class_id[0]] == "cat"
 
 
 @pytest.mark.parametrize("options", [{"class_count": 90}, {}])
 def test_eighty_labels_without_gaps_are_refused_since_they_would_name_most_classes_wrongly(
-    options: Mapping[str, object],
+    options: Mapping[str, Any],
 ) -> None:
     given = outputs(np.random.default_rng(7))
 

@@ -68,7 +68,7 @@ def reference(  # as faster_rcnn_box_coder decodes
 def test_heads_decode_as_the_published_coder_does(dtype: str, activation: str, multi_label: bool) -> None:
     given = heads(np.random.default_rng(1))
     if activation == "none":
-        given["s"] = 1 / (1 + np.exp(-given["s"]))
+        given["s"] = (1 / (1 + np.exp(-given["s"]))).astype(np.float32)
     if dtype != "float32":  # equal stored scores have no best one: leave no ties to the rounding
         multi_label = True
     tensors = {name: stored(values, dtype) for name, values in given.items()}
@@ -188,7 +188,7 @@ def test_unknown_anchors_are_asked_for() -> None:
 
 def test_scores_between_0_and_1_are_taken_as_they_are() -> None:
     given = heads(np.random.default_rng(9), columns=21)
-    given["s"] = 1 / (1 + np.exp(-given["s"]))
+    given["s"] = (1 / (1 + np.exp(-given["s"]))).astype(np.float32)
     graph = graph_of({name: Tensor(values) for name, values in given.items()})
 
     assert recognised(ssd_raw.recognise(graph)).options["activation"] == "none"
