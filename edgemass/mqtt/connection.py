@@ -207,8 +207,9 @@ class MqttConnection:
         why = session.trouble or trouble.lost("", self.options, answered=session.accepted)
         stable = lasted_s >= STABLE_S
         self._failures = 1 if stable else self._failures + 1
-        self._short_lived = self._short_lived + 1 if session.accepted and lasted_s < SHORT_S else 0
-        if self._short_lived >= SHORT_LIVED and why.kind == "network":
+        short = session.accepted and session.hung_up and lasted_s < SHORT_S
+        self._short_lived = self._short_lived + 1 if short else 0
+        if self._short_lived >= SHORT_LIVED:
             why = trouble.short_lived(self.options)
         self._hopeful = False
         self._outbox.drop_fleeting("offline")

@@ -68,7 +68,8 @@ class Session:
     """connect -> run while `alive` -> close. After that `trouble` says why it ended, None = as we wished.
 
     version: of MQTT. on_message: called in this thread. on_refused: ("publish" | "subscribe", topic, reason).
-    accepted: the broker has said yes. version_refused, hung_up: hints that another version may be wanted.
+    accepted: the broker has said yes. version_refused: it wants another version of MQTT. hung_up: the connection ended
+    without a word.
     packet_limit: bytes of a message that the broker takes.
     learned_limit: the same, learned from being thrown out; to be told to the next session.
     """
@@ -151,7 +152,7 @@ class Session:
             context = options.tls_context()
             if context is not None:
                 self._client.tls_set_context(context)
-            self._client.connect(options.host, options.port, KEEPALIVE_S, clean_start=True, properties=properties)
+            self._client.connect(options.host, options.port, KEEPALIVE_S, properties=properties)
         except Exception as error:  # noqa: BLE001 (the vendor's edge: OSError, SSLError, UnicodeError, ValueError, ...)
             self._trouble = trouble.failed(error, options)
         self._connect_sent_ns = self._clock.monotonic_ns()
@@ -296,7 +297,7 @@ class Session:
             self._trouble = trouble.garbled(self._options)
         else:
             detail = "no answer to pings" if str(reason) == "Keep alive timeout" else self._ear.last
-            self.hung_up = not self.accepted and "SSL" not in detail
+            self.hung_up = "SSL" not in detail
             self._trouble = trouble.lost(detail, self._options, answered=self.accepted)
 
     def _acknowledged(self, _: Client, __: Any, mid: int, reason: ReasonCode, ___: Any) -> None:

@@ -15,11 +15,15 @@ PATIENCE_S = 20.0
 
 
 class Peer:
-    """One client that connected. level: of the protocol in its CONNECT: 5, or 4 for MQTT 3.1.1."""
+    """One client that connected. level: of the protocol in its CONNECT: 5, or 4 for MQTT 3.1.1.
 
-    def __init__(self, connection: socket.socket) -> None:
+    packets: (first byte, all behind the length) of what came after CONNECT; shared with the broker.
+    """
+
+    def __init__(self, connection: socket.socket, packets: list[tuple[int, bytes]]) -> None:
         self._connection = connection
         self.level = 0
+        self.packets = packets
 
     def read_packet(self) -> tuple[int, bytes]:
         """(first byte, all behind the length); (0, b"") when the client has gone."""
@@ -51,10 +55,18 @@ class Peer:
         """DISCONNECT of MQTT 5."""
         self.send(bytes([DISCONNECT, 2, code, 0]))
 
-    def read_until_gone(self) -> None:
-        """Take what comes and never answer."""
-        while self.read_packet()[0]:
-            pass
+    def read_until_gone(self, largest: int | None = None) -> None:
+        """Take what comes and acknowledge it; with `largest` only until a larger packet comes."""
+        while True:
+            first, body = self.read_packet()
+            if not first:
+                return
+            self.packets.append((first, body))
+            if largest is not None and len(body) > largest:
+                return
+            if first & 0xF6 == PUBLISH | 2:  # QoS 1
+                length = int.from_bytes(body[:2], "big")
+                self.send(b"\x40\x02" + body[2 + length : 4 + length])
 
     def _read(self, count: int) -> bytes:
         data = b""
@@ -75,11 +87,40 @@ def hangs_up(_: Peer) -> None:
 
 
 def silent(peer: Peer) -> None:
+    """Never says a word."""
     peer.read_until_gone()
 
 
 def hangs_up_after_connack(peer: Peer) -> None:
     peer.accept()
+
+
+def accepts(peer: Peer) -> None:
+    """Accepts, keeps the connection and acknowledges."""
+    peer.accept()
+    peer.read_until_gone()
+
+
+def accepts_with(properties: bytes) -> Behaviour:
+    """As `accepts`, with properties of MQTT 5 in the CONNACK."""
+
+    def behave(peer: Peer) -> None:
+        peer.connack(0, properties)
+        peer.read_until_gone()
+
+    return behave
+
+
+def throws_out_above(size: int) -> Behaviour:
+    """Accepts, and disconnects with 0x95 whoever sends a larger packet."""
+
+    def behave(peer: Peer) -> None:
+        peer.accept()
+        peer.read_until_gone(largest=size)
+        peer.disconnect(0x95)
+        peer.read_until_gone()
+
+    return behave
 
 
 def refuses(code: int) -> Behaviour:
@@ -97,8 +138,9 @@ def dismisses(code: int) -> Behaviour:
     return behave
 
 
-def babbles(peer: Peer) -> None:
-    peer.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+def speaks_tls(peer: Peer) -> None:
+    """The alert of a TLS 1.2 server to what is no handshake (RFC 5246, 7.2: unexpected_message)."""
+    peer.send(b"\x15\x03\x03\x00\x02\x02\x0a")
 
 
 def knows_only_311(on_five: Behaviour) -> Behaviour:
@@ -123,12 +165,13 @@ def old_refusal(peer: Peer) -> None:
 class FakeBroker:
     """Serves one client after the other in a thread.
 
-    levels: protocol level of every CONNECT so far.
+    levels: protocol level of every CONNECT so far. packets: what followed, first byte and all behind the length.
     """
 
     def __init__(self, behaviour: Behaviour) -> None:
         self.behaviour = behaviour
         self.levels: list[int] = []
+        self.packets: list[tuple[int, bytes]] = []
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._server.getsockname()[1])
         self._open: list[socket.socket] = []
@@ -145,10 +188,14 @@ class FakeBroker:
     def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
         self._server.shutdown(socket.SHUT_RDWR)
         self._server.close()
+        self.drop_all()
+        self._thread.join(PATIENCE_S)
+
+    def drop_all(self) -> None:
+        """Break the connections of now, without a word."""
         for connection in self._open:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
-        self._thread.join(PATIENCE_S)
 
     def _serve(self) -> None:
         while True:
@@ -158,7 +205,7 @@ class FakeBroker:
                 return
             self._open.append(connection)
             with contextlib.suppress(OSError), connection:
-                peer = Peer(connection)
+                peer = Peer(connection, self.packets)
                 first, body = peer.read_packet()
                 if first == CONNECT:
                     peer.level = body[6]  # behind the length and name "MQTT" (3.1.2.2)
