@@ -29,6 +29,10 @@ FRACTION_LIMIT = 2.0
 """Boxes as fractions of the picture stay below this; boxes in pixels do not, for cells lie all over the picture."""
 
 
+COARSEST_SCORE = 0.1
+"""Steps of a quantized output beyond which it cannot tell scores apart."""
+
+
 def picture(graph: Graph) -> Picture | None:
     """The colour picture that is the graph's only input; a size that is left free is that of the trial runs."""
     return picture_beside(graph, ()) if len(graph.inputs) == 1 else None
@@ -187,10 +191,19 @@ def in_fractions(boxes: FloatArray, graph: Graph, output: str) -> tuple[bool, tu
     """Whether decoded boxes are fractions of the picture, and what had to be assumed to say so.
 
     boxes: (k, 4) observed, k = 0 without runs. Quantized outputs tell by the range that their integers can express.
+
+    Raises:
+        BundleError: integers of one scale for pixels and probabilities, too coarse to hold the latter.
     """
-    quantization = graph.output(output).quantization
-    if quantization is not None:
-        return quantization.scale * 256 < 2 * FRACTION_LIMIT, ()
+    info = graph.output(output)
+    if info.quantization is not None:
+        limits = np.iinfo(info.dtype)
+        if info.quantization.scale > COARSEST_SCORE:
+            raise BundleError(
+                f"output {output} has steps of {info.quantization.scale:g} for boxes and scores, so scores are lost; "
+                "export boxes as fractions of the picture, or with float outputs"
+            )
+        return info.quantization.scale * (limits.max - limits.min) < 2 * FRACTION_LIMIT, ()
     if boxes.size:
         return bool(np.nanmax(np.abs(boxes)) < FRACTION_LIMIT), ()
     fractions = graph.format == "tflite"  # Ultralytics divides by the size for TensorFlow formats only
@@ -209,9 +222,13 @@ def has_objectness(graph: Graph, found: Head) -> bool:
     return found.layout == "NC" and found.columns not in (5, 84)
 
 
-def are_probabilities(values: AnyArray) -> bool:
-    """Whether observed numbers could be applied activations; quantization may overshoot a little."""
-    return values.size > 0 and bool(np.nanmin(values) >= -0.01) and bool(np.nanmax(values) <= 1.01)
+def are_probabilities(values: AnyArray, info: TensorInfo | None = None) -> bool:
+    """Whether observed numbers could be applied activations.
+
+    info: of the output they are from; its quantization may overshoot by a step.
+    """
+    slack = max(0.01, info.quantization.scale) if info is not None and info.quantization else 0.01
+    return values.size > 0 and bool(np.nanmin(values) >= -slack) and bool(np.nanmax(values) <= 1 + slack)
 
 
 def default_labels(class_count: int) -> str:

@@ -16,13 +16,13 @@ from edgemass.errors import BundleError
 from edgemass.families import _recognise as look
 from edgemass.families._picture import Picture, Recipe
 from edgemass.families._yolo_anchors import PRESETS
+from edgemass.families.yolo_v8 import LETTERBOX, RECIPE
 from edgemass.graph import Graph, Node
 from edgemass.manifest import Nms, Resize
 from edgemass.tensors import FloatArray
 
 DARKNET = Recipe("darknet", "RGB", (0.0,), (255.0,))
 TENSORFLOW = Recipe("the ONNX model zoo's YOLOv4", "RGB", (0.0,), (255.0,))
-ULTRALYTICS = Recipe("Ultralytics", "RGB", (0.0,), (255.0,))
 
 PER_CELL = 3  # anchors per cell of every published model of these families
 
@@ -150,7 +150,7 @@ def _table(head: FloatArray, heads: _Heads) -> FloatArray:
 def _recipe(names: tuple[str, ...], heads: _Heads) -> tuple[Recipe, Resize]:
     """How the likely models are fed: darknet stretches, PyTorch's YOLOs letterbox on grey 114, others on 128."""
     if all(PRESETS[name].squared for name in names) and "yolov4-csp" not in names:
-        return ULTRALYTICS, Resize(rule="letterbox", pad_value=114)
+        return RECIPE, LETTERBOX
     if names == ("yolov4-csp",):
         return DARKNET, Resize(rule="letterbox", pad_value=128)  # letter_box=1 in its cfg
     if heads.axes == "NHWAC":

@@ -68,7 +68,7 @@ def recognise(graph: Graph) -> families.Recognition | None:
         nms=Nms(iou=0.45),
         assumed=(*recipe, "score = objectness^0.6 x class^0.4 (FastestDet's C++ example)"),
         default_labels=look.default_labels(class_count),
-        score=0.5,
+        score=0.55,  # best F1 on 110 pictures of COCO val2017; the exponents raise all scores
     )
 
 

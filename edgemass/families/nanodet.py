@@ -95,7 +95,7 @@ def recognise(graph: Graph) -> families.Recognition | None:
             "activated": activated,
         },
         nms=Nms(),
-        assumed=assumed,
+        assumed=(*assumed, f"distances count from {variant.centre} of a cell ({variant.recipe.source})"),
         default_labels=look.default_labels(levels.class_count),
     )
 
@@ -183,10 +183,12 @@ def _recognise_decoded(graph: Graph, image: Picture, width: int, height: int) ->
     scores = [name for name, shape in shapes.items() if shape[2] in totals and name not in boxes]
     if len(boxes) != 1 or len(scores) != 1 or shapes[boxes[0]][1] != shapes[scores[0]][2]:
         return None
-    class_count = shapes[scores[0]][1]
-    spec, assumed = look.as_input(graph, image, PICODET, Resize(rule="stretch"))
     # Boxes are divided by this factor: with 1 they stay in pixels of the model's picture.
     factor = [info for info in graph.inputs if info.name == SCALE_FACTOR]
+    if not factor and not look.has_kind(graph, "HardSwish", "HardSigmoid"):
+        return None
+    class_count = shapes[scores[0]][1]
+    spec, assumed = look.as_input(graph, image, PICODET, Resize(rule="stretch"))
     return families.Recognition(
         task="detection",
         input=spec,

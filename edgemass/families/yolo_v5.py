@@ -45,7 +45,7 @@ def recognise(graph: Graph) -> families.Recognition | None:
     if image is None or found is None or found.columns < 6:
         return None
     rows = look.observed_rows(graph, found)
-    if rows.size and not look.are_probabilities(rows[:, 4:]):
+    if rows.size and not look.are_probabilities(rows[:, 4:], graph.output(found.name)):
         return None
     always_one = bool(rows.size) and bool(np.allclose(rows[:, 4], 1, atol=0.01))
     if found.per_cell == 1 and not (always_one and look.has_objectness(graph, found)):

@@ -49,7 +49,7 @@ def recognise(graph: Graph) -> families.Recognition | None:
     if image is None or found is None or found.per_cell != 1 or look.has_objectness(graph, found):
         return None
     rows = look.observed_rows(graph, found)
-    if rows.size and not look.are_probabilities(rows[:, 4:]):
+    if rows.size and not look.are_probabilities(rows[:, 4:], graph.output(found.name)):
         return None
     normalized, assumed = look.in_fractions(rows[:, :4], graph, found.name)
     class_count = found.columns - 4

@@ -56,7 +56,7 @@ def recognise(graph: Graph) -> families.Recognition | None:
     if not look.has_objectness(graph, found):
         return None
     rows = look.observed_rows(graph, found)
-    if rows.size and not look.are_probabilities(rows[:, 4:]):
+    if rows.size and not look.are_probabilities(rows[:, 4:], graph.output(found.name)):
         return None
     decoded = (
         bool(rows.size) and bool(np.nanmin(rows[:, 2:4]) >= 0) and bool(np.nanmax(rows[:, :2]) > found.strides[-1])
@@ -72,6 +72,7 @@ def recognise(graph: Graph) -> families.Recognition | None:
         nms=Nms(),
         assumed=recipe,
         default_labels=look.default_labels(class_count),
+        score=0.3,  # of Megvii's demos, and near the best F1 on 110 pictures of COCO val2017
     )
 
 

@@ -144,3 +144,21 @@ def test_rows_with_key_points_are_refused_or_left() -> None:
         yolo_e2e.recognise(graph({"o": queries(53)}, size=(640, 640), metadata={"task": "pose"}))
     assert yolo_e2e.recognise(graph({"o": rows() * 50}, size=SIZE)) is None
     assert yolo_e2e.recognise(graph({"o": np.zeros((1, 1000))}, size=SIZE)) is None
+
+
+def test_unused_rows_do_not_tell_fractions_from_pixels() -> None:
+    """NMS in the graph leaves nothing of noise: all zeros, which is no sign of fractions."""
+    found = yolo_e2e.recognise(graph({"o": np.zeros((1, 300, 6))}, size=(640, 640)))
+    assert found is not None
+    assert found.options["normalized"] is False
+    assert any("pixels" in sentence for sentence in found.assumed)
+
+
+def test_labels_are_not_made_up() -> None:
+    """COCO only where the classes seen come close to its 80."""
+    few, many = rows(5), rows(80)
+    many[0, :40, 5] = np.arange(40, 80)
+    for values, labels in ((few, ""), (many, "coco80"), (np.zeros((1, 300, 6)), "")):
+        found = yolo_e2e.recognise(graph({"o": values}, size=(640, 640)))
+        assert found is not None
+        assert found.default_labels == labels

@@ -185,3 +185,9 @@ def test_other_heads_are_left_to_others() -> None:
     assert yolo_v8.recognise(graph({"o": np.zeros((1, 1000))}, size=SIZE)) is None
     assert yolo_v5.recognise(graph({"o": head(80)[None]}, size=SIZE)) is None
     assert yolox.recognise(graph({"o": head(80)[None]}, size=SIZE)) is None
+
+
+def test_integers_too_coarse_for_scores_are_refused_at_import() -> None:
+    """One scale for pixels and probabilities leaves steps of whole pixels, and no model would ever find anything."""
+    with pytest.raises(BundleError, match="scores are lost"):
+        yolo_v8.recognise(graph({"o": head(3)[None]}, size=SIZE, dtype="int8"))
