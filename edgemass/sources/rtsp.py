@@ -43,6 +43,7 @@ _ADVICE = {
     av.error.HTTPUnauthorizedError: "check user and password in the address",
     av.error.HTTPForbiddenError: "this user may not see the stream",
     av.error.HTTPNotFoundError: "the camera has no stream of this path",
+    av.error.OSError: "is the host name right, and the network up?",  # a name that is not found is an input/output error
 }
 
 
