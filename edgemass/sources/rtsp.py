@@ -43,7 +43,7 @@ _ADVICE = {
     av.error.HTTPUnauthorizedError: "check user and password in the address",
     av.error.HTTPForbiddenError: "this user may not see the stream",
     av.error.HTTPNotFoundError: "the camera has no stream of this path",
-    av.error.OSError: "is the host name right, and the network up?",  # a name that is not found is an input/output error
+    av.error.OSError: "is the host name right, and the network up?",  # FFmpeg's word for a name that is not found
 }
 
 
@@ -65,7 +65,8 @@ def open(uri: str, options: CaptureOptions, clock: Clock) -> RtspCamera:  # noqa
     transport = fragment.removeprefix("transport=") if fragment else TRANSPORTS[0]
     if transport not in TRANSPORTS:
         raise UsageError(
-            f"unknown option #{fragment} of {redact(address)}; known are #transport=tcp and #transport=udp"
+            f"cannot read the option at the end of {redact(uri)!r}; known are #transport=tcp and #transport=udp, "
+            "and a # of a password is written %23"
         )
     return RtspCamera(address, transport, clock)
 
