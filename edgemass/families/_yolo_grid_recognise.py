@@ -25,6 +25,7 @@ DARKNET = Recipe("darknet", "RGB", (0.0,), (255.0,))
 TENSORFLOW = Recipe("the ONNX model zoo's YOLOv4", "RGB", (0.0,), (255.0,))
 
 PER_CELL = 3  # anchors per cell of every published model of these families
+LARGEST_RAW = 40  # exp(40) pixels are no box: such numbers are boxes that the graph has decoded already
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,10 @@ def recognise(graph: Graph) -> families.Recognition | None:
     heads = next((found for axes in _AXES if (found := _heads(graph, image, axes)) is not None), None)
     if heads is None:
         return None
-    applied = _applied(graph, heads)
+    rows = _observed(graph, heads)
+    if rows.size and np.nanmax(np.abs(rows[:, :4])) > LARGEST_RAW:
+        return None
+    applied = _applied(rows)
     names = _models(graph, heads, squared="wh" in applied)
     options = {"strides": heads.strides, "axes": heads.axes, "applied": applied}
     if len(names) == 1:
@@ -74,14 +78,15 @@ def recognise(graph: Graph) -> families.Recognition | None:
 
 
 def _refuse_nms_indices(graph: Graph) -> None:
-    last = graph.outputs[-1]
-    if len(graph.outputs) == 3 and last.dtype.startswith("int") and last.shape[-1:] == (3,):
-        boxes, scores = graph.outputs[0].shape, graph.outputs[1].shape
-        if boxes[-1:] == (4,) and len(scores) == 3:
-            raise BundleError(
-                f"output {last.name} holds NMS indices into boxes and scores, which is not supported; export the model "
-                "without NMS, or as [1, boxes, 6] rows"
-            )
+    if len(graph.outputs) != 3:
+        return
+    boxes, scores, last = graph.outputs
+    indices = last.dtype.startswith("int") and last.shape[-1:] == (3,)
+    if indices and boxes.shape[-1:] == (4,) and len(scores.shape) == 3:
+        raise BundleError(
+            f"output {last.name} holds NMS indices into boxes and scores, which is not supported; export the model "
+            "without NMS, or as [1, boxes, 6] rows"
+        )
 
 
 _AXES = {  # axes of a head -> position of rows, columns, anchors (None: in one axis with the numbers), numbers
@@ -130,12 +135,14 @@ def _strides(heights: list[int], aspect: float, image: Picture) -> tuple[int, ..
     return strides if fits else None
 
 
-def _applied(graph: Graph, heads: _Heads) -> tuple[str, ...]:
+def _observed(graph: Graph, heads: _Heads) -> FloatArray:
+    """Rows (k, 5 + classes) of all heads and trial runs."""
+    tables = [_table(run[name].real(), heads) for run in graph.runs for name in heads.names]
+    return np.concatenate(tables) if tables else np.empty((0, heads.columns), np.float32)
+
+
+def _applied(rows: FloatArray) -> tuple[str, ...]:
     """What the graph has put through a sigmoid, by what the trial runs show."""
-    tables = [table for run in graph.runs for name in heads.names for table in [_table(run[name].real(), heads)]]
-    if not tables:
-        return ()
-    rows = np.concatenate(tables)
     groups = {"xy": rows[:, :2], "wh": rows[:, 2:4], "scores": rows[:, 4:]}
     return tuple(group for group, values in groups.items() if look.are_probabilities(values))
 
@@ -215,8 +222,9 @@ def _leaky_models(graph: Graph, pools: set[int]) -> tuple[str, ...]:
 
 
 def _splits(graph: Graph) -> bool:
-    """Whether channels are halved, as in the blocks of YOLOv4-tiny."""
-    return look.has_kind(graph, "Split", "Slice", "StridedSlice", "SplitV")
+    """Whether channels are halved in three blocks, as in YOLOv4-tiny; exporters also slice shapes to upsample."""
+    kinds = [node.kind.replace("_", "").lower() for node in graph.nodes]
+    return sum(kind in ("split", "splitv", "slice", "stridedslice") for kind in kinds) >= 3
 
 
 def _grouped(graph: Graph) -> bool:

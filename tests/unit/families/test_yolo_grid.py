@@ -227,8 +227,8 @@ DEPTHWISE = (Node("Conv", (), (), {"group": 32}),)
     [
         ((16, 32), ["LeakyRelu"], DEPTHWISE, "yolo-fastest"),
         ((16, 32), ["LEAKY_RELU", "DEPTHWISE_CONV_2D"], (), "yolo-fastest"),
-        ((16, 32), ["LeakyRelu", "Split"], (), "yolov4-tiny"),
-        ((16, 32), ["LeakyRelu"], (pool(2),), "yolov3-tiny"),
+        ((16, 32), ["LeakyRelu", "Split", "Split", "Split"], (), "yolov4-tiny"),
+        ((16, 32), ["LeakyRelu", "Slice"], (pool(2),), "yolov3-tiny"),
         ((16, 32), SILU, (pool(2),), "yolov3-tiny-ultralytics"),
         ((8, 16, 32), ["LeakyRelu", "Concat", "Concat"], (), "yolov3"),
         ((8, 16, 32), ["LeakyRelu", "Softplus", "Tanh"], (), "yolov4"),
@@ -236,7 +236,7 @@ DEPTHWISE = (Node("Conv", (), (), {"group": 32}),)
         ((8, 16, 32), SILU, (pool(5),), "yolov5"),
         ((8, 16, 32), SILU, (pool(5), pool(2)), "yolov7"),
         ((8, 16, 32), ["LeakyRelu"], (pool(2), pool(13)), "yolov5"),
-        ((8, 16, 32), ["LeakyRelu", "Split"], (pool(2),), "yolov4-tiny-3l"),
+        ((8, 16, 32), ["LeakyRelu", "Slice", "Slice", "Slice"], (pool(2),), "yolov4-tiny-3l"),
         ((8, 16, 32), ["LeakyRelu"], (pool(2),), "yolov3-tiny-3l"),
     ],
 )
@@ -280,6 +280,13 @@ def test_a_picture_of_any_size_takes_its_strides_from_the_heads() -> None:
     )
     assert found is not None
     assert found.options["strides"] == (8, 16, 32)
+
+
+def test_boxes_that_the_graph_decoded_are_not_claimed() -> None:
+    heads = {name: laid_out(values, "NHWAC") for name, values in raw((8, 16, 32)).items()}
+    for values in heads.values():
+        values[..., :4] *= 100
+    assert yolo_grid.recognise(graph(heads, size=SIZE, kinds=["LeakyRelu"])) is None
 
 
 def test_nms_indices_are_refused_with_a_way_out() -> None:
