@@ -91,6 +91,19 @@ def fpn_anchors(
     return np.concatenate(levels)
 
 
+def ultraface_anchors(width: int, height: int) -> FloatArray:
+    """Squares of fixed sizes in pixels, cut to the picture's size; four levels of strides 8 to 64.
+
+    As generate_priors of Linzaer/Ultra-Light-Fast-Generic-Face-Detector-1MB with min_boxes of its fd_config.py.
+    """
+    levels = []
+    for stride, sides in ((8, (10, 16, 24)), (16, (32, 48)), (32, (64, 96)), (64, (128, 192, 256))):
+        grid = (math.ceil(height / stride), math.ceil(width / stride))
+        sizes = [(min(side / height, 1.0), min(side / width, 1.0)) for side in sides]
+        levels.append(_tile(grid, (1 / grid[0], 1 / grid[1]), (0.5, 0.5), sizes))
+    return np.concatenate(levels)
+
+
 def point_anchors(width: int, height: int, strides: Sequence[int], per_layer: int) -> FloatArray:
     """Centres without a shape (height = width = 1) for detectors that predict sizes directly.
 

@@ -15,6 +15,8 @@ from edgemass.tensors import AnyArray, FloatArray, IntArray, Tensor, TensorInfo
 
 Mask = NDArray[np.bool_]
 
+_FARTHEST_FRACTION = 2.5  # decoded boxes on made-up pictures; offsets reach further
+_MOST_BOXES = 0.95  # of the boxes that a network makes of noise
 _BACKGROUND = frozenset({"???", "background", "__background__", "unlabeled", "dummy"})
 
 
@@ -105,6 +107,19 @@ def observed_shape(graph: Graph, info: TensorInfo) -> tuple[int | None, ...]:
                 known if known is not None else seen for known, seen in zip(info.shape or found, found, strict=True)
             )
     return info.shape
+
+
+def corners_in_fractions(graph: Graph, boxes: TensorInfo) -> bool:
+    """Whether an output holds decoded boxes as fractions of the picture; never true without an observed run.
+
+    Offsets to anchors reach further, and their columns know no right of left and no below top.
+    """
+    for run in graph.runs:
+        xyxy = run[boxes.name].real()
+        ordered = (xyxy[..., 2] >= xyxy[..., 0]) & (xyxy[..., 3] >= xyxy[..., 1])
+        if not np.all(np.abs(xyxy) < _FARTHEST_FRACTION) or np.mean(ordered) < _MOST_BOXES:
+            return False
+    return bool(graph.runs)
 
 
 def label_shift(manifest: Manifest, class_count: int) -> int:

@@ -32,6 +32,7 @@ _LAYOUTS: tuple[tuple[tuple[int, ...], int], ...] = (
     ((8, 16, 32, 32, 32), 2),
 )
 _KINDS = {16: "face", 18: "palm", 12: "person"}  # six face, seven palm, four body keypoints
+_LARGEST_SIDE = 512  # published ones end at 256; a file may claim any size, and anchors cost memory
 _IOU = 0.3  # min_suppression_threshold of the face graphs; MediaPipe averages the overlapping boxes, we keep the best
 
 
@@ -60,6 +61,8 @@ def recognise(graph: Graph) -> families.Recognition | None:
         return None
     heads = _heads(graph)
     if heads is None or heads.columns not in _KINDS:
+        return None
+    if max(picture.width, picture.height) > _LARGEST_SIDE:
         return None
     layout = next(
         (it for it in _LAYOUTS if len(point_anchors(picture.width, picture.height, *it)) == heads.anchors), None

@@ -18,26 +18,27 @@ from edgemass import families
 from edgemass.detections import Detections
 from edgemass.errors import BundleError
 from edgemass.families._activations import Activation, find
-from edgemass.families._anchors import SSD_ASPECT_RATIOS, fpn_anchors, fpn_grids, ssd_anchors, ssd_grids
-from edgemass.families._candidates import detections, label_shift, observed_shape, picture_size
-from edgemass.families._picture import SYMMETRIC, color_picture, input_spec
+from edgemass.families._anchors import SSD_ASPECT_RATIOS, fpn_anchors, ssd_anchors, ssd_grids, ultraface_anchors
+from edgemass.families._candidates import corners_in_fractions, detections, label_shift, observed_shape, picture_size
+from edgemass.families._picture import SYMMETRIC, Recipe, color_picture, input_spec
 from edgemass.families._state import pair_state
 from edgemass.graph import Graph
 from edgemass.manifest import Manifest, Nms, Resize
 from edgemass.tensors import FloatArray, IntArray, Outputs, TensorInfo
 
-_SSD_BOXES = (3, 6)  # per cell of the lowest level and of all others
-_FPN_BOXES = 6  # three aspect ratios, two scales
 _IOU = 0.5  # measured: SSD-MobileNet-v1 on 110 pictures of COCO val2017, mAP50 .354 against .347 at the exporter's 0.6
 _WIDEST_OFFSET = 100.0  # offsets of made-up pictures; boxes in pixels reach further
-_FARTHEST_FRACTION = 2.5  # decoded boxes on made-up pictures; offsets reach further
+_LARGEST_SIDE = 2048  # published ones end at 1280; a file may claim any size, and anchors cost memory
+
+
+Generator = Literal["ssd", "fpn", "ultraface"]
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """anchors: given ones: centre y, centre x, height, width as fractions of the picture; else made by `generator`.
 
     generator: "ssd" = MultipleGridAnchorGenerator with the four parameters after grids, "fpn" =
-        MultiscaleGridAnchorGenerator on levels 3 to 7.
+        MultiscaleGridAnchorGenerator on levels 3 to 7, "ultraface" = generate_priors of UltraFace.
     grids: rows and columns of each feature map, fine to coarse; empty = from the picture's size.
     box_order: order of the four offsets. scales: what offsets were multiplied by, in the same order.
     activation: what turns scores into probabilities; "none" where the graph has done it.
@@ -45,7 +46,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """
 
     anchors: tuple[tuple[float, float, float, float], ...] = ()
-    generator: Literal["ssd", "fpn"] = "ssd"
+    generator: Generator = "ssd"
     grids: tuple[tuple[int, int], ...] = ()
     min_scale: float = 0.2
     max_scale: float = 0.95
@@ -69,30 +70,75 @@ def recognise(graph: Graph) -> families.Recognition | None:
     heads = _heads(graph, answers)
     if heads is None:
         return None
-    generator = _generator(picture.width, picture.height, heads.anchors)
-    if generator is None and not _looks_encoded(graph, heads.boxes):
+    layout = _layout(picture.width, picture.height, heads.anchors)
+    if not _encoded(graph, heads.boxes, certain=layout is not None and layout.generator != "ultraface"):
         return None
-    if generator is not None and _contradicts(graph, heads.boxes):
-        return None
+    known = layout or _LAYOUTS["ssd"]
     low, high = graph.observed_range(heads.scores.name)
-    activation = "none" if low >= 0 and high <= 1 else "sigmoid"
-    spec, assumed = input_spec(picture, SYMMETRIC, Resize())
-    assumed = (*assumed, "boxes are coded as by TensorFlow's object detection API and column 0 is the background")
-    if activation == "sigmoid":
-        assumed = (*assumed, "class scores go through a sigmoid")
+    activation = "none" if low >= 0 and high <= 1 else known.activation
+    spec, assumed = input_spec(picture, known.recipe, Resize())
+    assumed = (*assumed, f"boxes are coded as by {known.source} and column 0 is the background")
+    if activation != "none":
+        assumed = (*assumed, f"class scores go through a {activation}")
     classes = heads.columns - 1
+    options = {"generator": known.generator, "activation": activation, "box_order": known.box_order}
     return families.Recognition(
         task="detection",
         input=spec,
         tensors={"boxes": (heads.boxes.name,), "scores": (heads.scores.name,)},
         class_count=classes,
-        options={"generator": generator or "ssd", "activation": activation},
-        nms=Nms(iou=_IOU),
+        options=options,
+        nms=Nms(iou=known.iou),
         state=state,
         assumed=assumed,
-        default_labels={90: "coco90", 80: "coco80", 20: "voc20"}.get(classes, ""),
-        questions={} if generator else {"anchors": ("[[centre_y, centre_x, height, width], ...]",)},
+        default_labels=_labels(known, classes),
+        questions={} if layout else {"anchors": ("[[centre_y, centre_x, height, width], ...]",)},
     )
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """What is published together: anchors, the coding of boxes and scores, preprocessing, suppression."""
+
+    generator: Generator
+    source: str
+    make: Callable[[int, int], FloatArray]
+    box_order: Literal["yxhw", "xywh"] = "yxhw"
+    activation: Activation = "sigmoid"
+    recipe: Recipe = SYMMETRIC
+    iou: float = _IOU
+
+
+_TENSORFLOW = "TensorFlow's object detection API"
+_LAYOUTS = {
+    layout.generator: layout
+    for layout in (
+        _Layout("ssd", _TENSORFLOW, lambda width, height: ssd_anchors(ssd_grids(width, height))),
+        _Layout("fpn", _TENSORFLOW, fpn_anchors),
+        _Layout(
+            "ultraface",
+            "UltraFace",
+            ultraface_anchors,
+            box_order="xywh",
+            activation="softmax",
+            recipe=Recipe("the authors' image_mean and image_std", "RGB", (127.0,), (128.0,)),
+            iou=0.3,  # the authors' iou_threshold
+        ),
+    )
+}
+
+
+def _layout(width: int, height: int, anchors: int) -> _Layout | None:
+    """The published layout whose anchors come out at this number."""
+    if max(width, height) > _LARGEST_SIDE:
+        return None
+    return next((layout for layout in _LAYOUTS.values() if len(layout.make(width, height)) == anchors), None)
+
+
+def _labels(layout: _Layout, classes: int) -> str:
+    if layout.generator == "ultraface":
+        return "face" if classes == 1 else ""
+    return {90: "coco90", 80: "coco80", 20: "voc20"}.get(classes, "")
 
 
 @dataclass(frozen=True)
@@ -124,31 +170,18 @@ def _heads(graph: Graph, answers: list[TensorInfo]) -> _Heads | None:
     return _Heads(boxes, scores, rows, columns) if box_columns == 4 and columns >= 2 else None
 
 
-def _generator(width: int, height: int, anchors: int) -> Literal["ssd", "fpn"] | None:
-    """The published anchors that come out at this number."""
-    first, *others = (rows * columns for rows, columns in ssd_grids(width, height))
-    if first * _SSD_BOXES[0] + sum(others) * _SSD_BOXES[1] == anchors:
-        return "ssd"
-    if sum(rows * columns for rows, columns in fpn_grids(width, height)) * _FPN_BOXES == anchors:
-        return "fpn"
-    return None
+def _encoded(graph: Graph, boxes: TensorInfo, *, certain: bool) -> bool:
+    """Whether boxes are offsets to anchors: below pixels, and no decoded fractions.
 
-
-def _looks_encoded(graph: Graph, boxes: TensorInfo) -> bool:
-    """Offsets to anchors: of both signs, beyond the fractions of a decoded box, below pixels."""
+    certain: the number of anchors has told it already, as far as nothing speaks against it.
+    """
     if not graph.runs:
         name = boxes.name.lower()
-        return any(word in name for word in ("encoding", "raw_box", "offset", "loc", "delta"))
+        return certain or any(word in name for word in ("encoding", "raw_box", "offset", "loc", "delta"))
     low, high = graph.observed_range(boxes.name)
-    return -_WIDEST_OFFSET < low < 0 < high < _WIDEST_OFFSET and (
-        low < -_FARTHEST_FRACTION or high > _FARTHEST_FRACTION
-    )
-
-
-def _contradicts(graph: Graph, boxes: TensorInfo) -> bool:
-    """The number of anchors fits, but these are boxes in pixels."""
-    low, high = graph.observed_range(boxes.name)
-    return bool(graph.runs) and (high > _WIDEST_OFFSET or low < -_WIDEST_OFFSET)
+    if low < -_WIDEST_OFFSET or high > _WIDEST_OFFSET or corners_in_fractions(graph, boxes):
+        return False
+    return certain or low < 0 < high
 
 
 def prepare(manifest: Manifest, outputs: Mapping[str, TensorInfo]) -> families.Decoder:
@@ -199,8 +232,8 @@ def _anchors(manifest: Manifest, options: Options) -> FloatArray:
     if options.anchors:
         return np.asarray(options.anchors, np.float32)
     width, height = picture_size(manifest)
-    if options.generator == "fpn":
-        return fpn_anchors(width, height)
+    if options.generator != "ssd":
+        return _LAYOUTS[options.generator].make(width, height)
     return ssd_anchors(
         options.grids or ssd_grids(width, height),
         min_scale=options.min_scale,

@@ -15,7 +15,15 @@ import numpy as np
 from edgemass import families
 from edgemass.detections import Detections
 from edgemass.errors import BundleError
-from edgemass.families._candidates import above, detections, label_shift, observed_shape, pick, picture_size
+from edgemass.families._candidates import (
+    above,
+    corners_in_fractions,
+    detections,
+    label_shift,
+    observed_shape,
+    pick,
+    picture_size,
+)
 from edgemass.families._picture import Recipe, color_picture, input_spec
 from edgemass.graph import Graph
 from edgemass.manifest import Manifest, Nms, Resize
@@ -24,7 +32,6 @@ from edgemass.tensors import Outputs, TensorInfo
 _RECIPE = Recipe("the authors' image_mean and image_std", "RGB", (127.0,), (128.0,))
 _FACE_IOU = 0.3  # authors' iou_threshold
 _OBJECT_IOU = 0.45  # qfgaohao/pytorch-ssd, config.iou_threshold
-_FARTHEST = 2.5  # a box as a fraction of the picture, seen on noise
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -77,8 +84,7 @@ def _roles(graph: Graph) -> tuple[TensorInfo, TensorInfo] | None:
 def _decoded(graph: Graph, scores: TensorInfo, boxes: TensorInfo) -> bool:
     """Applied softmax and boxes in fractions; without an observed run the operators and names must say so."""
     if graph.runs:
-        low, high = graph.observed_range(boxes.name)
-        return _sums_to_one(graph, scores) and low > -_FARTHEST and high < _FARTHEST
+        return corners_in_fractions(graph, boxes) and _sums_to_one(graph, scores)
     producer = graph.producer(scores.name)
     softmax = producer is not None and producer.kind in ("Softmax", "SOFTMAX")
     return softmax and scores.name == "scores" and boxes.name == "boxes"

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgemass.families._anchors import fpn_anchors, point_anchors, ssd_anchors, ssd_grids
+from edgemass.families._anchors import fpn_anchors, point_anchors, ssd_anchors, ssd_grids, ultraface_anchors
 
 
 def test_ssd_anchors_follow_the_published_recipe_cell_by_cell() -> None:
@@ -58,6 +58,18 @@ def test_fpn_anchors_lie_as_the_published_generator_lays_them() -> None:
     coarsest = found[-9 * 6 :]  # stride 128 does not divide 320: three cells that begin at the corner
     np.testing.assert_allclose(coarsest[0, :2], [0, 0], atol=1e-7)
     np.testing.assert_allclose(coarsest[-1, :2], [256 / 320, 256 / 320], atol=1e-6)
+
+
+@pytest.mark.parametrize(("width", "height", "count"), [(320, 240, 4420), (640, 480, 17640)])
+def test_ultraface_anchors_have_their_published_number(width: int, height: int, count: int) -> None:
+    assert len(ultraface_anchors(width, height)) == count
+
+
+def test_ultraface_anchors_are_squares_in_pixels_cut_to_the_picture() -> None:
+    found = ultraface_anchors(320, 240) * np.array([240, 320, 240, 320], np.float32)
+
+    np.testing.assert_allclose(found[:3], [[4, 4, 10, 10], [4, 4, 16, 16], [4, 4, 24, 24]], atol=1e-3)
+    np.testing.assert_allclose(found[-1], [210, 288, 240, 256], atol=1e-3)  # 256 pixels are more than its height
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 from edgemass.errors import BundleError
 from edgemass.families import ssd_raw
 from edgemass.families._anchors import ssd_anchors, ssd_grids
+from edgemass.families._candidates import softmax
 from edgemass.tensors import FloatArray, Tensor, TensorInfo
 from tests.unit.families.helpers import (
     Row,
@@ -174,10 +175,31 @@ def test_the_number_of_anchors_tells_the_generator(swapped: bool) -> None:
 
         claim = recognised(ssd_raw.recognise(graph_of(ordered, picture=picture)))
 
-        assert claim.options == {"generator": generator, "activation": "sigmoid"}
+        assert claim.options == {"generator": generator, "activation": "sigmoid", "box_order": "yxhw"}
         assert claim.tensors == TENSORS
         assert (claim.class_count, claim.default_labels, claim.questions) == (90, "coco90", {})
         decode(manifest_from(claim, "ssd_raw", names(90)), given, 0.9)
+
+
+@pytest.mark.parametrize("applied", [False, True])
+def test_an_ultraface_without_its_decoder_is_recognised_by_its_anchors(applied: bool) -> None:
+    given = {n: Tensor(v) for n, v in heads(np.random.default_rng(8), columns=2, rows=4420).items()}
+    if applied:
+        given["s"] = Tensor(softmax(given["s"].data))
+
+    claim = recognised(ssd_raw.recognise(graph_of(given, picture=TensorInfo("input", (1, 3, 240, 320), "float32"))))
+
+    activation = "none" if applied else "softmax"
+    assert claim.options == {"generator": "ultraface", "activation": activation, "box_order": "xywh"}
+    assert (claim.default_labels, claim.input.mean, claim.input.std) == ("face", (127.0,), (128.0,))
+    decode(manifest_from(claim, "ssd_raw", ["face"]), given, 0.5)
+
+
+def test_a_file_that_claims_an_enormous_picture_costs_no_anchors() -> None:
+    given = {n: Tensor(v) for n, v in heads(np.random.default_rng(8), columns=2, rows=100).items()}
+    graph = graph_of(given, picture=TensorInfo("input", (1, 3, 1 << 30, 1 << 30), "float32"))
+
+    assert "anchors" in recognised(ssd_raw.recognise(graph)).questions
 
 
 def test_unknown_anchors_are_asked_for() -> None:

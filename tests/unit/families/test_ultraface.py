@@ -104,6 +104,13 @@ def test_without_an_observed_run_operators_and_names_must_tell() -> None:
     assert ultraface.recognise(graph_of(given, ran=False)) is None
 
 
+def test_offsets_to_anchors_are_not_taken_for_boxes() -> None:
+    given = heads(np.random.default_rng(7))
+    given["boxes"] = np.random.default_rng(7).uniform(-1, 1, given["boxes"].shape).astype(np.float32)
+
+    assert ultraface.recognise(graph_of({name: Tensor(values) for name, values in given.items()})) is None
+
+
 def test_scores_that_are_no_distribution_are_somebody_elses() -> None:
     given = heads(np.random.default_rng(7))
     given["scores"] *= 0.5
