@@ -40,7 +40,7 @@ class Letterbox:
         offset = np.array([self.offset_x, self.offset_y] * 2, np.float32)
         scale = np.array([self.scale_x, self.scale_y] * 2, np.float32)
         limit = np.array([self.frame_width, self.frame_height] * 2, np.float32)
-        return np.clip((xyxy - offset) / scale, 0, limit)
+        return np.asarray(np.clip((xyxy - offset) / scale, 0, limit), np.float32)
 
     def to_model(self, xyxy: FloatArray) -> FloatArray:
         """Boxes (n, 4) of the frame in pixels of the model's picture."""

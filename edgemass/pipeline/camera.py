@@ -99,7 +99,7 @@ class Camera:
                 if failures >= FAILURES_IN_A_ROW:
                     self.failure = error
                     return
-            if self._frames is not None and self.line.processed >= self._frames:
+            if not self.line.heard or (self._frames is not None and self.line.processed >= self._frames):
                 return
 
     def _process(self, frame: Frame) -> None:

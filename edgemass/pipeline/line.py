@@ -14,7 +14,7 @@ from edgemass.clock import Clock, clock_synced, rfc3339
 from edgemass.counters import Counters
 from edgemass.detections import Classification, Detections
 from edgemass.detector import Detector, Thresholds
-from edgemass.errors import SinkError
+from edgemass.errors import SinkClosedError, SinkError
 from edgemass.frame import Frame
 from edgemass.messages import (
     ClassificationMessage,
@@ -88,6 +88,11 @@ class CameraLine:
         """Documents made so far."""
         return self._seq
 
+    @property
+    def heard(self) -> bool:
+        """Whether any sink still takes documents."""
+        return bool(self._sinks)
+
     def forget(self) -> None:
         """The camera was away: what a stateful model remembers no longer holds."""
         self._stream.forget()
@@ -104,7 +109,7 @@ class CameraLine:
         message = self._message(frame, inference.found, started_ns, inference.infer_ns)
         self.total_ms.append(message.latency_ms.total)
         self._counters.add("frames_processed")
-        for sink in self._sinks:
+        for sink in tuple(self._sinks):
             self._publish(sink, message, frame)
         return message
 
@@ -112,6 +117,10 @@ class CameraLine:
         """Hand over; a sink that fails costs its own document and is logged when that starts and when it ends."""
         try:
             sink.publish(message, frame)
+        except SinkClosedError as error:
+            logger.info("%s is closed: %s", sink.name, error, extra={"camera": self.camera})
+            self._sinks.remove(sink)
+            return
         except SinkError as error:
             self._counters.add(f"sink_failed.{sink.name}")
             if sink.name not in self._failing:
@@ -125,9 +134,16 @@ class CameraLine:
     def _message(
         self, frame: Frame, found: Detections | Classification, started_ns: int, infer_ns: int
     ) -> FrameMessage:
-        answer = self._detections(frame, found) if isinstance(found, Detections) else self._classes(found)
+        if isinstance(found, Detections):
+            detections = self._detections(frame, found)
+            return DetectionMessage(detections=detections, **self._common(frame, started_ns, infer_ns))
+        classes = self._classes(found)
+        return ClassificationMessage(classes=classes, **self._common(frame, started_ns, infer_ns))
+
+    def _common(self, frame: Frame, started_ns: int, infer_ns: int) -> dict[str, Any]:
+        """What every document says; the latency ends here."""
         now_ns = self._clock.monotonic_ns()
-        common: dict[str, Any] = {
+        return {
             "device": self._identity.device,
             "camera": self.camera,
             "seq": self._seq,
@@ -145,9 +161,6 @@ class CameraLine:
                 total=_ms(now_ns - frame.arrived_ns),
             ),
         }
-        if isinstance(found, Detections):
-            return DetectionMessage(detections=answer, **common)
-        return ClassificationMessage(classes=answer, **common)
 
     def _detections(self, frame: Frame, found: Detections) -> list[Detection]:
         if self._per_label is not None:

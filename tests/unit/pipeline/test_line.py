@@ -10,7 +10,7 @@ from edgemass.clock import SystemClock
 from edgemass.counters import Counters
 from edgemass.detections import Classification, Detections
 from edgemass.detector import Detector, Inference, Thresholds
-from edgemass.errors import SinkError
+from edgemass.errors import SinkClosedError, SinkError
 from edgemass.frame import Frame
 from edgemass.messages import CameraState, ClassificationMessage, DetectionMessage, FrameMessage, ModelRef
 from edgemass.pipeline.line import CameraLine, Identity, LoadedModel
@@ -36,10 +36,12 @@ class Answer:
 class RecordingSink:
     def __init__(self, name: str = "recording") -> None:
         self.name = name
-        self.broken = False
+        self.broken = self.closed = False
         self.messages: list[FrameMessage] = []
 
     def publish(self, message: FrameMessage, frame: Frame) -> None:  # noqa: ARG002
+        if self.closed:
+            raise SinkClosedError("nobody reads")
         if self.broken:
             raise SinkError("full")
         self.messages.append(message)
@@ -137,3 +139,17 @@ def test_a_broken_sink_costs_the_others_nothing_and_is_logged_when_it_starts_and
         "bad loses documents: full",
         "bad takes documents again",
     ]
+
+
+def test_a_closed_sink_is_left_out_and_the_line_knows_when_nobody_listens() -> None:
+    first, second = RecordingSink("first"), RecordingSink("second")
+    made, _, counters = line(TWO, first, second)
+    first.closed = True
+    made.process(frame())
+    made.process(frame())
+    heard = [made.heard]
+    assert len(second.messages) == 2
+    second.closed = True
+    made.process(frame())
+    assert [*heard, made.heard] == [True, False]
+    assert counters["sink_failed.first"] == 0
