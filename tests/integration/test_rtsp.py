@@ -65,7 +65,7 @@ class Watched:
         return frame
 
     def told(self, *states: str) -> None:
-        """The first states, in order; the supervisor may need a moment longer for the last than the reader for its frame.
+        """The first states, in order; the last may come a moment after the frame that it tells of.
 
         What comes after them is the server's affair: GstRtspServer at times ends a stream that it has only just begun
         again, while it still clears away the connection from before its silence.
