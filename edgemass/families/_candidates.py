@@ -78,6 +78,7 @@ def detections(
     that have no label.
     """
     good = (score > score_threshold) & np.isfinite(xyxy).all(axis=1) & (class_id >= 0) & (class_id < class_count)
+    class_id = class_id.astype(np.int64, copy=False)  # row numbers are 32 bits wide on 32-bit ARM
     if good.all():
         return Detections(xyxy, score, class_id)
     return Detections(xyxy[good], score[good], class_id[good])

@@ -110,7 +110,7 @@ def input_spec(picture: Picture, recipe: Recipe, resize: Resize) -> tuple[InputS
     color: ColorOrder = "GRAY" if picture.channels == 1 else recipe.color
     mean, std = recipe.mean, recipe.std
     if info.dtype in ("uint8", "int8"):
-        known = None if _plain(info) else _by_range(info, recipe)
+        known = None if _plain(info) else _by_range(info, recipe, grey=picture.channels == 1)
         if known is None:
             mean, std = (0.0,), (1.0,)
             scale, zero_point = (1.0, -128) if info.dtype == "int8" else (None, 0)
@@ -118,7 +118,8 @@ def input_spec(picture: Picture, recipe: Recipe, resize: Resize) -> tuple[InputS
                 assumed = (f"input {info.name} takes {color} pixels as they are",)
         else:
             assert info.quantization is not None
-            color, mean, std = known.color, known.mean, known.std
+            color = color if picture.channels == 1 else known.color
+            mean, std = known.mean, known.std
             scale, zero_point = info.quantization.scale, info.quantization.zero_point
             assumed = (f"input {info.name} takes {color} by {known.source}: its real range fits",)
     else:
@@ -158,10 +159,12 @@ def _plain(info: TensorInfo) -> bool:
     return span is None or any(_close(span, wanted) for wanted in ((0, 1), (-1, 1), (0, 255), (-128, 127), (-0.5, 0.5)))
 
 
-def _by_range(info: TensorInfo, recipe: Recipe) -> Recipe | None:
+def _by_range(info: TensorInfo, recipe: Recipe, *, grey: bool) -> Recipe | None:
+    """The recipe that fills an integer input from end to end; those for three channels say nothing of grey pictures."""
     span = stored_range(info)
     assert span is not None
-    return next((known for known in (recipe, IMAGENET, CAFFE) if _close(span, known.real_range())), None)
+    published = (recipe,) if grey else (recipe, IMAGENET, CAFFE)
+    return next((known for known in published if _close(span, known.real_range())), None)
 
 
 def _close(found: tuple[float, float], wanted: tuple[float, float]) -> bool:

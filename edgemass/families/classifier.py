@@ -152,7 +152,7 @@ def prepare(manifest: Manifest, outputs: Mapping[str, TensorInfo]) -> families.D
         probability = _probability(outputs[scores_info.name].reshape(-1), options.activation)[background:]
         passed = np.flatnonzero(probability > score_threshold)
         best = passed[np.argsort(-probability[passed], kind="stable")[: options.top]]
-        return Classification(probability[best], best)
+        return Classification(probability[best], best.astype(np.int64, copy=False))
 
     return decode
 

@@ -15,11 +15,11 @@ from edgemass import families
 from edgemass.detections import Detections
 from edgemass.errors import BundleError
 from edgemass.families._candidates import above, detections, label_shift, names_background, observed_shape, picture_size
-from edgemass.families._picture import IMAGENET, SYMMETRIC, Picture, color_picture, input_spec
+from edgemass.families._picture import IMAGENET, SYMMETRIC, Picture, Recipe, color_picture, input_spec
 from edgemass.families._state import pair_state
 from edgemass.graph import Graph
 from edgemass.manifest import Manifest, Resize, StateTensor
-from edgemass.tensors import Outputs, TensorInfo
+from edgemass.tensors import FloatArray, Outputs, TensorInfo
 
 _OPERATOR = "TFLite_Detection_PostProcess"
 _FARTHEST = 4.0  # boxes of the made-up pictures may lie outside, but fractions never reach far; pixels do
@@ -66,7 +66,7 @@ def recognise(graph: Graph) -> families.Recognition | None:
     )
 
 
-def _sized(picture: Picture, box_order: str) -> tuple[Picture, Any, Resize]:
+def _sized(picture: Picture, box_order: str) -> tuple[Picture, Recipe, Resize]:
     sized = Picture(
         picture.info, picture.layout, picture.width or _FREE_SIDE, picture.height or _FREE_SIDE, picture.channels
     )
@@ -220,7 +220,7 @@ def prepare(manifest: Manifest, outputs: Mapping[str, TensorInfo]) -> families.D
     return decode
 
 
-def _whole(count: np.ndarray[Any, Any]) -> int:
+def _whole(count: FloatArray) -> int:
     value = float(count.reshape(-1)[0])
     return max(0, int(value)) if np.isfinite(value) else 0
 

@@ -63,6 +63,16 @@ def test_a_float_picture_takes_the_recipe_and_says_so() -> None:
     assert "123.675" in assumed[0]
 
 
+def test_a_grey_picture_stays_grey_whatever_its_range() -> None:
+    info = TensorInfo("x", (1, 64, 64, 1), "int8", Quantization(1.0745, -14))  # the range of Caffe's three channels
+    picture = find_picture(Graph("tflite", (info,), ()))
+    assert picture is not None
+
+    spec, _ = input_spec(picture, UNIT, Resize())
+
+    assert (spec.color, spec.mean, spec.std) == ("GRAY", (0.0,), (1.0,))
+
+
 @pytest.mark.parametrize(
     ("dtype", "quantization", "wanted"),
     [
