@@ -66,6 +66,7 @@ class MqttConnection:
         self._lock = threading.Lock()
         self._subscriptions: dict[str, _Subscription] = {}
         self._connected = False
+        self._greeted = False  # connected, and the hooks have run
         self._hopeful = True  # the first attempt has not failed yet: hold QoS 0 back instead of losing it
         self._packet_limit: int | None = None
         self._learned_limit: int | None = None
@@ -166,14 +167,21 @@ class MqttConnection:
             self._subscriptions.pop(topic_filter, None)
         self._wake()
 
-    def close(self, timeout_s: float) -> None:
+    def close(self, timeout_s: float, last_words: Callable[[], None] | None = None) -> None:
         """Send what is queued and wait for acknowledgements, at most for `timeout_s`, then disconnect for good.
 
-        Nothing is waited for while there is no connection. What could not be sent is counted as dropped.
+        Without a connection nothing is waited for, but the first attempt to connect. What could not be sent is counted
+        as dropped. last_words: called if connected, after the hooks of that connect, to publish what is due at the end.
         """
+        deadline_ns = self._clock.monotonic_ns() + int(timeout_s * 1e9)
+        if self._thread.is_alive():
+            self._outbox.wait(lambda: self._greeted or not self._hopeful, timeout_s)
+            if self._greeted and last_words is not None:
+                last_words()
         self._closing = True
         if self._thread.is_alive():
-            self._outbox.wait_empty(timeout_s, give_up=lambda: not (self._connected or self._hopeful))
+            left_s = max(0.0, (deadline_ns - self._clock.monotonic_ns()) / 1e9)
+            self._outbox.wait(lambda: self._outbox.empty or not (self._connected or self._hopeful), left_s)
         self._stop.set()
         self._wake()
         if self._thread.is_alive() and threading.current_thread() is not self._thread:
@@ -196,7 +204,7 @@ class MqttConnection:
                 logger.exception("the MQTT connection failed unexpectedly; trying again")
                 pause_s = trouble.FAR_CAP_S
             self._clock.wait(self._stop, pause_s)
-        self._connected = self._hopeful = False
+        self._hopeful = False
         self._outbox.stir()
 
     def _connect_and_stay(self) -> float:
@@ -241,14 +249,13 @@ class MqttConnection:
                     more = session.send()
                 session.run_once(self._wakeup, 0 if more else _POLL_S)
         finally:
-            self._connected = False
+            self._connected = self._greeted = False
             self._learned_limit = session.learned_limit
             session.close()
         return session, (self._clock.monotonic_ns() - accepted_ns) / 1e9 if accepted_ns else 0.0
 
     def _greet(self, session: Session) -> None:
         self._packet_limit = session.packet_limit
-        self._hopeful = False
         self._connected = True
         self._dialect.accepted()
         self._log.connected(session.version)
@@ -257,6 +264,9 @@ class MqttConnection:
                 hook()
             except Exception:  # foreign code in this thread, which must live
                 logger.exception("a hook for a new MQTT connection failed")
+        self._greeted = True
+        self._hopeful = False
+        self._outbox.stir()
 
     def _filters(self) -> dict[str, int]:
         with self._lock:

@@ -154,20 +154,16 @@ class Outbox:
     def empty(self) -> bool:
         """Nothing queued and nothing in flight."""
         with self._changed:
-            return self._is_empty()
+            return not (self._sure or self._fleeting or self._in_flight)
 
-    def wait_empty(self, timeout_s: float, give_up: Callable[[], bool]) -> bool:
-        """Wait until all is settled or `give_up()` says that it will not be; `stir` makes it look again."""
+    def wait(self, until: Callable[[], bool], timeout_s: float) -> bool:
+        """Wait until `until()` is true; it is asked whenever something was settled, and on every `stir`."""
         with self._changed:
-            self._changed.wait_for(lambda: self._is_empty() or give_up(), timeout_s)
-            return self._is_empty()
+            return self._changed.wait_for(until, timeout_s)
 
     def stir(self) -> None:
         with self._changed:
             self._changed.notify_all()
-
-    def _is_empty(self) -> bool:
-        return not (self._sure or self._fleeting or self._in_flight)
 
     def _pop_fleeting(self) -> Outgoing:
         message = self._fleeting.popleft()

@@ -11,6 +11,7 @@ import logging
 import re
 import select
 import socket
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -151,6 +152,7 @@ class Session:
                 self._client.username_pw_set(options.user, options.read_password())
             context = options.tls_context()
             if context is not None:
+                context.sslsocket_class = _TidySocket
                 self._client.tls_set_context(context)
             self._client.connect(options.host, options.port, KEEPALIVE_S, properties=properties)
         except Exception as error:  # noqa: BLE001 (the vendor's edge: OSError, SSLError, UnicodeError, ValueError, ...)
@@ -340,6 +342,17 @@ class Session:
         if self._in_flight:
             mid = max(self._in_flight, key=lambda mid: self._in_flight[mid].size)
             self._outbox.drop(self._in_flight.pop(mid), "too_large", in_flight=True)
+
+
+class _TidySocket(ssl.SSLSocket):
+    """Paho leaves a socket whose handshake failed to the garbage collector."""
+
+    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 (the overridden signature)
+        try:
+            super().do_handshake(block)
+        except BaseException:
+            self.close()
+            raise
 
 
 class _Ear(logging.Logger):

@@ -98,7 +98,7 @@ def lost(detail: str, options: MqttOptions, *, answered: bool) -> Trouble:
         return _alert(detail, options)
     if answered:
         return Trouble("network", f"lost the connection to {_broker(options)}{f': {detail}' if detail else ''}")
-    hint = "is it an MQTT port, and one without TLS?" if not options.tls else "is it an MQTT port?"
+    hint = _certificate_hint(options) if options.tls else "is it an MQTT port, and one without TLS?"
     return Trouble("network", f"{_broker(options)} closes the connection without an answer to CONNECT; {hint}")
 
 
@@ -123,28 +123,31 @@ def short_lived(options: MqttOptions) -> Trouble:
 
 def failed(error: Exception, options: MqttOptions) -> Trouble:  # noqa: PLR0911 (one for each cause)
     """An exception from opening a connection."""
-    where = options.where
     if isinstance(error, ConfigError):
         return Trouble("files", str(error))
     if isinstance(error, ssl.SSLCertVerificationError):
         return _bad_certificate(error, options)
     if isinstance(error, ssl.SSLError):
         if error.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNEXPECTED_EOF_WHILE_READING"):
-            return Trouble("tls", f"{where} does not answer with TLS; check the port, or write mqtt:// for one without")
+            return _no_tls(options)
         return _alert(error.reason or str(error), options)
     if isinstance(error, socket.gaierror):
         return Trouble("network", f"cannot find the MQTT broker's host {options.host!r}; check its name and DNS")
     if isinstance(error, TimeoutError):
         return Trouble("network", f"no answer from {_broker(options)}; check the address and the network")
     if isinstance(error, ConnectionRefusedError):
-        return Trouble("network", f"nothing listens at {where}; is the MQTT broker running?")
+        return Trouble("network", f"nothing listens at {options.where}; is the MQTT broker running?")
     if isinstance(error, OSError) and error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN):
         return Trouble("network", f"no way to {_broker(options)}: {error.strerror}; check the network")
     if isinstance(error, ConnectionResetError) and options.tls:
-        return Trouble("tls", f"{where} breaks off the TLS handshake; check the port, or write mqtt:// for one without")
+        return _no_tls(options)
     if isinstance(error, UnicodeError):
         return Trouble("address", f"{options.host!r} cannot be a host name; correct the MQTT address")
     return Trouble("network", f"cannot reach {_broker(options)}: {error}")
+
+
+def _no_tls(options: MqttOptions) -> Trouble:
+    return Trouble("tls", f"{options.where} does not answer with TLS; check the port, or write mqtt:// for one without")
 
 
 def _bad_certificate(error: ssl.SSLCertVerificationError, options: MqttOptions) -> Trouble:
@@ -163,8 +166,11 @@ def _bad_certificate(error: ssl.SSLCertVerificationError, options: MqttOptions) 
 
 def _alert(detail: str, options: MqttOptions) -> Trouble:
     """The broker's side of TLS refused us."""
-    hint = "check cert= and key=" if options.cert else "it may want a client certificate: cert=FILE&key=FILE"
-    return Trouble("tls", f"{_broker(options)} breaks off TLS ({detail}); {hint}")
+    return Trouble("tls", f"{_broker(options)} breaks off TLS ({detail}); {_certificate_hint(options)}")
+
+
+def _certificate_hint(options: MqttOptions) -> str:
+    return "check cert= and key=" if options.cert else "it may want a client certificate: cert=FILE&key=FILE"
 
 
 def _broker(options: MqttOptions) -> str:

@@ -80,9 +80,7 @@ class MqttSink:
                 self._publish_state(topic)
 
     def close(self, timeout_s: float) -> None:
-        if self._connection.connected:
-            self._publish_availability(OFFLINE)
-        self._connection.close(timeout_s)
+        self._connection.close(timeout_s, last_words=lambda: self._publish_availability(OFFLINE))
 
     def _publish_states(self) -> None:
         with self._lock:

@@ -129,7 +129,7 @@ class Broker:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def _config(self) -> list[str]:
-        lines = [f"listener {self.port} 127.0.0.1", "persistence false", "log_dest stdout", *self.options]
+        lines = [f"listener {self.port} 127.0.0.1", "persistence false", "log_dest stderr", *self.options]
         lines.append(f"allow_anonymous {'false' if self.users else 'true'}")
         if os.geteuid() == 0:
             lines.append("user root")  # else it may not read the files of this test
