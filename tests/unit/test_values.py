@@ -35,6 +35,8 @@ def test_every_error_derives_from_the_one_root() -> None:
         ("http://cam/mjpeg?token=abc&size=1", "http://cam/mjpeg?token=***&size=1"),
         ("two: rtsp://a:b@c and mqtt://d:e@f", "two: rtsp://a:***@c and mqtt://d:***@f"),
         ("rtsp://admin@cam/1", "rtsp://admin@cam/1"),
+        ("rtsp://u:p@ss/w:x@host/1", "rtsp://u:***@host/1"),
+        ("rtsp://host:554/stream1", "rtsp://host:554/stream1"),
         ("nothing to hide", "nothing to hide"),
     ],
 )
