@@ -32,7 +32,7 @@ def draw_detections(image: Image, detections: Sequence[Detection]) -> Image:
     """Boxes with label, score and track; surest on top. Readable on light and dark: every line has a dark rim, every
     text a ground of its own. Thickness and text grow with the frame.
     """
-    drawn = image.copy()
+    drawn: Image = image.copy()
     height, width = image.shape[:2]
     pen = _thickness(width, height)
     size = np.array([width - 1, height - 1] * 2)
@@ -48,7 +48,7 @@ def draw_detections(image: Image, detections: Sequence[Detection]) -> Image:
 
 def draw_classes(image: Image, classes: Sequence[ClassScore]) -> Image:
     """A caption in the upper left corner, one line for each class, best first."""
-    drawn = image.copy()
+    drawn: Image = image.copy()
     top = 0
     for found in classes:
         top = _tag(drawn, f"{found.score:.2f} {found.label}", (0, top), class_colour(found.class_id), above=False)

@@ -75,6 +75,7 @@ class MqttConnection:
         self._failures = 0
         self._short_lived = 0
         self._closing = False
+        self._goodbye = False
         self._stop = threading.Event()
         self._wakeup, self._alarm = socket.socketpair()
         self._wakeup.settimeout(0)
@@ -107,7 +108,7 @@ class MqttConnection:
     def on_connected(self, hook: Callable[[], None]) -> None:
         """Call `hook` in the connection's thread after every connect: publish every retained state anew there.
 
-        The broker is a cache that may have lost everything.
+        The broker is a cache that may have lost everything. A hook given while connected waits for the next connect.
         """
         self._hooks.append(hook)
 
@@ -172,16 +173,20 @@ class MqttConnection:
 
         Without a connection nothing is waited for, but the first attempt to connect. What could not be sent is counted
         as dropped. last_words: called if connected, after the hooks of that connect, to publish what is due at the end.
+        Unless they arrive, the broker publishes the will.
         """
+        spoken = False
         deadline_ns = self._clock.monotonic_ns() + int(timeout_s * 1e9)
         if self._thread.is_alive():
-            self._outbox.wait(lambda: self._greeted or not self._hopeful, timeout_s)
+            self._outbox.wait(lambda: self._greeted or not (self._connected or self._hopeful), timeout_s)
             if self._greeted and last_words is not None:
                 last_words()
+                spoken = True
         self._closing = True
         if self._thread.is_alive():
             left_s = max(0.0, (deadline_ns - self._clock.monotonic_ns()) / 1e9)
             self._outbox.wait(lambda: self._outbox.empty or not (self._connected or self._hopeful), left_s)
+        self._goodbye = self._will is None or (spoken and self._outbox.empty)
         self._stop.set()
         self._wake()
         if self._thread.is_alive() and threading.current_thread() is not self._thread:
@@ -251,7 +256,7 @@ class MqttConnection:
         finally:
             self._connected = self._greeted = False
             self._learned_limit = session.learned_limit
-            session.close()
+            session.close(goodbye=self._goodbye)
         return session, (self._clock.monotonic_ns() - accepted_ns) / 1e9 if accepted_ns else 0.0
 
     def _greet(self, session: Session) -> None:

@@ -227,9 +227,12 @@ class Session:
             self._client.unsubscribe(name)
             self._subscribed.discard(name)
 
-    def close(self) -> None:
-        """Say goodbye where that is possible without waiting long; what was in flight goes back to the outbox."""
-        if self.alive and self.accepted:
+    def close(self, *, goodbye: bool) -> None:
+        """End the connection; what was in flight goes back to the outbox.
+
+        goodbye: with a DISCONNECT, where that takes no long wait; without one the broker publishes the will.
+        """
+        if goodbye and self.alive and self.accepted:
             self._trouble = None
             self._say_goodbye()
         self._drop_socket()
@@ -237,7 +240,7 @@ class Session:
         self._in_flight.clear()
 
     def _say_goodbye(self) -> None:
-        """DISCONNECT, after what is already on its way; without it the broker publishes the will."""
+        """DISCONNECT, after what is already on its way."""
         connection: Any = self._client.socket()
         self._closed = True
         deadline_ns = self._clock.monotonic_ns() + FAREWELL_NS

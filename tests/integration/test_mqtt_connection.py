@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from edgemass.mqtt import MqttConnection, parse
+from edgemass.mqtt import MqttConnection, parse, session
 from tests.simulators import fake_broker
 from tests.simulators.broker import free_port, wait_until
 from tests.simulators.fake_broker import FakeBroker
@@ -132,6 +132,24 @@ def test_silence_after_connect_ends_the_attempt(caplog: pytest.LogCaptureFixture
         clock.pass_wait(1)
         wait_until(lambda: len(broker.levels) == 2, "second attempt")
     assert "no answer to CONNECT for 10 s" in warnings(caplog)[0]
+
+
+def test_a_broker_that_falls_silent_is_noticed_by_its_missing_pings(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "KEEPALIVE_S", 1)
+    with FakeBroker(fake_broker.accepts) as broker, connection(broker.url) as mqtt:  # it answers to no PINGREQ
+        wait_until(lambda: mqtt.connected, "connected")
+        wait_until(lambda: warnings(caplog), "noticed")
+    assert "no answer to pings" in warnings(caplog)[0]
+
+
+def test_a_forbidden_subscription_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    with FakeBroker(fake_broker.forbids_subscribing) as broker, connection(broker.url) as mqtt:
+        mqtt.subscribe("secret/#", lambda _: None)
+        wait_until(lambda: warnings(caplog), "refused")
+        assert mqtt.connected
+    assert "does not let us subscribe secret/#: Not authorized, 0x87" in warnings(caplog)[0]
 
 
 def test_what_is_published_before_the_first_answer_arrives_after_it() -> None:

@@ -178,17 +178,20 @@ def test_a_stalled_broker_neither_blocks_nor_fills_the_memory(broker: Broker) ->
     assert totals["published"] + totals["dropped"] == count + 3
 
 
-def test_closing_on_a_stalled_broker_ends(broker: Broker) -> None:
-    connection = open_connection(broker.url)
-    wait_until(lambda: connection.connected, "connected")
-    broker.freeze()
-    for _ in range(1000):
-        connection.publish("edgemass/test", bytes(10_000))
-    closing = threading.Thread(target=connection.close, args=(0.1,), daemon=True)
-    closing.start()
-    closing.join(30)
-    assert not closing.is_alive()
-    broker.thaw()
+@pytest.mark.parametrize("documents_queued", [0, 50_000])
+def test_closing_on_a_stalled_broker_ends_and_leaves_it_to_the_will_to_say_offline(
+    broker: Broker, device: Device, documents_queued: int
+) -> None:
+    with Listener(broker, AVAILABILITY) as listener:
+        broker.freeze()
+        for seq in range(documents_queued):
+            device.publish(seq + 1)
+        closing = threading.Thread(target=device.sink.close, args=(0.1,), daemon=True)
+        closing.start()
+        closing.join(30)
+        assert not closing.is_alive()
+        broker.thaw()
+        wait_until(lambda: listener.payloads(AVAILABILITY)[-1:] == [b"offline"], "the will, or the last words")
 
 
 def test_the_broker_says_offline_for_a_device_that_was_killed(broker: Broker) -> None:

@@ -9,8 +9,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import final
 
-CONNECT, PUBLISH = 0x10, 0x30
-DISCONNECT = 0xE0
+CONNECT, PUBLISH, SUBSCRIBE, DISCONNECT = 0x10, 0x30, 0x82, 0xE0
 PATIENCE_S = 20.0
 
 
@@ -121,6 +120,17 @@ def throws_out_above(size: int) -> Behaviour:
         peer.read_until_gone()
 
     return behave
+
+
+def forbids_subscribing(peer: Peer) -> None:
+    """Accepts, and answers SUBSCRIBE with 0x87."""
+    peer.accept()
+    while True:
+        first, body = peer.read_packet()
+        if not first:
+            return
+        if first == SUBSCRIBE:
+            peer.send(b"\x90\x04" + body[:2] + b"\x00\x87")
 
 
 def refuses(code: int) -> Behaviour:
