@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import signal
+import sys
 import threading
 from pathlib import Path
 
@@ -21,6 +22,13 @@ URI:    console: (default), jsonl:- , jsonl:PATH, mqtt://host, mqtts://host, sna
 
 example: edgemass run --camera demo: --model demo: --sink jsonl:- --frames 3
 """
+
+AFTER_DEMO = """
+That was the demo. Go on with
+  edgemass run --camera 0                                           your own camera
+  edgemass run --camera 0 --model yolov8n.onnx                      your own model, as it was exported
+  edgemass run --camera 0 --mqtt mqtt://broker                      for other programs to read
+  edgemass run --help                                               everything else"""
 
 
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -58,7 +66,10 @@ def call(options: argparse.Namespace) -> int:
 
     stop = threading.Event()
     _end_on_signals(stop)
-    return Agent(wanted).run(stop)
+    code = Agent(wanted).run(stop)
+    if code == 0 and any(camera.source.startswith("demo:") for camera in wanted.cameras.values()):
+        print(AFTER_DEMO, file=sys.stderr)
+    return code
 
 
 def _end_on_signals(stop: threading.Event) -> None:

@@ -110,8 +110,9 @@ class SnapshotSink:
     def camera_state(self, camera: str, state: CameraState) -> None:
         pass
 
-    def close(self, timeout_s: float) -> None:
-        pass
+    def close(self, timeout_s: float) -> None:  # noqa: ARG002 (the plug-ins' contract)
+        if self.last_path is not None:
+            logger.info("newest annotated picture: %s", self.last_path)
 
     def _due(self, message: FrameMessage) -> bool:
         last_ns = self._last_ns.get(message.camera)

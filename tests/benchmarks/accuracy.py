@@ -2,8 +2,8 @@
 
     python tests/benchmarks/accuracy.py [--assets DIR] [NAME ...]
 
-Each model is given as a bare file to `edgemass eval`, or imported with the answers that its graph does not give (ANSWERS).
-Ends with 1 when a model stays more than 0.005 behind its reference.
+Each model is given as a bare file to `edgemass eval`, or imported with the answers that its graph does not give
+(ANSWERS). Ends with 1 when a model stays more than 0.005 behind its reference.
 """
 
 from __future__ import annotations

@@ -25,12 +25,26 @@ FPS = 10
 
 
 def lines(messages: Iterable[FrameMessage], capfd: pytest.CaptureFixture[str]) -> list[str]:
-    """What a person has read after these documents."""
+    """What a person has read after these documents, before the end."""
     sink = sinks.open("console:", context())
     for message in messages:
         sink.publish(message, frame())
+    told = capfd.readouterr().out.splitlines()
     sink.close(0)
-    return capfd.readouterr().out.splitlines()
+    return told
+
+
+def test_the_end_tells_for_each_camera_in_how_many_frames_a_label_was(capfd: pytest.CaptureFixture[str]) -> None:
+    sink = sinks.open("console:", context())
+    for message in (*stay(2, "person", "person"), *stay(1, "dog", since_s=2), detections(camera="yard", at_s=3)):
+        sink.publish(message, frame())
+    capfd.readouterr()
+    sink.close(0)
+    sink.close(0)
+    assert capfd.readouterr().out.splitlines() == [
+        "02:00:02.900  door  30 frames in all: person in 20, dog in 10",
+        "02:00:03.000  yard  1 frames in all: nothing found",
+    ]
 
 
 def stay(seconds: float, *found: str, since_s: float = 0.0) -> list[FrameMessage]:
