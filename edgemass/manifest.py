@@ -116,6 +116,7 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     file: name in the bundle's folder, no path.
     precision: "fp32", "fp16", "int8", ...
     measured_ms: board -> median latency of a run.
+    address: https://... of exactly this file, where `edgemass model pull` gets it; empty when it comes with the bundle.
     """
 
     name: str
@@ -126,6 +127,7 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     precision: str = "fp32"
     targets: tuple[str, ...] = ()
     measured_ms: dict[str, float] = msgspec.field(default_factory=dict)
+    address: str = ""
 
 
 class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -137,6 +139,20 @@ class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     boxes: tuple[tuple[float, float, float, float], ...] = ()
     score_tolerance: float = 0.05
     iou_tolerance: float = 0.9
+
+
+class Accuracy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What `edgemass eval` said of the reference variant, with its words.
+
+    data: which pictures. images: how many of them.
+    """
+
+    data: str
+    images: int
+    map_50_95: float | None = None
+    map_50: float | None = None
+    top1: float | None = None
+    top5: float | None = None
 
 
 class Needs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -168,6 +184,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     needs: Needs = Needs()
     licence: str = "unknown"
     source: str = ""
+    accuracy: tuple[Accuracy, ...] = ()
     assumed: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -17,15 +17,19 @@ if TYPE_CHECKING:
     from edgemass.bundles.loading import open_detector
     from edgemass.bundles.oci import oci_manifest
     from edgemass.bundles.resolving import resolve
+    from edgemass.bundles.zoo import Entry, entries, pull
 
 __all__ = [
     "Bundle",
+    "Entry",
     "describe",
     "describe_json",
+    "entries",
     "import_model",
     "load_bundle",
     "oci_manifest",
     "open_detector",
+    "pull",
     "read_graph",
     "resolve",
     "write_bundle",
@@ -33,12 +37,15 @@ __all__ = [
 
 _HOMES = {  # name -> the module that holds it
     "Bundle": "folder",
+    "Entry": "zoo",
     "describe": "describing",
     "describe_json": "describing",
+    "entries": "zoo",
     "import_model": "importer",
     "load_bundle": "folder",
     "oci_manifest": "oci",
     "open_detector": "loading",
+    "pull": "zoo",
     "read_graph": "graphs",
     "resolve": "resolving",
     "write_bundle": "folder",

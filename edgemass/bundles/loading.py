@@ -3,45 +3,148 @@
 from __future__ import annotations
 
 import logging
+import threading
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 from edgemass import backends
+from edgemass.backends import Options, trial
+from edgemass.backends.choice import Choice, parse
+from edgemass.backends.ladder import Candidate, Floor, Ladder, Sample
 from edgemass.bundles.folder import Bundle
-from edgemass.detector import Detector
+from edgemass.clock import Clock, SystemClock
+from edgemass.detector import Detector, made_up_inputs
 from edgemass.errors import BackendError, BundleError, UsageError
-from edgemass.manifest import Variant
+from edgemass.manifest import Manifest, Variant
+from edgemass.tensors import AnyArray
 
 logger = logging.getLogger(__name__)
 
+RUN_S = 3.0
+LOAD_S = 120.0
+LOAD_SLOWLY_S = {"tensorrt": 1800.0}  # builds its engines at the first load: minutes on a Jetson
+
 
 def open_detector(
-    bundle: Bundle, *, runtime: str | None = None, threads: int | None = None, strict: bool = False
+    bundle: Bundle,
+    *,
+    runtime: str | Sequence[str] | None = None,
+    threads: int | None = None,
+    strict: bool = False,
+    clock: Clock | None = None,
 ) -> tuple[Detector, Variant]:
-    """Load the first variant that the wanted runtime, or any installed one, can run.
+    """Load on the first wanted accelerator that works, or on the CPU.
 
-    strict: refuse when something else runs than what was asked for.
+    runtime: as `--backend` takes it (see backends.choice), one or several; None runs the first variant that any
+        installed runtime can run on the CPU.
+    strict: refuse when something else runs than what was asked for first, now or later.
+    clock: of the pauses before an accelerator is tried again.
+
+    Returns the detector and the variant that runs first.
 
     Raises:
-        UsageError: no variant for the wanted runtime.
+        UsageError: no such backend, or no variant for it.
         BackendError: no variant could be loaded.
         BundleError: the file does not fit its manifest.
     """
-    variants = [variant for variant in bundle.manifest.variants if runtime in (None, variant.runtime)]
-    if not variants:
-        offered = ", ".join(sorted({variant.runtime for variant in bundle.manifest.variants}))
-        raise UsageError(f"{bundle.manifest.name} has no variant for backend {runtime!r}, it has {offered}")
+    choices = _choices(bundle.manifest, runtime)
+    accelerated = [choice for choice in choices if choice.accelerated]
+    inputs = made_up_inputs(bundle.manifest) if accelerated else {}
+    if strict and not choices[0].accelerated:
+        accelerated = []
+    floor, failure = _floor(bundle, choices, threads)
+    if not accelerated and floor is None:
+        raise failure or BundleError(f"{bundle.manifest.name} has no variants")
+    if strict and not accelerated and floor is not None:
+        _check_floor(floor)
+    ladder = Ladder(
+        [_candidate(bundle, choice, threads, inputs) for choice in accelerated],
+        floor,
+        sample=Sample(inputs, unordered=bundle.manifest.output.nms is None and bundle.manifest.task == "detection"),
+        strict=strict,
+        clock=clock or SystemClock(),
+    )
+    try:
+        detector = Detector(bundle.manifest, ladder, lambda: ladder.variant)
+    except BundleError:
+        ladder.close()
+        raise
+    return detector, next(variant for variant in bundle.manifest.variants if variant.name == ladder.variant)
+
+
+def _choices(manifest: Manifest, wanted: str | Sequence[str] | None) -> tuple[Choice, ...]:
+    """Those for which the bundle has a variant, in order, up to the first one on the CPU.
+
+    Raises:
+        UsageError: there is none.
+    """
+    runtimes = tuple(dict.fromkeys(variant.runtime for variant in manifest.variants))
+    if wanted is None:
+        return tuple(Choice(runtime) for runtime in runtimes)
+    asked = parse(wanted)
+    choices = tuple(choice for choice in asked if choice.runtime in runtimes)
+    if not choices:
+        names = ", ".join(dict.fromkeys(choice.runtime for choice in asked))
+        raise UsageError(f"{manifest.name} has no variant for backend {names}, it has {', '.join(sorted(runtimes))}")
+    return choices
+
+
+def _floor(bundle: Bundle, choices: Sequence[Choice], threads: int | None) -> tuple[Floor | None, BackendError | None]:
+    """What runs on the CPU: a choice that says so, else any variant, those of the wanted runtimes first.
+
+    Returns it, or the first reason why there is none.
+    """
+    named = [choice for choice in choices if not choice.accelerated]
+    implied = dict.fromkeys([choice.runtime for choice in choices] + [v.runtime for v in bundle.manifest.variants])
     failure: BackendError | None = None
-    for variant in variants:
-        try:
-            backend = backends.load(variant.runtime).open(bundle.path(variant), backends.Options(threads=threads))
-        except BackendError as error:
-            failure = failure or error
-            if len(variants) > 1:
-                logger.warning("cannot load a variant: %s", error, extra={"variant": variant.name})
-            continue
-        if strict and backend.name != backend.requested:
-            backend.close()
-            raise BackendError(
-                f"{backend.requested} was asked for, {backend.name} would run; leave out --strict to accept it"
-            )
-        return Detector(bundle.manifest, backend), variant
-    raise failure or BundleError(f"{bundle.manifest.name} has no variants")
+    for choice in named or [Choice(runtime) for runtime in implied]:
+        variants = [variant for variant in bundle.manifest.variants if variant.runtime == choice.runtime]
+        for variant in variants:
+            options = Options(threads=threads, provider=choice.provider, provider_options=choice.options)
+            try:
+                backend = backends.load(variant.runtime).open(bundle.path(variant), options)
+            except BackendError as error:
+                failure = failure or error
+                logger.log(
+                    logging.WARNING if len(bundle.manifest.variants) > 1 else logging.DEBUG,
+                    "cannot load a variant: %s",
+                    error,
+                    extra={"variant": variant.name},
+                )
+                continue
+            return Floor(backend, variant.name), None
+    return None, failure
+
+
+def _check_floor(floor: Floor) -> None:
+    try:
+        backends.check_runs(floor.backend)
+    except BackendError as error:
+        floor.backend.close()
+        raise BackendError(f"{error}; leave out --strict to accept it") from error
+
+
+def _candidate(bundle: Bundle, choice: Choice, threads: int | None, inputs: Mapping[str, AnyArray]) -> Candidate:
+    """The file for an accelerator is the variant that names it as target, else the first one of its runtime."""
+    variants = [variant for variant in bundle.manifest.variants if variant.runtime == choice.runtime]
+    variant = next((variant for variant in variants if choice.provider in variant.targets), variants[0])
+    path = bundle.path(variant)
+    options = Options(threads=threads, provider=choice.provider, provider_options=choice.options)
+    load_s = LOAD_SLOWLY_S.get(choice.provider or "", LOAD_S)
+
+    def try_out(cancelled: threading.Event) -> None:
+        trial.try_out(choice.name, path, choice.runtime, options, inputs, deadline_s=load_s, cancelled=cancelled)
+
+    return Candidate(
+        choice.name,
+        variant.name,
+        partial(_open, choice.runtime, bundle, variant, options),
+        try_out,
+        load_s,
+        RUN_S,
+    )
+
+
+def _open(runtime: str, bundle: Bundle, variant: Variant, options: Options) -> backends.Backend:
+    """The file is checked again each time: it may be long since the start."""
+    return backends.load(runtime).open(bundle.path(variant), options)

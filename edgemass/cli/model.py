@@ -1,9 +1,16 @@
-"""`edgemass model`: import and inspect model files and bundles."""
+"""`edgemass model`: import, inspect, pull and list models."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgemass.cli.progress import Progress
+
+if TYPE_CHECKING:
+    from edgemass.bundles import Entry
+    from edgemass.manifest import Manifest
 
 IMPORT_EPILOG = """\
 Reads the graph, tells the family, takes that family's published preprocessing and lists it under `assumed`, and writes
@@ -13,12 +20,35 @@ a bundle folder that run, eval and bench take. --set overrides what was assumed 
 example: edgemass model import yolov8n.onnx -o bundles/yolov8n --labels coco.txt
 """
 
+PULL_EPILOG = """\
+Fetches a model of `edgemass model list` from where its authors or others published it, and checks it against the
+digest that edgemass knows. A pull that was cut off goes on where it ended. Afterwards --model NAME takes it.
+
+example: edgemass model pull picodet-s-320
+"""
+
 
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     model = verbs.add_parser(
-        "model", help="import and inspect models", epilog="example: edgemass model inspect yolov8n.onnx"
+        "model", help="import, inspect, pull and list models", epilog="example: edgemass model inspect yolov8n.onnx"
     )
     actions = model.add_subparsers(dest="action", required=True, metavar="ACTION")
+    _add_import(actions)
+    parser = actions.add_parser(
+        "inspect",
+        help="show what is known of a bundle or a model file",
+        epilog="example: edgemass model inspect bundles/yolov8n",
+    )
+    parser.add_argument("model", metavar="MODEL", help="a bundle folder, a bare .onnx or .tflite, a pulled name, demo:")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(call=call_inspect)
+    _add_pull(actions)
+    parser = actions.add_parser("list", help="show the models that have a name", epilog="example: edgemass model list")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(call=call_list)
+
+
+def _add_import(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = actions.add_parser(
         "import",
         help="make a bundle of a model file",
@@ -34,14 +64,24 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     add("--family", metavar="F", help="the model family, where the graph does not decide it")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="override or answer one thing; may be repeated")
     parser.set_defaults(call=call_import)
+
+
+def _add_pull(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = actions.add_parser(
-        "inspect",
-        help="show what is known of a bundle or a model file",
-        epilog="example: edgemass model inspect bundles/yolov8n",
+        "pull",
+        help="fetch a model by its name",
+        epilog=PULL_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("model", metavar="MODEL", help="a bundle folder, a bare .onnx or .tflite, demo:")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.set_defaults(call=call_inspect)
+    parser.add_argument("name", metavar="NAME", help="a name of `edgemass model list`")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="the bundle's folder (default: of that name in the data folder of the user, or of the system for root)",
+    )
+    parser.set_defaults(call=call_pull)
 
 
 def call_import(options: argparse.Namespace) -> int:
@@ -61,3 +101,85 @@ def call_inspect(options: argparse.Namespace) -> int:
     bundle = bundles.resolve(options.model)
     print(bundles.describe_json(bundle) if options.json else bundles.describe(bundle))
     return 0
+
+
+def call_pull(options: argparse.Namespace) -> int:
+    from edgemass import bundles
+
+    progress = Progress(f"pull {options.name}, kB")
+    try:
+        bundle = bundles.pull(
+            options.name,
+            options.output,
+            progress=lambda done, total: progress(_kilobytes(done), _kilobytes(total)),
+        )
+    finally:
+        progress.end()
+    model = options.output or options.name
+    print(f"{options.name} ({_megabytes(bundle.manifest)}, licence {bundle.manifest.licence}) is in {bundle.folder}")
+    print(f"try: edgemass run --camera 0 --model {model}")
+    return 0
+
+
+def call_list(options: argparse.Namespace) -> int:
+    import msgspec
+
+    from edgemass import bundles
+
+    entries = bundles.entries()
+    if options.json:
+        print(msgspec.json.encode({"models": [_json(entry) for entry in entries]}).decode())
+        return 0
+    rows = [("name", "task", "size", "accuracy", "licence", "pulled")]
+    rows += [
+        (
+            entry.name,
+            entry.manifest.task,
+            _megabytes(entry.manifest),
+            _accuracy(entry.manifest),
+            entry.manifest.licence,
+            str(entry.bundle.folder) if entry.bundle else "no",
+        )
+        for entry in entries
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        print("  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+    return 0
+
+
+def _json(entry: Entry) -> dict[str, Any]:
+    import msgspec
+
+    manifest = entry.manifest
+    return {
+        "name": entry.name,
+        "task": manifest.task,
+        "size_bytes": _size(manifest),
+        "accuracy": msgspec.to_builtins(manifest.accuracy),
+        "licence": manifest.licence,
+        "source": manifest.source,
+        "pulled": entry.bundle is not None,
+        "folder": str(entry.bundle.folder) if entry.bundle else None,
+    }
+
+
+def _accuracy(manifest: Manifest) -> str:
+    """As in `mAP 0.288 (coco-val)`; the first measurement counts."""
+    for measured in manifest.accuracy:
+        name, value = ("mAP", measured.map_50_95) if measured.map_50_95 is not None else ("top-1", measured.top1)
+        if value is not None:
+            return f"{name} {value:.3f} ({measured.data})"
+    return "not measured"
+
+
+def _size(manifest: Manifest) -> int:
+    return sum(variant.size_bytes for variant in manifest.variants)
+
+
+def _megabytes(manifest: Manifest) -> str:
+    return f"{_size(manifest) / 1e6:.2f} MB"
+
+
+def _kilobytes(size_bytes: int) -> int:
+    return -(-size_bytes // 1000)
