@@ -36,24 +36,36 @@ class Thresholds:
 
 
 @dataclass(frozen=True, slots=True)
+class Ran:
+    """One run. infer_ns: the runtime alone. backend: what really ran it. variant: of the file; "" outside a bundle."""
+
+    infer_ns: int
+    backend: str
+    variant: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Inference:
-    """found: boxes in pixels of the frame, best first, or classes. infer_ns: the runtime alone."""
+    """found: boxes in pixels of the frame, best first, or classes. ran: what computed it."""
 
     found: Detections | Classification
-    infer_ns: int
+    ran: Ran
 
 
 class Detector:
     """One loaded model, shared by the cameras that use it; each camera has its own `Stream`."""
 
-    def __init__(self, manifest: Manifest, backend: Backend) -> None:
+    def __init__(self, manifest: Manifest, backend: Backend, variant: Callable[[], str] = str) -> None:
         """Check that model and manifest belong together.
+
+        variant: tells the file that the last run used; a backend may change it from one run to the next.
 
         Raises:
             BundleError: the file's tensors do not fit the manifest.
         """
         self.manifest = manifest
         self.backend = backend
+        self._variant = variant
         outputs = {info.name: info for info in backend.outputs}
         family = families.load(manifest.output.family)
         self._decode = family.prepare(manifest, outputs)
@@ -68,18 +80,18 @@ class Detector:
 
     def infer(
         self, inputs: Mapping[str, AnyArray], thresholds: Thresholds
-    ) -> tuple[Detections | Classification, Any, int]:
+    ) -> tuple[Detections | Classification, Any, Ran]:
         """Run and decode under the lock, since outputs may live in the runtime's memory.
 
-        Returns what was decoded (model pixels, before NMS), the next state by input name, and nanoseconds of the run.
+        Returns what was decoded (model pixels, before NMS), the next state by input name, and what ran.
         """
         with self._lock:
             started = time.perf_counter_ns()
             outputs = self.backend.run(inputs)
-            infer_ns = time.perf_counter_ns() - started
+            ran = Ran(time.perf_counter_ns() - started, self.backend.name, self._variant())
             found = self._decode(outputs, score_threshold=thresholds.score, multi_label=thresholds.multi_label)
             state = {pair.input: outputs[pair.output].data.copy() for pair in self.manifest.state}
-        return found, state, infer_ns
+        return found, state, ran
 
     @property
     def frame_space(self) -> bool:
@@ -87,30 +99,64 @@ class Detector:
         return self._frame_space
 
 
-class Stream:
-    """One camera's way through a detector; used by one thread."""
+class Feed:
+    """Every input of a model's run: the picture, what belongs to it, and the state of one camera."""
 
-    def __init__(self, detector: Detector) -> None:
-        manifest = detector.manifest
-        self._detector = detector
+    def __init__(self, manifest: Manifest) -> None:
+        self._manifest = manifest
         self._preprocess = Preprocessor(manifest.input)
-        self._inputs: dict[str, AnyArray] = {}
         self._auxiliary = [(spec.name, _auxiliary(spec)) for spec in manifest.auxiliary_inputs]
-        self._nms = manifest.output.nms
+        self._inputs: dict[str, AnyArray] = {}
         self.forget()
 
     def forget(self) -> None:
-        """Start anew: a stateful model must not carry over what another scene left."""
-        for pair in self._detector.manifest.state:
+        """Back to the state that a scene begins with."""
+        for pair in self._manifest.state:
             self._inputs[pair.input] = np.full(pair.shape, pair.initial, pair.dtype)
+
+    def remember(self, state: Mapping[str, AnyArray]) -> None:
+        """Take the state, by input name, into the next run."""
+        self._inputs.update(state)
 
     def prepare(self, image: Image) -> tuple[Mapping[str, AnyArray], Letterbox]:
         """Every input of a run by name, and where the frame lies in the model's picture; good until the next call."""
         tensor, letterbox = self._preprocess(image)
-        self._inputs[self._detector.manifest.input.name] = tensor
+        self._inputs[self._manifest.input.name] = tensor
         for name, fill in self._auxiliary:
             self._inputs[name] = fill(letterbox)
         return self._inputs, letterbox
+
+
+def made_up_inputs(manifest: Manifest) -> Mapping[str, AnyArray]:
+    """Inputs of a run on a drawn picture, the same every time: shapes, edges and noise, so that all of a graph has
+    something to do.
+    """
+    rng = np.random.default_rng(0)
+    rows, columns = np.mgrid[0:480, 0:640]
+    picture = np.stack([rows * 255 // 479, columns * 255 // 639, (rows + columns) % 256], axis=-1)
+    for _ in range(12):
+        x, y, width, height = rng.integers((0, 0, 40, 40), (500, 360, 140, 120))
+        picture[y : y + height, x : x + width] = rng.integers(0, 256, 3)
+    noisy = picture + rng.integers(-12, 13, picture.shape)
+    inputs, _ = Feed(manifest).prepare(np.clip(noisy, 0, 255).astype(np.uint8))
+    return {name: array.copy() for name, array in inputs.items()}
+
+
+class Stream:
+    """One camera's way through a detector; used by one thread."""
+
+    def __init__(self, detector: Detector) -> None:
+        self._detector = detector
+        self._feed = Feed(detector.manifest)
+        self._nms = detector.manifest.output.nms
+
+    def forget(self) -> None:
+        """Start anew: a stateful model must not carry over what another scene left."""
+        self._feed.forget()
+
+    def prepare(self, image: Image) -> tuple[Mapping[str, AnyArray], Letterbox]:
+        """See Feed."""
+        return self._feed.prepare(image)
 
     def detect(self, image: Image, thresholds: Thresholds) -> Inference:
         """Find what is in one frame.
@@ -121,11 +167,11 @@ class Stream:
             BackendError: the runtime failed.
         """
         inputs, letterbox = self.prepare(image)
-        found, state, infer_ns = self._detector.infer(inputs, thresholds)
-        self._inputs.update(state)
+        found, state, ran = self._detector.infer(inputs, thresholds)
+        self._feed.remember(state)
         if isinstance(found, Detections):
             found = self._finish(found, letterbox, thresholds)
-        return Inference(found, infer_ns)
+        return Inference(found, ran)
 
     def _finish(self, found: Detections, letterbox: Letterbox, thresholds: Thresholds) -> Detections:
         limit = thresholds.max_detections

@@ -12,7 +12,7 @@ from typing import Protocol, cast
 
 import msgspec
 
-from edgemass.errors import BackendUnavailableError
+from edgemass.errors import BackendError, BackendUnavailableError
 from edgemass.tensors import AnyArray, Outputs, TensorInfo
 
 BACKENDS = {  # runtime of a variant -> the module that runs it, imported when first asked for
@@ -25,12 +25,14 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked of a runtime.
 
     threads: intra-op threads; None leaves one core to decoding where there are several.
-    provider: what to run on, in the runtime's own words; None = the CPU.
+    provider: what to run on, in the runtime's own words; None = the CPU, as fast as the runtime knows how.
+    provider_options: handed to the provider or delegate as they are.
     plain: the runtime's own defaults but for the threads: the baseline that `bench` compares with.
     """
 
     threads: int | None = None
     provider: str | None = None
+    provider_options: dict[str, str] = msgspec.field(default_factory=dict)
     plain: bool = False
 
 
@@ -42,11 +44,13 @@ class Backend(Protocol):
     version: of the runtime.
     """
 
-    name: str
     requested: str
     version: str
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
+
+    @property
+    def name(self) -> str: ...
 
     def run(self, inputs: Mapping[str, AnyArray]) -> Outputs:
         """Run once. Outputs may be views into the runtime's memory: good until the next run.
@@ -76,3 +80,13 @@ def load(runtime: str) -> BackendModule:
     if runtime not in BACKENDS:
         raise BackendUnavailableError(f"unknown backend {runtime!r}; known are {', '.join(BACKENDS)}")
     return cast("BackendModule", importlib.import_module(BACKENDS[runtime]))
+
+
+def check_runs(backend: Backend) -> None:
+    """Refuse a session that runs on something else than what was asked for.
+
+    Raises:
+        BackendError: it would.
+    """
+    if backend.name != backend.requested:
+        raise BackendError(f"{backend.requested} was asked for, the session runs on {backend.name}")

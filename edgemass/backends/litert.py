@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import re
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from edgemass.backends import Options
+from edgemass.backends.choice import short_name
 from edgemass.errors import BackendError, BackendUnavailableError
 from edgemass.graph import Node
 from edgemass.tensors import AnyArray, Outputs, Quantization, Tensor, TensorInfo
@@ -68,13 +70,14 @@ def _check_numpy(runtime: str, numpy: str) -> None:
 
 
 _interpreter, _version = _import_interpreter()
+_LIBRARIES = {"edgetpu": "libedgetpu.so.1"}  # provider -> the delegate that its vendor ships
 
 
 def open(model: Path, options: Options) -> LiteRtBackend:  # noqa: A001 (the plug-ins' own word)
     """Load a TFLite file.
 
     Raises:
-        BackendUnavailableError: the wanted provider is not known here.
+        BackendUnavailableError: the wanted provider is not known here, or its library cannot be loaded.
         BackendError: the file cannot be loaded.
     """
     return LiteRtBackend(model, options)
@@ -148,22 +151,26 @@ class LiteRtBackend:
     version: str = _version
 
     def __init__(self, model: Path, options: Options) -> None:
+        external = _is_external(options.provider)
         resolver = _resolver(options.provider)
-        self.requested = "litert/cpu" if options.provider == "cpu" else "litert/xnnpack"
         try:
             with _quiet():
                 self._interpreter: Any = _interpreter.Interpreter(
                     os.fspath(model),
                     num_threads=options.threads or max(1, (os.cpu_count() or 1) - 1),
                     experimental_op_resolver_type=resolver,
+                    experimental_delegates=[_delegate(options)] if external else None,
                 )
+                # External delegates take their nodes now, XNNPACK takes what is left when tensors are allocated.
+                taken = external and _is_delegated(self._interpreter)
                 self._interpreter.allocate_tensors()
-            kinds = {item["op_name"] for item in self._interpreter._get_ops_details()}  # noqa: SLF001
             inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         except (ValueError, RuntimeError) as error:
             raise BackendError(f"{model.name}: LiteRT cannot load it: {reason(error)}") from error
-        # XNNPACK is the one delegate that the interpreter applies by itself; it puts nodes of its own into the graph.
-        self.name = "litert/xnnpack" if "DELEGATE" in kinds else "litert/cpu"
+        # XNNPACK is the one delegate that the interpreter applies by itself.
+        on_cpu = "litert/xnnpack" if _is_delegated(self._interpreter) else "litert/cpu"
+        self.name = f"litert/{short_name(options.provider or '')}" if taken else on_cpu
+        self.requested = _requested(options.provider, on_cpu)
         self.inputs = _unique(tuple(_info(model, item) for item in inputs))
         self.outputs = _unique(tuple(_info(model, item) for item in outputs))
         self._slots = {
@@ -209,13 +216,53 @@ class LiteRtBackend:
         self._interpreter = None
 
 
+def _is_external(provider: str | None) -> bool:
+    return provider is not None and (provider in _LIBRARIES or "/" in provider or ".so" in provider)
+
+
+def _requested(provider: str | None, on_cpu: str) -> str:
+    """None asks for the CPU, whichever of its kernels fit the model."""
+    if provider is None:
+        return on_cpu
+    return "litert/cpu" if provider == "builtin" else f"litert/{short_name(provider)}"
+
+
 def _resolver(provider: str | None) -> Any:
     types = _interpreter.OpResolverType
-    if provider in (None, "xnnpack"):
+    if provider in (None, "xnnpack") or _is_external(provider):
         return types.AUTO
-    if provider == "cpu":
+    if provider in ("cpu", "builtin"):
         return types.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    raise BackendUnavailableError(f"LiteRT has no provider {provider!r} here, it has xnnpack, cpu")
+    raise BackendUnavailableError(
+        f"LiteRT has no provider {provider!r} here, it has xnnpack, builtin, cpu, {', '.join(_LIBRARIES)} "
+        "and the path of a delegate's .so"
+    )
+
+
+def _is_delegated(interpreter: Any) -> bool:
+    """Whether a delegate has put nodes of its own into the graph."""
+    return any(item["op_name"] == "DELEGATE" for item in interpreter._get_ops_details())  # noqa: SLF001
+
+
+def _delegate(options: Options) -> Any:
+    """An external delegate.
+
+    Raises:
+        BackendUnavailableError: its library is missing, is none, or finds no device.
+    """
+    library = _LIBRARIES.get(options.provider or "", options.provider or "")
+    try:  # first without the vendor's wrapper, which stumbles over its own half-made object
+        symbols = ctypes.CDLL(library)
+    except OSError as error:
+        raise BackendUnavailableError(
+            f"the delegate {library} cannot be loaded ({error}); install it or correct its path"
+        ) from error
+    if not hasattr(symbols, "tflite_plugin_create_delegate"):
+        raise BackendUnavailableError(f"{library} is no TFLite delegate: it has no tflite_plugin_create_delegate")
+    try:
+        return _interpreter.load_delegate(library, options.provider_options)
+    except ValueError as error:
+        raise BackendUnavailableError(f"the delegate {library} finds no device: {reason(error)}") from error
 
 
 class _Memory:

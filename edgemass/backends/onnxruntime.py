@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from edgemass.backends import Options
+from edgemass.backends import Options, _tensorrt
 from edgemass.errors import BackendError, BackendUnavailableError
 from edgemass.tensors import AnyArray, Outputs, Tensor, TensorInfo
 
@@ -73,10 +73,17 @@ class OnnxRuntimeBackend:
         provider = _provider(options.provider)
         self.requested = _name(provider)
         try:
-            self._session: Any = ort.InferenceSession(os.fspath(model), _session_options(options), providers=[provider])
+            # Without enable_fallback=0 the Python package answers a provider that fails, at load or in a later run,
+            # with a new session on the CPU, and prints that to standard output.
+            self._session: Any = ort.InferenceSession(
+                os.fspath(model),
+                _session_options(options, provider),
+                providers=_providers(model, provider, options),
+                enable_fallback=0,
+            )
         except _ORT_ERRORS as error:
             raise BackendError(f"{model.name}: ONNX Runtime cannot load it: {reason(error)}") from error
-        self.name = _name(self._session.get_providers()[0])
+        self.name = _name(_running(self._session))
         self.inputs = tuple(_info(model, node) for node in self._session.get_inputs())
         self.outputs = tuple(_info(model, node) for node in self._session.get_outputs())
         self._names = [info.name for info in self.outputs]
@@ -115,9 +122,11 @@ class OnnxRuntimeBackend:
 
 
 _CPU = "CPUExecutionProvider"
+_CUDA = "CUDAExecutionProvider"
+_TENSORRT = "TensorrtExecutionProvider"
 
 
-def _session_options(options: Options) -> Any:
+def _session_options(options: Options, provider: str) -> Any:
     wanted = ort.SessionOptions()
     wanted.log_severity_level = _SILENT
     wanted.intra_op_num_threads = options.threads or max(1, (os.cpu_count() or 1) - 1)
@@ -126,7 +135,31 @@ def _session_options(options: Options) -> Any:
         wanted.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
         # Spinning workers take the core that decodes the next frame.
         wanted.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if provider != _CPU:
+        wanted.add_session_config_entry("session.record_ep_graph_assignment_info", "1")  # see _running
     return wanted
+
+
+def _providers(model: Path, provider: str, options: Options) -> list[tuple[str, dict[str, str]]]:
+    """What the session may use, in order; ONNX Runtime itself adds the CPU for nodes that nothing else takes."""
+    if provider != _TENSORRT:
+        return [(provider, options.provider_options)]
+    own = _tensorrt.engine_cache(model, ort.__version__, options.provider_options)
+    rest: list[tuple[str, dict[str, str]]] = [(_CUDA, {})] if _CUDA in ort.get_available_providers() else []
+    return [(provider, {**own, **options.provider_options}), *rest]
+
+
+def _running(session: Any) -> str:
+    """The first provider that really has nodes of the graph.
+
+    A provider that could not be created is missing from the session's own list. One that was created may still have
+    taken no node; the session tells that since ONNX Runtime 1.24.
+    """
+    providers: list[str] = session.get_providers()
+    if providers[0] == _CPU or not hasattr(session, "get_provider_graph_assignment_info"):
+        return providers[0]
+    busy = {part.ep_name for part in session.get_provider_graph_assignment_info()}
+    return next((provider for provider in providers if provider in busy), _CPU)
 
 
 def _provider(wanted: str | None) -> str:

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import takewhile
 
 from edgemass import backends
 from edgemass.backends import Options, trial
@@ -48,10 +49,8 @@ def open_detector(
         BundleError: the file does not fit its manifest.
     """
     choices = _choices(bundle.manifest, runtime)
-    accelerated = [choice for choice in choices if choice.accelerated]
+    accelerated = list(takewhile(lambda choice: choice.accelerated, choices))
     inputs = made_up_inputs(bundle.manifest) if accelerated else {}
-    if strict and not choices[0].accelerated:
-        accelerated = []
     floor, failure = _floor(bundle, choices, threads)
     if not accelerated and floor is None:
         raise failure or BundleError(f"{bundle.manifest.name} has no variants")
@@ -73,7 +72,7 @@ def open_detector(
 
 
 def _choices(manifest: Manifest, wanted: str | Sequence[str] | None) -> tuple[Choice, ...]:
-    """Those for which the bundle has a variant, in order, up to the first one on the CPU.
+    """Those for which the bundle has a variant, in order.
 
     Raises:
         UsageError: there is none.

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from edgemass.clock import Clock, clock_synced, rfc3339
 from edgemass.counters import Counters
 from edgemass.detections import Classification, Detections
-from edgemass.detector import Detector, Thresholds
+from edgemass.detector import Detector, Ran, Thresholds
 from edgemass.errors import SinkClosedError, SinkError
 from edgemass.frame import Frame
 from edgemass.messages import (
@@ -75,7 +76,6 @@ class CameraLine:
         self._sinks = list(sinks)
         self._identity = identity
         self._model = model.ref
-        self._backend = model.detector.backend
         self._labels = model.detector.manifest.labels
         self._per_label, self._thresholds = _thresholds(score, self._labels)
         self._clock = clock
@@ -106,7 +106,7 @@ class CameraLine:
         started_ns = self._clock.monotonic_ns()
         inference = self._stream.detect(frame.image, self._thresholds)
         self._seq += 1
-        message = self._message(frame, inference.found, started_ns, inference.infer_ns)
+        message = self._message(frame, inference.found, started_ns, inference.ran)
         self.total_ms.append(message.latency_ms.total)
         self._counters.add("frames_processed")
         for sink in tuple(self._sinks):
@@ -131,16 +131,14 @@ class CameraLine:
             self._failing.discard(sink.name)
             logger.info("%s takes documents again", sink.name, extra={"camera": self.camera})
 
-    def _message(
-        self, frame: Frame, found: Detections | Classification, started_ns: int, infer_ns: int
-    ) -> FrameMessage:
+    def _message(self, frame: Frame, found: Detections | Classification, started_ns: int, ran: Ran) -> FrameMessage:
         if isinstance(found, Detections):
             detections = self._detections(frame, found)
-            return DetectionMessage(detections=detections, **self._common(frame, started_ns, infer_ns))
+            return DetectionMessage(detections=detections, **self._common(frame, started_ns, ran))
         classes = self._classes(found)
-        return ClassificationMessage(classes=classes, **self._common(frame, started_ns, infer_ns))
+        return ClassificationMessage(classes=classes, **self._common(frame, started_ns, ran))
 
-    def _common(self, frame: Frame, started_ns: int, infer_ns: int) -> dict[str, Any]:
+    def _common(self, frame: Frame, started_ns: int, ran: Ran) -> dict[str, Any]:
         """What every document says; the latency ends here."""
         now_ns = self._clock.monotonic_ns()
         return {
@@ -153,14 +151,20 @@ class CameraLine:
             "time": rfc3339(frame.time_ns),
             "clock_synced": clock_synced(),
             "frame": FrameSize(frame.width, frame.height),
-            "model": self._model,
-            "backend": self._backend.name,
+            "model": self._model_of(ran),
+            "backend": ran.backend,
             "latency_ms": Latency(
                 queue=_ms(started_ns - frame.arrived_ns),
-                infer=_ms(infer_ns),
+                infer=_ms(ran.infer_ns),
                 total=_ms(now_ns - frame.arrived_ns),
             ),
         }
+
+    def _model_of(self, ran: Ran) -> ModelRef:
+        """The model as this very frame met it: another backend may run another file of the bundle."""
+        if ran.variant not in ("", self._model.variant):
+            self._model = msgspec.structs.replace(self._model, variant=ran.variant)
+        return self._model
 
     def _detections(self, frame: Frame, found: Detections) -> list[Detection]:
         if self._per_label is not None:

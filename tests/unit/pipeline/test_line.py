@@ -9,7 +9,7 @@ import pytest
 from edgemass.clock import SystemClock
 from edgemass.counters import Counters
 from edgemass.detections import Classification, Detections
-from edgemass.detector import Detector, Inference, Thresholds
+from edgemass.detector import Detector, Inference, Ran, Thresholds
 from edgemass.errors import SinkClosedError, SinkError
 from edgemass.frame import Frame
 from edgemass.messages import CameraState, ClassificationMessage, DetectionMessage, FrameMessage, ModelRef
@@ -23,14 +23,14 @@ class Answer:
         self.found = found
         self.thresholds: Thresholds | None = None
         self.manifest = types.SimpleNamespace(labels=("person", "car"))
-        self.backend = types.SimpleNamespace(name="scripted/cpu")
+        self.variant = "fp32"
 
     def stream(self) -> Answer:
         return self
 
     def detect(self, image: object, thresholds: Thresholds) -> Inference:  # noqa: ARG002
         self.thresholds = thresholds
-        return Inference(self.found, 2_000_000)
+        return Inference(self.found, Ran(2_000_000, "scripted/cpu", self.variant))
 
 
 class RecordingSink:
