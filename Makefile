@@ -12,7 +12,7 @@ LOCK = build/lock/bin/uv pip compile --quiet --upgrade --universal --python-vers
 	--no-emit-index-url --custom-compile-command "make lock"
 
 # Unit tests first: they are quick and say most clearly what is wrong.
-TEST_FOLDERS = $(wildcard tests/unit tests/contracts tests/integration)
+TEST_FOLDERS = $(wildcard tests/unit tests/contracts tests/integration tests/fuzz)
 PYTEST = PATH="$$PATH:/usr/local/sbin:/usr/sbin:/sbin" $(VENV)/bin/python -m pytest
 # pytest exits with 5 when it was asked for tests that nobody has written yet; that is said, and is no failure.
 UNLESS_NONE = || { code=$$?; [ $$code -eq 5 ] && echo "$@: no such tests yet"; }

@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import re
 
-_USERINFO = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<user>[^/@\s:]*)(?::(?P<password>\S*))?@")
-_QUERY_SECRET = re.compile(r"(?i)([?&](?:password|passwd|pwd|pass|token|key|secret|auth)=)[^&\s]+")
+_WORD = re.compile(r"\S+")
+# Some cameras want their password in the path: rtsp://cam/user=admin_password=..._channel=1
+_SECRET = re.compile(r"(?i)([?&;/=](?:[\w-]*[_-])?(?:password|passwd|pwd|pass|token|apikey|key|secret|auth)=)[^&\s]+")
 
 
 def redact(text: str) -> str:
     """Replace passwords in every address that `text` holds; user names stay, they help and open nothing.
 
     A password may hold any character but a space, so the last `@` of a word ends it: rather too much is hidden than too
-    little.
+    little. An address whose scheme was forgotten or misspelt is hidden too. Takes time in proportion to the text.
 
     rtsp://admin:hunter2@cam/1?token=abc -> rtsp://admin:***@cam/1?token=***
     """
+    return _SECRET.sub(r"\1***", _WORD.sub(_hide, text) if "@" in text else text)
 
-    def hide(match: re.Match[str]) -> str:
-        secret = "" if match["password"] is None else ":***"
-        return f"{match['scheme']}{match['user']}{secret}@"
 
-    return _QUERY_SECRET.sub(r"\1***", _USERINFO.sub(hide, text))
+def _hide(match: re.Match[str]) -> str:
+    return _without_password(match[0])
+
+
+def _without_password(word: str) -> str:
+    """The word with everything hidden from the first `:` behind its scheme to its last `@`."""
+    login, at, rest = word.rpartition("@")
+    if not at:
+        return word
+    before, scheme_end, behind = login.partition("://")
+    if not scheme_end:
+        before, behind = "", login
+    user, colon, _ = behind.partition(":")
+    return f"{_without_password(before)}{scheme_end}{user}{':***' if colon else ''}@{rest}"
