@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from edgemass import __version__
-from edgemass.cli import bench, evaluate, model, run
+from edgemass.cli import bench, doctor, evaluate, model, run
 from edgemass.cli.logs import set_up_logging
 from edgemass.errors import ConfigError, EdgemassError, UsageError
 from edgemass.redact import redact
@@ -18,7 +18,7 @@ EXIT_FAILURE = 1
 EXIT_USAGE = 2
 EXIT_CONFIG = 78  # sysexits.h: systemd does not restart on it
 
-VERBS = (run, model, evaluate, bench)
+VERBS = (run, model, evaluate, bench, doctor)
 
 
 class _Parser(argparse.ArgumentParser):

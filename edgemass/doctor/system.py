@@ -1,0 +1,99 @@
+"""EM601 to EM604: clock, disk, temporary files, memory."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+
+from edgemass.clock import clock_synced
+from edgemass.doctor.finding import Finding, Status
+from edgemass.doctor.machine import Machine
+
+STATE = "var/lib/edgemass"
+MIB = 1024 * 1024
+# A bundle is 5 to 100 MB; an update needs room for the new one beside two that are kept.
+DISK_WARN_BYTES, DISK_FAIL_BYTES = 500 * MIB, 50 * MIB
+# One camera on a small detector takes 150 to 300 MB (docs/benchmarks.md, memory).
+MEMORY_WARN_BYTES = 256 * MIB
+EARLIEST_S = 1_767_225_600  # 2026-01-01: no clock of a machine that has this release is right before that
+_UNLIMITED = 1 << 60  # version 1 of cgroups writes a number near 2^63 for "no limit"
+
+
+def clock(machine: Machine) -> Sequence[Finding]:
+    return [judge_clock(time.time(), synced=clock_synced(), where="on the host: " if machine.in_container else "")]
+
+
+def judge_clock(now_s: float, *, synced: bool, where: str = "") -> Finding:
+    """now_s: Unix time. where: the clock is to be set."""
+    told = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now_s))
+    fix = f"{where}sudo timedatectl set-ntp true, and let the network reach a time server"
+    if now_s < EARLIEST_S:
+        return Finding(Status.FAIL, f"{told} is wrong: certificates will not be believed", fix)
+    if not synced:
+        return Finding(Status.WARN, f"{told}, but not synchronised: times in messages may be wrong", fix)
+    return Finding(Status.OK, f"{told}, synchronised")
+
+
+def disk(machine: Machine) -> Sequence[Finding]:
+    folder = machine.root / STATE
+    while not folder.exists() and folder != machine.root:
+        folder = folder.parent
+    usage = shutil.disk_usage(folder)
+    return [judge_disk(f"/{folder.relative_to(machine.root)}".replace("/.", "/"), usage.free, usage.total)]
+
+
+def judge_disk(folder: str, free_bytes: int, total_bytes: int) -> Finding:
+    found = f"{_size(free_bytes)} of {_size(total_bytes)} free at {folder}"
+    fix = "make room: `sudo apt clean`, `sudo journalctl --vacuum-size=50M`, or a larger disk"
+    if free_bytes < DISK_FAIL_BYTES:
+        return Finding(Status.FAIL, f"{found}: too little to keep a message", fix)
+    if free_bytes < DISK_WARN_BYTES:
+        return Finding(Status.WARN, f"{found}: too little for another model", fix)
+    return Finding(Status.OK, found)
+
+
+def temporary(_: Machine) -> Sequence[Finding]:
+    """LiteRT is loaded with a temporary file at hand; Python takes the first folder of TMPDIR, /tmp, ... that works."""
+    tempfile.tempdir = None  # forget what was found before
+    try:
+        with tempfile.TemporaryFile() as file:
+            file.write(b"1")
+        return [Finding(Status.OK, f"can be written in {tempfile.gettempdir()}")]
+    except OSError as error:
+        fix = "let this user write to /tmp, or set TMPDIR to a folder where it may; a full disk is told by EM602"
+        return [Finding(Status.FAIL, f"cannot be written: {error.strerror}", fix)]
+
+
+def memory(machine: Machine) -> Sequence[Finding]:
+    """The kernel's estimate of what can be had without swapping, or what a cgroup leaves of it."""
+    lines = (line.split() for line in (machine.text("proc/meminfo") or "").splitlines())
+    kilobytes = {words[0].rstrip(":"): int(words[1]) for words in lines if len(words) > 1 and words[1].isdigit()}
+    if "MemAvailable" not in kilobytes:
+        return [Finding(Status.NOTE, "/proc/meminfo does not tell")]
+    available, total = kilobytes["MemAvailable"] * 1024, kilobytes.get("MemTotal", 0) * 1024
+    found = f"{_size(available)} of {_size(total)} available"
+    limit = _limit(machine)
+    if limit is not None and limit[0] < total:
+        available = min(available, limit[0] - limit[1])
+        found = f"{_size(max(0, available))} available, by the limit of {_size(limit[0])} of its cgroup"
+    if available < MEMORY_WARN_BYTES:
+        return [Finding(Status.WARN, found, "end other programs, raise the limit, or take a smaller model")]
+    return [Finding(Status.OK, found)]
+
+
+def _limit(machine: Machine) -> tuple[int, int] | None:
+    """(limit, used) in bytes of the cgroup at the root, which is what a container sees of its own."""
+    for limit, used in (
+        ("memory.max", "memory.current"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
+        most = machine.number(f"sys/fs/cgroup/{limit}")  # None for "max"
+        if most is not None and most < _UNLIMITED:
+            return most, machine.number(f"sys/fs/cgroup/{used}") or 0
+    return None
+
+
+def _size(count: int) -> str:
+    return f"{count / 1024 / MIB:.1f} GiB" if count >= 1024 * MIB else f"{count / MIB:.0f} MiB"
