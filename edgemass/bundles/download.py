@@ -68,11 +68,12 @@ def fetch(
         raise BundleError(f"cannot fetch {wanted.address!r}; wanted an address that begins with https://")
     limits = limits or Limits()
     total_s = max(limits.total_s, wanted.size_bytes / limits.slowest)
-    with PartFile(path) as part, Deadline(total_s) as deadline:
+    with PartFile(path) as part:
         if part.size > wanted.size_bytes:
             part.restart()
         part.make_room(wanted.size_bytes)
-        _Fetch(wanted, part, deadline, limits.silence_s, progress).run(clock or SystemClock())
+        with Deadline(total_s) as deadline:
+            _Fetch(wanted, part, deadline, limits.silence_s, progress).run(clock or SystemClock())
         part.finish()
 
 
@@ -139,10 +140,10 @@ class _Fetch:
                     part.restart()
                 while chunk := response.read1(CHUNK_BYTES):
                     if part.size + len(chunk) > wanted.size_bytes:
-                        raise self._another_length(f"more than {part.size}")
+                        raise self._another_length(f"more than {wanted.size_bytes}")
                     part.append(chunk)
                     self._progress(part.size, wanted.size_bytes)
-        except (http.client.HTTPException, OSError) as error:
+        except (http.client.HTTPException, OSError, UnicodeError) as error:  # UnicodeError: a host no name can be
             raise self._unavailable(_reason(error)) from error
         if part.size < wanted.size_bytes:
             raise self._unavailable("the connection ended")
@@ -153,13 +154,13 @@ class _Fetch:
             return get(address, first=self._part.size, timeout_s=self._silence_s, deadline=self._deadline)
         except urllib.error.HTTPError as error:
             error.close()
-            raise self._refusal(error.code, error.reason) from error
+            raise self._refusal(error.code) from error
         except urllib.error.URLError as error:
             proxy = proxy_of(address)
             through = f" (through the proxy {proxy})" if proxy else ""
             raise self._unavailable(_reason(error.reason) + through) from error
 
-    def _refusal(self, code: int, reason: str) -> EdgemassError:
+    def _refusal(self, code: int) -> EdgemassError:
         address = self._wanted.address
         if code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             self._part.restart()
@@ -168,7 +169,9 @@ class _Fetch:
                 f"{address} is not there ({code}); update edgemass, or get the file elsewhere and make a bundle of it "
                 "with `edgemass model import`"
             )
-        return self._unavailable(f"the server answers {code} {reason}")
+        if 300 <= code < 400:
+            return BundleError(f"{address} redirects without end or to nowhere ({code}); update edgemass")
+        return self._unavailable(f"the server answers {code}")
 
     def _first_byte(self, response: HTTPResponse) -> int:
         """Where in the file the body begins: at the end of what is here, or at 0 from a server that cannot resume.
@@ -185,7 +188,7 @@ class _Fetch:
                 raise self._unavailable("the server sends another part than it was asked for")
             first, total = self._part.size, match["total"]
         elif response.status != HTTPStatus.OK:
-            raise self._unavailable(f"the server answers {response.status} {response.reason}")
+            raise self._unavailable(f"the server answers {response.status}")
         if total.isdigit() and int(total) != self._wanted.size_bytes:
             raise self._another_length(total)
         return first

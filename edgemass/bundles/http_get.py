@@ -31,7 +31,7 @@ class Deadline:
         self.over = False
         self._lock = threading.Lock()
         self._watched: socket.socket | None = None
-        self._timer = threading.Timer(seconds, self._end)
+        self._timer = threading.Timer(min(seconds, threading.TIMEOUT_MAX), self._end)
         self._timer.daemon = True
 
     def __enter__(self) -> Deadline:
@@ -139,5 +139,6 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
     ) -> urllib.request.Request | None:
         allowed = ("https",) if req.type == "https" else ("https", "http")
         if urlsplit(newurl).scheme not in allowed:
+            fp.close()
             raise BundleError(f"{req.full_url} leads to {newurl}, which is not HTTPS; it is not followed")
         return super().redirect_request(req, fp, code, msg, headers, newurl)

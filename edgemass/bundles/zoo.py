@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,11 +54,10 @@ def stores(environment: Mapping[str, str] | None = None, user_id: int | None = N
     return (data / "edgemass" / "models", SYSTEM_STORE)
 
 
-def entries(zoo: Sequence[Path] = ZOO, store: Sequence[Path] | None = None) -> list[Entry]:
+def entries(zoo: Sequence[Path] | None = None, store: Sequence[Path] | None = None) -> list[Entry]:
     """Every model with a name, by name: those of the zoo, and pulled ones that the zoo no longer has."""
-    store = stores() if store is None else store
     found = []
-    for name in sorted(names([*zoo, *store])):
+    for name in sorted(names(zoo, store)):
         bundle = installed(name, zoo, store)
         made = packed(name, zoo) or (bundle.manifest if bundle else None)
         if made is not None:
@@ -66,26 +65,25 @@ def entries(zoo: Sequence[Path] = ZOO, store: Sequence[Path] | None = None) -> l
     return found
 
 
-def names(folders: Sequence[Path]) -> set[str]:
-    """Of the bundles in these folders."""
-    return set(_names(folders))
-
-
-def _names(folders: Sequence[Path]) -> Iterator[str]:
-    for folder in folders:
+def names(zoo: Sequence[Path] | None = None, store: Sequence[Path] | None = None) -> set[str]:
+    """Of the models in these folders."""
+    found: set[str] = set()
+    for folder in (*_zoo(zoo), *_store(store)):
         try:
-            yield from (path.parent.name for path in folder.glob(f"*/{MANIFEST}"))
+            found.update(path.parent.name for path in folder.glob(f"*/{MANIFEST}"))
         except OSError as error:
             logger.warning("cannot read %s: %s", folder, error.strerror)
+    return found
 
 
-def installed(name: str, zoo: Sequence[Path] = ZOO, store: Sequence[Path] | None = None) -> Bundle | None:
+def installed(name: str, zoo: Sequence[Path] | None = None, store: Sequence[Path] | None = None) -> Bundle | None:
     """The bundle of that name whose files are on this device; None when there is none, or a broken one.
 
     A broken one is named in the log.
     """
-    for folder in (*(stores() if store is None else store), *zoo):
-        if not _is_bundle(folder, name) or (folder in zoo and _missing(folder / name)):
+    with_weights = [folder for folder in _zoo(zoo) if _is_bundle(folder, name) and _has_weights(folder / name)]
+    for folder in (*_store(store), *with_weights):
+        if not _is_bundle(folder, name):
             continue
         try:
             return load_bundle(folder / name)
@@ -94,9 +92,9 @@ def installed(name: str, zoo: Sequence[Path] = ZOO, store: Sequence[Path] | None
     return None
 
 
-def packed(name: str, zoo: Sequence[Path] = ZOO) -> Manifest | None:
+def packed(name: str, zoo: Sequence[Path] | None = None) -> Manifest | None:
     """What comes with edgemass under that name."""
-    return next((_read(folder / name) for folder in zoo if _is_bundle(folder, name)), None)
+    return next((_read(folder / name) for folder in _zoo(zoo) if _is_bundle(folder, name)), None)
 
 
 def _is_bundle(folder: Path, name: str) -> bool:
@@ -112,9 +110,16 @@ def _read(folder: Path) -> Manifest:
     return manifest.from_toml(path.read_bytes(), where=str(path))
 
 
-def _missing(folder: Path) -> bool:
-    """Whether its weights lie elsewhere."""
-    return any(not (folder / variant.file).is_file() for variant in _read(folder).variants)
+def _has_weights(folder: Path) -> bool:
+    return all((folder / variant.file).is_file() for variant in _read(folder).variants)
+
+
+def _zoo(folders: Sequence[Path] | None) -> Sequence[Path]:
+    return ZOO if folders is None else folders
+
+
+def _store(folders: Sequence[Path] | None) -> Sequence[Path]:
+    return stores() if folders is None else folders
 
 
 def pull(
@@ -122,7 +127,7 @@ def pull(
     directory: Path | None = None,
     *,
     progress: Progress,
-    zoo: Sequence[Path] = ZOO,
+    zoo: Sequence[Path] | None = None,
     limits: Limits | None = None,
     clock: Clock | None = None,
 ) -> Bundle:
@@ -137,7 +142,7 @@ def pull(
     """
     made = packed(name, zoo)
     if made is None:
-        known = sorted(names(zoo))
+        known = sorted(names(zoo, store=()))
         nearest = difflib.get_close_matches(name, known, 1)
         hint = f"; did you mean {nearest[0]}?" if nearest else ""
         raise UsageError(f"no model {name!r} to pull; known are {', '.join(known)}{hint}")
