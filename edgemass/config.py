@@ -10,6 +10,7 @@ import difflib
 import hashlib
 import re
 import socket
+import stat
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +26,10 @@ else:
     import tomli as tomllib
 
 MACHINE_ID = Path("/etc/machine-id")
+MAX_BYTES = 4 * 1024 * 1024
+MAX_SIDE = 65535  # of a JPEG; no camera has more
+MIN_FPS, MAX_FPS = 1e-6, 1e6  # one picture in eleven days; what nanoseconds still tell apart
+MAX_THREADS = 1024
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(?P<field>[^`]+)`")
 
@@ -57,14 +62,16 @@ class CameraConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
                 raise ValueError(
                     f"crop must be x1, y1, x2, y2 with 0 <= x1 < x2 <= 1 and y alike, found {list(self.crop)}"
                 )
-        for field, value in (
-            ("width", self.width),
-            ("height", self.height),
-            ("fps", self.fps),
-            ("max_fps", self.max_fps),
+        for field, value, least, most in (
+            ("width", self.width, 1, MAX_SIDE),
+            ("height", self.height, 1, MAX_SIDE),
+            ("fps", self.fps, MIN_FPS, MAX_FPS),
+            ("max_fps", self.max_fps, MIN_FPS, MAX_FPS),
         ):
             if value is not None and value <= 0:
                 raise ValueError(f"{field} must be above 0, found {value}")
+            if value is not None and not least <= value <= most:
+                raise ValueError(f"{field} must lie between {least} and {most}, found {value}")
         if self.fourcc is not None and len(self.fourcc) != 4:
             raise ValueError(f"fourcc must have four characters such as MJPG, found {self.fourcc!r}")
         scores = self.score.values() if isinstance(self.score, dict) else [self.score]
@@ -76,7 +83,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """One board.
 
     device: its id in topics and documents. model: MODEL as the command line takes it. sinks: addresses.
-    backend, threads, strict: asked of the runtime; strict refuses to run on anything else than what was asked for.
+    backend: what to run on, in order of preference, as `--backend` takes it; one text or a list.
+    threads, strict: asked of the runtime; strict refuses to run on anything else than the first that was asked for.
     frames: end after so many frames of each camera; None = never.
     """
 
@@ -84,7 +92,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     model: str | None = None
     device: str = ""
     sinks: tuple[str, ...] = ()
-    backend: str | None = None
+    backend: str | tuple[str, ...] | None = None
     threads: int | None = None
     strict: bool = False
     frames: int | None = None
@@ -93,6 +101,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         for what, name in [("device", self.device)] * bool(self.device) + [("camera", name) for name in self.cameras]:
             if not _NAME.fullmatch(name):
                 raise ValueError(f"{what} name {name!r} must be letters, digits, `_`, `.` and `-`, at most 63")
+        if self.threads is not None and not 1 <= self.threads <= MAX_THREADS:
+            raise ValueError(f"threads must lie between 1 and {MAX_THREADS}, found {self.threads}")
+        if self.frames is not None and self.frames < 1:
+            raise ValueError(f"frames must be above 0, found {self.frames}")
 
 
 def device_id(machine_id: Path = MACHINE_ID) -> str:
@@ -112,16 +124,33 @@ def load(path: Path) -> Config:
         ConfigError: it cannot be read, is not TOML, or asks for something that does not exist.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        table = tomllib.loads(_text(path))
+    except ValueError as error:  # TOML's errors, UTF-8's, and Python's about a number of thousands of digits
         raise ConfigError(f"{path} is not TOML: {error}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{path} is not TOML: it is nested too deeply") from error
     cameras = table.pop("cameras", {})
     if not isinstance(cameras, Mapping) or not all(isinstance(camera, Mapping) for camera in cameras.values()):
         raise ConfigError(f"{path}: cameras must be tables such as [cameras.door] with source = ...")
     parsed = {name: convert(camera, CameraConfig, f"{path}: camera {name}") for name, camera in cameras.items()}
     return convert({**table, "cameras": parsed}, Config, str(path))
+
+
+def _text(path: Path) -> str:
+    """The text of a file, at most MAX_BYTES.
+
+    Raises:
+        ConfigError: it cannot be read, is no file, or is larger.
+    """
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise ConfigError(f"{path} is no file; wanted TOML")
+        if status.st_size > MAX_BYTES:
+            raise ConfigError(f"{path} is larger than {MAX_BYTES >> 20} MiB; wanted a configuration")
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
 
 
 _T = TypeVar("_T", bound=msgspec.Struct)

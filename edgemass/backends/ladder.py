@@ -140,7 +140,8 @@ class Ladder:
             except BackendError as error:
                 if self._strict:
                     self.close()
-                    raise BackendError(f"{error}; leave out --strict to run on something else") from error
+                    self._note_failure(rung, error)
+                    raise BackendError(f"{rung.reason}; leave out --strict to run on something else") from error
                 self._note_failure(rung, error)
                 continue
             self._standing = index
@@ -236,9 +237,9 @@ class Ladder:
             self._standing = len(self._rungs)
         if self._strict or self._floor is None:
             left = "--strict allows nothing else" if self._strict else "there is nothing else to run the model on"
-            self._broken = BackendError(f"{error}; {left}")
+            self._broken = BackendError(f"{rung.reason}; {left}")
             raise self._broken from error
-        logger.warning("running on %s: %s", self.name, error, extra={"requested": self.requested})
+        logger.warning("running on %s: %s", self.name, rung.reason, extra={"requested": self.requested})
         self._start_prober()
         self._wake.set()
 
@@ -246,7 +247,8 @@ class Ladder:
         rung.failures += 1
         if not rung.reason:
             rung.since = rfc3339(self._clock.time_ns())
-        rung.reason = str(error)
+        name = rung.candidate.requested
+        rung.reason = str(error) if str(error).startswith(name) else f"{name}: {error}"
         rung.due_ns = self._clock.monotonic_ns() + round(pause_s(rung.failures, self._draw()) * _NS)
 
     def _take_ready(self) -> None:

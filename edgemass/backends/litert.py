@@ -27,6 +27,8 @@ from edgemass.tensors import AnyArray, Outputs, Quantization, Tensor, TensorInfo
 logger = logging.getLogger(__name__)
 
 _MAX_REASON = 300
+_GLUED = re.compile(r"Restored original execution plan|Node number \d+ \(")
+_USELESS = re.compile(r"\s*(?:See instructions|Restored original execution plan|Failed to load delegate from)")
 _CHATTER = re.compile(rb"(?:INFO|VERBOSE|WARNING): ")
 _stderr_lock = threading.Lock()
 
@@ -262,7 +264,8 @@ def _delegate(options: Options) -> Any:
     try:
         return _interpreter.load_delegate(library, options.provider_options)
     except ValueError as error:
-        raise BackendUnavailableError(f"the delegate {library} finds no device: {reason(error)}") from error
+        why = reason(error) or "it gives no reason"
+        raise BackendUnavailableError(f"the delegate {library} cannot be created: {why}") from error
 
 
 class _Memory:
@@ -323,8 +326,8 @@ def _unique(infos: tuple[TensorInfo, ...]) -> tuple[TensorInfo, ...]:
 
 def reason(error: BaseException) -> str:
     """The telling part of LiteRT's message on one line."""
-    lines = [line.strip() for line in str(error).splitlines()]
-    text = "; ".join(line for line in lines if line and not line.startswith("See instructions"))
+    told = _GLUED.sub(r"\n\g<0>", str(error))  # a delegate's own message need not end its line
+    text = "; ".join(line.strip() for line in told.splitlines() if line.strip() and not _USELESS.match(line))
     return text if len(text) <= _MAX_REASON else f"{text[:_MAX_REASON]}..."
 
 

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Mapping
@@ -25,6 +26,7 @@ from edgemass.tensors import AnyArray
 # same packages as this process.
 _PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from edgemass.backends._trial_child import main; main()"
 _LOOK_EVERY_S = 0.2
+_MOST_NOISE = 65536
 _MISSING_LIBRARY = re.compile(r"with error: (?P<why>[^\n:]+: cannot open shared object file)")  # ONNX Runtime's words
 
 
@@ -66,26 +68,36 @@ def try_out(
 
 
 def _run(data: bytes, deadline_s: float, cancelled: threading.Event) -> tuple[int | None, bytes, str]:
-    """Exit status (None: killed for its time), standard output and standard error."""
-    process = subprocess.Popen(
-        [sys.executable, "-I", "-c", _PROGRAM, *map(os.path.abspath, sys.path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    ends = time.monotonic() + deadline_s
-    late = False
-    given: bytes | None = data
-    while True:
+    """Exit status (None: killed for its time), standard output and standard error.
+
+    Through files: a pipe's reader that hangs would need a thread for each end.
+    """
+    with tempfile.TemporaryFile() as order, tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as noise:
+        order.write(data)
+        order.seek(0)
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-c", _PROGRAM, *map(os.path.abspath, sys.path)],
+            stdin=order,
+            stdout=answer,
+            stderr=noise,
+        )
         try:
-            answer, noise = process.communicate(given, timeout=_LOOK_EVERY_S)
-            break
+            code = _wait(process, time.monotonic() + deadline_s, cancelled)
+        finally:
+            process.kill()
+            process.wait()
+        answer.seek(0)
+        noise.seek(max(0, noise.seek(0, os.SEEK_END) - _MOST_NOISE))
+        return code, answer.read(), noise.read().decode(errors="replace")
+
+
+def _wait(process: subprocess.Popen[bytes], ends: float, cancelled: threading.Event) -> int | None:
+    while not cancelled.is_set() and time.monotonic() < ends:
+        try:
+            return process.wait(_LOOK_EVERY_S)
         except subprocess.TimeoutExpired:
-            given = None
-            if not late and (cancelled.is_set() or time.monotonic() > ends):
-                late = True
-                process.kill()
-    return None if late else process.returncode, answer, noise.decode(errors="replace")
+            continue
+    return None
 
 
 def _signal(code: int) -> str:

@@ -53,9 +53,15 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     add("--score", type=float, metavar="S", help="only what is found with a score above S (default: the model's own)")
     add("--max-fps", type=float, metavar="F", help="frames a second offered to the detector, per camera")
     add("--frames", type=int, metavar="N", help="end after N frames of each camera")
-    add("--backend", metavar="B", help="runtime to use: onnx or tflite, as the model has variants for")
+    add(
+        "--backend",
+        action="append",
+        metavar="B",
+        help="what to run on, best first: onnx:tensorrt,cuda, tflite:edgetpu, tflite:/path/to/delegate.so?option=value; "
+        "the CPU takes over what fails; may be repeated (default: the CPU)",
+    )
     add("--threads", type=int, metavar="T", help="threads of the runtime (default: cores minus one for decoding)")
-    add("--strict", action="store_true", help="refuse to run on anything else than what was asked for")
+    add("--strict", action="store_true", help="refuse to run on anything else than the first --backend")
     add("--realtime", action="store_true", help="play files at their own speed, dropping frames as a camera would")
     parser.set_defaults(call=call)
 
@@ -109,7 +115,7 @@ def _config(options: argparse.Namespace) -> Config:
         model=options.model or base.model,
         device=base.device or config.device_id(),
         sinks=sinks or ("console:",),
-        backend=options.backend or base.backend,
+        backend=tuple(options.backend) if options.backend else base.backend,
         threads=options.threads or base.threads,
         strict=options.strict or base.strict,
         frames=options.frames or base.frames,
