@@ -70,7 +70,10 @@ def open(uri: str, context: SinkContext) -> Sink:  # noqa: A001 (the plug-ins' o
         ConfigError: a file that the address names (CA, certificate, password) cannot be read.
         SinkError: the output cannot be written.
     """
-    scheme = urlsplit(uri).scheme
+    try:
+        scheme = urlsplit(uri).scheme
+    except ValueError as error:
+        raise UsageError(f"cannot read sink {redact(uri)!r}: {error}") from error
     if scheme not in SINKS:
         known = ", ".join(f"{row}:" for row in SINKS)
         raise UsageError(f"unknown sink {redact(uri)!r}; it must begin with one of {known}")

@@ -54,8 +54,9 @@ def open(uri: str, options: CaptureOptions, clock: Clock) -> RtspCamera:  # noqa
         UsageError: no host, a port that is none, or an unknown option behind `#`.
     """
     del options
-    address, fragment = urldefrag(uri)
+    address = fragment = ""
     try:
+        address, fragment = urldefrag(uri)
         parts = urlsplit(address)
         usable = bool(parts.hostname) and parts.port != 0
     except ValueError:
