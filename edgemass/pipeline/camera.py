@@ -7,7 +7,7 @@ import threading
 
 from edgemass.clock import Clock
 from edgemass.counters import Counters
-from edgemass.errors import BackendError
+from edgemass.errors import BackendError, SourceError
 from edgemass.frame import Frame
 from edgemass.pipeline.capture import Capture
 from edgemass.pipeline.line import CameraLine
@@ -92,6 +92,9 @@ class Camera:
             try:
                 self._process(frame)
                 failures = 0
+            except SourceError as error:  # a picture that cannot be converted: the next one may be whole
+                self.counters.add("frames_broken")
+                logger.debug("frame left out: %s", error, extra={"camera": self.line.camera})
             except BackendError as error:
                 failures += 1
                 self.counters.add("backend_failures")
