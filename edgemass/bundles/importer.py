@@ -56,7 +56,7 @@ def import_model(
     names, assumed = _labels(labels, file.graph, recognition, path.name)
     result = _manifest(path, file, name, recognition, {"labels": names, **settled.manifest}, assumed)
     _check_size(result, file.graph)
-    module.prepare(result, {info.name: info for info in file.graph.outputs})
+    families.prepare(result, {info.name: info for info in file.graph.outputs})
     return result
 
 

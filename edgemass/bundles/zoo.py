@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import logging
 import os
@@ -146,17 +147,26 @@ def pull(
         nearest = difflib.get_close_matches(name, known, 1)
         hint = f"; did you mean {nearest[0]}?" if nearest else ""
         raise UsageError(f"no model {name!r} to pull; known are {', '.join(known)}{hint}")
+    own = directory is None
     directory = directory or stores()[0] / name
     try:
-        _check_directory(directory, made)
+        _check_directory(directory, made, own=own)
         directory.mkdir(parents=True, exist_ok=True)
-        for variant in made.variants:
-            path = directory / variant.file
-            if not _is_file_of(variant, path):
-                download.fetch(_wanted(made, variant), path, progress, limits=limits, clock=clock)
-        durable.write_bytes(directory / MANIFEST, manifest.to_toml(made))  # last: it makes the folder a bundle
+        return _fill(directory, made, progress, limits, clock)
     except OSError as error:
         raise UsageError(f"cannot write {directory}: {error.strerror}; choose another folder with -o") from error
+    finally:
+        with contextlib.suppress(OSError):
+            directory.rmdir()  # if nothing came
+
+
+def _fill(directory: Path, made: Manifest, progress: Progress, limits: Limits | None, clock: Clock | None) -> Bundle:
+    """Fetch what is missing or wrong, then the manifest: it makes the folder a bundle, so it comes last."""
+    for variant in made.variants:
+        path = directory / variant.file
+        if not _is_file_of(variant, path):
+            download.fetch(_wanted(made, variant), path, progress, limits=limits, clock=clock)
+    durable.write_bytes(directory / MANIFEST, manifest.to_toml(made))
     return load_bundle(directory)
 
 
@@ -174,8 +184,10 @@ def _is_file_of(variant: Variant, path: Path) -> bool:
     return path.is_file() and fingerprint(path) == (variant.sha256, variant.size_bytes)
 
 
-def _check_directory(directory: Path, made: Manifest) -> None:
+def _check_directory(directory: Path, made: Manifest, *, own: bool) -> None:
     """Refuse a folder that holds anything but this model, pulled before or half of it.
+
+    own: it is that of the store, where a broken manifest is mended; elsewhere it may be somebody's work.
 
     Raises:
         UsageError: it does.
@@ -188,6 +200,8 @@ def _check_directory(directory: Path, made: Manifest) -> None:
         try:
             old = _read(directory)
         except BundleError:
+            if own:
+                return
             old = None
         if old is None or old.name != made.name or not old.reference.address:
             raise UsageError(

@@ -204,7 +204,7 @@ def test_nothing_but_the_right_file_is_kept_and_the_error_is_one_line(
     assert "tiny.onnx" not in files(tmp_path / "bundle")
     assert "manifest.toml" not in files(tmp_path / "bundle")
     if error is BundleError:
-        assert files(tmp_path / "bundle") == []
+        assert not (tmp_path / "bundle").exists()
 
 
 def test_attempts_that_bring_nothing_new_end_after_the_pauses(server: FileServer, tmp_path: Path) -> None:
@@ -386,3 +386,8 @@ def test_the_command_line_pulls_lists_and_resolves_by_name(
     assert [(model["name"], model["pulled"], model["folder"]) for model in listed] == [
         ("tiny", True, str(store / "tiny"))
     ]
+    (store / "tiny" / "manifest.toml").write_text("broken")
+    with pytest.raises(UsageError, match="not on this device"):
+        bundles.resolve("tiny")
+    assert cli.main(["model", "pull", "tiny"]) == 0
+    assert is_whole(bundles.resolve("tiny"))
