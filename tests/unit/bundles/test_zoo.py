@@ -129,7 +129,7 @@ def test_the_list_shows_what_is_known_of_every_model(
         ({"HOME": "/home/ada"}, 1000, ["/home/ada/.local/share/edgemass/models", "/var/lib/edgemass/models"]),
         ({"XDG_DATA_HOME": "d", "HOME": "/h"}, 1000, ["/h/.local/share/edgemass/models", "/var/lib/edgemass/models"]),
         ({}, 1000, ["/var/lib/edgemass/models"]),
-        ({"XDG_DATA_HOME": "/d", "HOME": "/root"}, 0, ["/var/lib/edgemass/models"]),
+        ({"XDG_DATA_HOME": "/d", "HOME": "/home/ada"}, 0, ["/var/lib/edgemass/models"]),
     ],
 )
 def test_pulled_models_lie_with_the_users_data_or_roots_with_the_systems(
