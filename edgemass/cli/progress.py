@@ -25,7 +25,7 @@ class Progress:
         if now - self._shown < (DRAW_EVERY_S if self._terminal else LOG_EVERY_S):
             return
         self._shown = now
-        left_s = (now - self._started) / done * (total - done)
+        left_s = (now - self._started) / max(done, 1) * (total - done)
         if self._terminal:
             print(f"\r\x1b[K{self._what}: {done} of {total}, {left_s:.0f} s left", end="", file=sys.stderr, flush=True)
         else:
