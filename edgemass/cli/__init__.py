@@ -18,6 +18,8 @@ EXIT_FAILURE = 1
 EXIT_USAGE = 2
 EXIT_CONFIG = 78  # sysexits.h: systemd does not restart on it
 
+MAX_MESSAGE = 2000
+
 VERBS = (run, model, evaluate, bench, doctor)
 
 
@@ -61,7 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def one_line(error: Exception) -> str:
-    return redact(" ".join(str(error).split()))
+    """The message without passwords, and without the most of what a hostile file put into it."""
+    text = redact(" ".join(str(error).split()))
+    return text if len(text) <= MAX_MESSAGE else f"{text[:MAX_MESSAGE]}..."
 
 
 def _exit_code(error: EdgemassError) -> int:

@@ -27,7 +27,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("model", metavar="MODEL", help="a bundle folder, a bare .onnx or .tflite, demo:")
+    add("model", metavar="MODEL", help="a name of `model list`, a bundle folder, a bare .onnx or .tflite, demo:")
     add(
         "--camera",
         default=DEFAULT_FRAMES,

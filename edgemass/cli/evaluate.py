@@ -28,12 +28,13 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "eval", help="measure a model's accuracy", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("model", metavar="MODEL", help="a bundle folder, a bare .onnx or .tflite, demo:")
+    add("model", metavar="MODEL", help="a name of `model list`, a bundle folder, a bare .onnx or .tflite, demo:")
     add("--images", type=Path, required=True, metavar="DIR", help="the folder of pictures")
     truth = parser.add_mutually_exclusive_group(required=True)
     truth.add_argument("--annotations", type=Path, metavar="JSON", help="COCO instances, for a detector")
     truth.add_argument("--labels", type=Path, metavar="CSV", help="file,label, for a classifier")
     add("--threads", type=int, metavar="T", help="threads of the runtime (default: all cores)")
+    add("--backend", metavar="B", help="what to run on, as `edgemass run` takes it; never on anything else")
     add("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(call=call)
 
@@ -46,7 +47,9 @@ def call(options: argparse.Namespace) -> int:
     wanted = "--annotations instances.json" if manifest.task == "detection" else "--labels truth.csv"
     if (manifest.task == "detection") != bool(options.annotations):
         raise UsageError(f"{manifest.name} is a {manifest.task} model: give {wanted}")
-    detector, _ = bundles.open_detector(bundle, threads=options.threads or os.cpu_count())
+    detector, _ = bundles.open_detector(
+        bundle, runtime=options.backend, threads=options.threads or os.cpu_count(), strict=bool(options.backend)
+    )
     progress = Progress("eval")
     if manifest.task == "detection":
         result = evaluate.detection(detector.stream(), manifest.labels, options.images, options.annotations, progress)

@@ -17,7 +17,7 @@ _NAMED = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9_.-]*)=(?P<source>.+)", re.D
 
 EPILOG = """\
 SOURCE: 0, /dev/video0, rtsp://user@host/path, clip.mp4, folder/ or a glob of pictures, synthetic:, demo:
-MODEL:  a bundle folder, a bare .onnx or .tflite, demo:
+MODEL:  a name of `edgemass model list`, a bundle folder, a bare .onnx or .tflite, demo:
 URI:    console: (default), jsonl:- , jsonl:PATH, mqtt://host, mqtts://host, snapshots:DIR
 
 example: edgemass run --camera demo: --model demo: --sink jsonl:- --frames 3
@@ -57,8 +57,8 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "--backend",
         action="append",
         metavar="B",
-        help="what to run on, best first: onnx:tensorrt,cuda, tflite:edgetpu, tflite:/path/to/delegate.so?option=value; "
-        "the CPU takes over what fails; may be repeated (default: the CPU)",
+        help="what to run on, best first: onnx:tensorrt,cuda, tflite:edgetpu, tflite:/delegate.so?option=value; "
+        "the CPU takes over from what fails; may be repeated (default: the CPU)",
     )
     add("--threads", type=int, metavar="T", help="threads of the runtime (default: cores minus one for decoding)")
     add("--strict", action="store_true", help="refuse to run on anything else than the first --backend")
