@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from edgemass.config import device_id
-from edgemass.doctor.finding import Finding, Status, split_advice
+from edgemass.doctor.finding import MEND_FIRST, Finding, Status, split_advice
 from edgemass.doctor.machine import Machine
 from edgemass.errors import EdgemassError
-from edgemass.mqtt import MqttConnection, MqttOptions, parse
+
+if TYPE_CHECKING:
+    from edgemass.mqtt import MqttOptions
 
 DEADLINE_S = 20.0
 """Looking up a name, connecting, TLS and CONNECT have shorter deadlines of their own."""
@@ -24,7 +27,11 @@ def broker(machine: Machine) -> Sequence[Finding]:
     if machine.mqtt is None:
         return []
     try:
-        options = parse(machine.mqtt)
+        from edgemass import mqtt  # noqa: PLC0415 (without paho-mqtt this is a finding)
+
+        options = mqtt.parse(machine.mqtt)
+    except ModuleNotFoundError as error:
+        return [Finding(Status.FAIL, f"cannot be asked: {error}", MEND_FIRST)]
     except EdgemassError as error:
         return [_failed(str(error))]
     # Under a name of its own: a broker throws out the older of two clients of one name, here a running edgemass.
@@ -33,6 +40,8 @@ def broker(machine: Machine) -> Sequence[Finding]:
 
 
 def _connect(options: MqttOptions) -> Finding:
+    from edgemass.mqtt import MqttConnection  # noqa: PLC0415 (see above)
+
     connection = MqttConnection(options)
     connection.start()
     try:

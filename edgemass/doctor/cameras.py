@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from edgemass.doctor.answers import Format, Size, Trial, Unit
 from edgemass.doctor.child import Answer
-from edgemass.doctor.finding import Finding, Status, split_advice
+from edgemass.doctor.finding import MEND_FIRST, Finding, Status, split_advice
 from edgemass.doctor.machine import Machine, answered
+from edgemass.redact import redact
 
 SIZES_SHOWN = 6
 TRIAL_S = 30.0
@@ -22,7 +23,7 @@ _RAW = re.compile(r"BA81|GBRG|GRBG|RGGB|(BG|GB|BA|RG)1[0246]|p[BGgR](AA|CC|EE)|B
 def local(machine: Machine) -> Sequence[Finding]:
     answer = _ask(machine)
     if answer.failure:
-        fix = "mend what EM2xx tell first" if answer.missing else "unplug the cameras one by one: one of them hangs"
+        fix = "unplug the cameras one by one: one of them hangs" if answer.late else MEND_FIRST
         return [Finding(Status.WARN, f"they cannot be asked: {answer.failure}", fix)]
     found = [unit for unit in _units(answer) if unit.captures and not unit.card.startswith(_NO_CAMERA)]
     if found:
@@ -56,13 +57,16 @@ def asked(machine: Machine) -> Sequence[Finding]:
     trial = answered(answer, Trial)
     if trial is None:
         found, fix = split_advice(answer.failure)
+        if answer.missing:
+            fix = MEND_FIRST
         fix = fix or "check the address and the cable, and that no other program uses it"
-        return [Finding(Status.FAIL, found if machine.camera in found else f"{machine.camera}: {found}", fix)]
+        shown = machine.camera in found or redact(machine.camera) in found
+        return [Finding(Status.FAIL, found if shown else f"{machine.camera}: {found}", fix)]
     if not trial.frames:
         return [Finding(Status.FAIL, f"{machine.camera} opens, but holds no picture", "give another file or folder")]
     rate = f" at {trial.fps:.1f} fps" if trial.fps else ""
     size = f"{trial.width}x{trial.height}{rate}"
-    found = f"{machine.camera}: {size}, {trial.frames} frames, the first after {trial.first_s:.1f} s"
+    found = f"{machine.camera} gives {size}, {trial.frames} frames, the first after {trial.first_s:.1f} s"
     if trial.black:
         return [Finding(Status.WARN, f"{found}, all black", "is there a cap on the lens, or is it dark?")]
     return [Finding(Status.OK, found)]

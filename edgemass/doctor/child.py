@@ -31,12 +31,14 @@ _PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from edgemass.doctor.child i
 class Answer:
     """value: what the function returned, as JSON has it. failure: why it returned nothing, "" where it did.
 
-    missing: the failure is a module that is not installed. said: what native code wrote meanwhile, its end.
+    missing: the name of the module that is not installed, where that is the failure. late: the deadline passed.
+    said: what native code wrote meanwhile, its end.
     """
 
     value: Any = None
     failure: str = ""
-    missing: bool = False
+    missing: str = ""
+    late: bool = False
     said: str = ""
 
 
@@ -49,7 +51,7 @@ class _Order(msgspec.Struct, frozen=True):
 class _Reply(msgspec.Struct, frozen=True):
     value: Any = None
     failure: str = ""
-    missing: bool = False
+    missing: str = ""
 
 
 def ask(target: str, argument: Mapping[str, object], deadline_s: float) -> Answer:
@@ -62,12 +64,12 @@ def ask(target: str, argument: Mapping[str, object], deadline_s: float) -> Answe
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
             )
         except OSError as error:
-            return Answer(failure=f"no process can be started: {error.strerror}")
+            return Answer(failure=f"{sys.executable} cannot be started: {error.strerror}")
         stack.callback(_end, process)
         try:
             reply, said = process.communicate(order, timeout=deadline_s)
         except subprocess.TimeoutExpired as error:
-            return Answer(failure=f"no answer within {deadline_s:.0f} s", said=_tail(error.stderr or b""))
+            return Answer(failure=f"no answer within {deadline_s:.0f} s", late=True, said=_tail(error.stderr or b""))
     return _read(reply, process.returncode, _tail(said))
 
 
@@ -90,7 +92,7 @@ def _read(reply: bytes, code: int, said: str) -> Answer:
     except msgspec.DecodeError:
         last = said.splitlines()[-1:] or ["it said nothing"]
         return Answer(failure=f"it ended with code {code}: {last[0]}", said=said)
-    return Answer(read.value, read.failure, read.missing, said)
+    return Answer(read.value, read.failure, read.missing, said=said)
 
 
 def _tail(said: bytes) -> str:
@@ -117,6 +119,6 @@ def _call(order: _Order) -> _Reply:
     except EdgemassError as error:
         return _Reply(failure=str(error))
     except ModuleNotFoundError as error:
-        return _Reply(failure=str(error), missing=True)
+        return _Reply(failure=str(error), missing=error.name or "?")
     except Exception as error:  # noqa: BLE001 (the process's outermost line: whatever it is, it is the answer)
         return _Reply(failure=f"{type(error).__name__}: {error}")

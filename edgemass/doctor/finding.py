@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from enum import Enum
 
@@ -20,6 +21,7 @@ class Status(Enum):
 
 
 _ORDER = tuple(Status)
+MEND_FIRST = "mend what EM101 to EM207 tell first"
 
 
 def worst(statuses: Sequence[Status]) -> Status:
@@ -54,4 +56,6 @@ class Report(msgspec.Struct, frozen=True):
 def split_advice(message: str) -> tuple[str, str]:
     """One of our own error messages, which say what to do behind the last semicolon, as (found, fix)."""
     found, _, fix = message.rpartition("; ")
-    return (found, fix) if found else (message, "")
+    if "Permission denied" in message:  # the advice, if any, is for a file that is no good
+        return found or message, "let this user read it, or run as one who may"
+    return (found, re.sub("^wanted ", "give ", fix)) if found else (message, "")

@@ -62,8 +62,9 @@ def _library(machine: Machine, module: str, package: str) -> Sequence[Finding]:
     wanted = packages.needed(package, machine.packages)
     library = answered(answer, Library)
     if library is None:
-        what = "is not installed" if answer.missing else "cannot be imported"
-        install = "install" if answer.missing else "install --force-reinstall"
+        absent = module.partition(".")[0] == answer.missing
+        what = "is not installed" if absent else "cannot be imported"
+        install = "install" if absent else "install --force-reinstall"
         return [Finding(Status.FAIL, f"{what}: {answer.failure}", f"pip {install} '{wanted}'")]
     if packages.release(library.version) < packages.release(wanted.partition(">=")[2]):
         return [Finding(Status.WARN, f"{library.version}, wanted {wanted}", f"pip install --upgrade '{wanted}'")]

@@ -9,7 +9,7 @@ import msgspec
 
 from edgemass.doctor import packages
 from edgemass.doctor.child import Answer
-from edgemass.doctor.finding import Finding, Status
+from edgemass.doctor.finding import MEND_FIRST, Finding, Status
 from edgemass.doctor.machine import Machine, answered
 
 PACKAGES = {
@@ -55,7 +55,7 @@ def used(machine: Machine) -> Used | None:
     """What edgemass would use: LiteRT before tflite-runtime; None where neither is installed."""
     for module, package in PACKAGES.items():
         answer = machine.probe("litert", package=module)
-        if not answer.missing or packages.version(package, machine.packages):
+        if answer.missing != module or packages.version(package, machine.packages):
             return Used(package, answer)
     return None
 
@@ -69,7 +69,8 @@ def installed(machine: Machine) -> Sequence[Finding]:
     runtime = found.runtime
     repair = f"pip install --force-reinstall {found.package}"
     if runtime is None:
-        return [Finding(Status.FAIL, f"{found.package} cannot be used: {found.answer.failure}", repair)]
+        fix = MEND_FIRST if found.answer.missing == "numpy" else repair
+        return [Finding(Status.FAIL, f"{found.package} cannot be used: {found.answer.failure}", fix)]
     if not runtime.right:
         return [Finding(Status.FAIL, f"{found.package} {runtime.version} computes wrongly", repair)]
     return [Finding(Status.OK, f"{found.package} {runtime.version} runs a model")]
@@ -78,6 +79,8 @@ def installed(machine: Machine) -> Sequence[Finding]:
 def numpy_fits(machine: Machine) -> Sequence[Finding]:
     found = used(machine)
     if found is None or found.package != "tflite-runtime":
+        return []
+    if found.answer.missing:
         return []
     if clash := found.clash(machine):
         return [Finding(Status.FAIL, f"{clash}: it was built against NumPy 1", "pip install 'numpy<2'")]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from edgemass.doctor import packages
-from edgemass.doctor.finding import Finding, Status
+from edgemass.doctor.finding import MEND_FIRST, Finding, Status
 from edgemass.doctor.machine import Machine, answered
 
 # As 1.31 writes it: "Failed to load library /path/libonnxruntime_providers_cuda.so with error: libcublasLt.so.13: ..."
@@ -45,8 +45,10 @@ def installed(machine: Machine) -> Sequence[Finding]:
     named = ", ".join(map(str, owners))
     if found is not None:
         return [Finding(Status.OK, named or found.version)]
-    if answer.missing and not owners:
+    if answer.missing == "onnxruntime" and not owners:
         return [Finding(Status.NOTE, "not installed: no ONNX models", install(machine))]
+    if answer.missing not in ("", "onnxruntime"):
+        return [Finding(Status.FAIL, f"{named or 'it'} cannot be used: {answer.failure}", MEND_FIRST)]
     return [
         Finding(
             Status.FAIL,

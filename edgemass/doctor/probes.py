@@ -65,9 +65,9 @@ def _provider_trouble(ort: Any, name: str) -> str:
 
 def litert(package: str) -> dict[str, Any]:
     """package: `ai_edge_litert` or `tflite_runtime`. delegated: an operator was taken over, by default by XNNPACK."""
-    import numpy as np  # noqa: PLC0415 (LiteRT needs it too)
-
     runtime = importlib.import_module(package)
+    import numpy as np  # noqa: PLC0415 (after the runtime: what is missing first is what is told)
+
     interpreter = importlib.import_module(f"{package}.interpreter").Interpreter(model_content=ADDITION.read_bytes())
     interpreter.allocate_tensors()
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], np.ones((1, 8), np.float32))

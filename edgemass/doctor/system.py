@@ -13,9 +13,9 @@ from edgemass.doctor.machine import Machine
 
 STATE = "var/lib/edgemass"
 MIB = 1024 * 1024
-# A bundle is 5 to 100 MB; an update needs room for the new one beside two that are kept.
+# Room for a new model of up to 100 MB beside the two that are kept, and for logs.
 DISK_WARN_BYTES, DISK_FAIL_BYTES = 500 * MIB, 50 * MIB
-# One camera on a small detector takes 150 to 300 MB (docs/benchmarks.md, memory).
+# `edgemass bench demo:` peaks at 100 MB (x86-64, ONNX Runtime 1.31); the rest is room for a larger model.
 MEMORY_WARN_BYTES = 256 * MIB
 EARLIEST_S = 1_767_225_600  # 2026-01-01: no clock of a machine that has this release is right before that
 _UNLIMITED = 1 << 60  # version 1 of cgroups writes a number near 2^63 for "no limit"
