@@ -19,7 +19,7 @@ from edgemass.errors import BackendError
 CACHES = (Path("/var/lib/edgemass/engines"), Path("~/.cache/edgemass/engines"))
 UNKNOWN = "unknown"
 _SMI_S = 10.0
-_DRIVER = re.compile(r"Kernel Module\D*(?P<version>\d[\d.]*)")
+_DRIVER = re.compile(r"Kernel Module.*?\s(?P<version>\d+\.\d[\d.]*)\s")
 _MODEL = re.compile(r"^Model:\s*(?P<name>.+?)\s*$", re.MULTILINE)
 
 

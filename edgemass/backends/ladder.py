@@ -352,7 +352,8 @@ class Ladder:
         except BackendError:
             watched.close()
             if watched.hanging:
-                rung.old.append(watched)
+                with self._lock:
+                    rung.old.append(watched)
             raise
         return watched
 

@@ -25,6 +25,9 @@ except ImportError as error:
 
 logger = logging.getLogger(__name__)
 
+# What belongs to no session: errors only. A trial run (see trial) reads from them which library was missing.
+ort.set_default_logger_severity(3)
+
 # Its exceptions derive from Exception directly, so they are collected; ValueError is what it raises for a wrong feed.
 _ORT_ERRORS: tuple[type[Exception], ...] = (
     RuntimeError,
@@ -51,6 +54,9 @@ _NOISE = (
     re.compile(r"\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : "),
     re.compile(r"Load model (?:from )?\S+ failed[:.]\s*"),
     re.compile(r"\S+\.(?:cc|h):\d+ \S.*?\) (?=[A-Z\[])"),  # /onnxruntime_src/core/graph.cc:46 void f(const T&)
+    re.compile(r"Exception during initialization: "),
+    re.compile(r"\[with .*\] (?=\[OpenVINO-EP\])"),  # the template arguments of the function that failed
+    re.compile(r"Exception from \S+:\d+: "),
 )
 
 

@@ -1,6 +1,6 @@
 """Accuracy of every detector of reference.json beside its reference, as a table for docs/benchmarks.md.
 
-    python tests/benchmarks/accuracy.py [--assets DIR] [NAME ...]
+    python tests/benchmarks/accuracy.py [--assets DIR] [--backend onnx:openvino] [NAME ...]
 
 Each model is given as a bare file to `edgemass eval`, or imported with the answers that its graph does not give
 (ANSWERS). Ends with 1 when a model stays more than 0.005 behind its reference.
@@ -31,7 +31,7 @@ def edgemass(*arguments: str) -> str:
     return done.stdout
 
 
-def measure(assets: Path, name: str) -> dict[str, Any]:
+def measure(assets: Path, name: str, backend: str | None) -> dict[str, Any]:
     model = str(assets / "detectors" / name)
     truth = (
         "--images",
@@ -44,21 +44,28 @@ def measure(assets: Path, name: str) -> dict[str, Any]:
             answers = [part for answer in ANSWERS[name] for part in ("--set", answer)]
             edgemass("model", "import", model, "-o", f"{folder}/bundle", *answers)
             model = f"{folder}/bundle"
-        result: dict[str, Any] = json.loads(edgemass("eval", model, *truth, "--json"))
+        chosen = ("--backend", backend) if backend else ()
+        result: dict[str, Any] = json.loads(edgemass("eval", model, *truth, *chosen, "--json"))
     return result
+
+
+def _names(reference: dict[str, Any], backend: str | None) -> list[str]:
+    runtime = backend.partition(":")[0] if backend else ""
+    return sorted(name for name in reference if name.endswith(f".{runtime}" if runtime else ""))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*")
     parser.add_argument("--assets", type=Path, default=ASSETS)
+    parser.add_argument("--backend", help="as `edgemass eval` takes it; without NAME only models of its runtime")
     options = parser.parse_args()
     reference = json.loads((options.assets / "reference.json").read_text())["detectors"]
     behind = []
     print("| model | mAP 50-95 | reference | mAP 50 | reference | seconds |\n|---|---|---|---|---|---|")
-    for name in options.names or sorted(reference):
+    for name in options.names or _names(reference, options.backend):
         started = time.monotonic()
-        found, wanted = measure(options.assets, name), reference[name]
+        found, wanted = measure(options.assets, name, options.backend), reference[name]
         cells = [f"{found[key]:.3f} | {wanted[key]:.3f}" for key in ("map_50_95", "map_50")]
         late = any(found[key] < wanted[key] - TOLERANCE for key in ("map_50_95", "map_50"))
         behind += [name] * late

@@ -69,8 +69,8 @@ static int invoke(Context *context, Node *node) {
         }
         hang(device, "hang");
     }
-    float step = device->runs > device->after && does(device, "wrong") ? 2.5f : 1.0f;
-    for (size_t i = 0; i < in->bytes / sizeof(float); i++) out->data.f[i] = in->data.f[i] + step;
+    bool wrong = device->runs > device->after && does(device, "wrong");
+    for (size_t i = 0; i < in->bytes / sizeof(float); i++) out->data.f[i] = (wrong ? -in->data.f[i] : in->data.f[i]) + 1;
     return OK;
 }
 
