@@ -21,12 +21,16 @@ ABSENT = {  # row -> an address of the right form behind which nothing is
     "v4l2": "/dev/video987",
     "rtsp": f"rtsp://admin:{SECRET}@127.0.0.1:1/cam?token={SECRET}",
     "rtsps": f"rtsps://admin:{SECRET}@127.0.0.1:1/cam",
+    "http": f"http://admin:{SECRET}@127.0.0.1:1/mjpeg?token={SECRET}",
+    "https": f"https://admin:{SECRET}@127.0.0.1:1/mjpeg",
+    "gst": f"gst:rtspsrc location=rtsp://admin:{SECRET}@127.0.0.1:1/cam user-pw={SECRET} ! decodebin",
+    "csi": "csi://987",
     "file": "no-such-clip.mp4",
     "images": "no-such-folder/*.png",
     "synthetic": "synthetic:?frames=0",
     "demo": "demo:no-such-clip",
 }
-WORKING = ("file", "images", "synthetic", "demo")  # the others need a device or a server: their tests are elsewhere
+WORKING = ("file", "images", "synthetic", "demo")  # the others need a device, a server or GStreamer: tested elsewhere
 
 
 def address_of(row: str, folder: Path) -> str:
@@ -87,7 +91,7 @@ def test_what_goes_on_by_itself_is_never_told_to_be_past_help(row: str) -> None:
     assert not isinstance(told.value, SourceNotFoundError)
 
 
-@pytest.mark.parametrize("row", ["rtsp", "rtsps"])
+@pytest.mark.parametrize("row", ["rtsp", "rtsps", "http", "https"])
 def test_the_name_carries_no_password(row: str) -> None:
     name = opened(ABSENT[row]).name
     assert SECRET not in name
@@ -127,7 +131,7 @@ def test_close_ends_what_runs_and_nothing_begins_afterwards(source: Source) -> N
     source.close()
 
 
-@pytest.mark.parametrize("row", ["v4l2", "rtsp", "rtsps"])
+@pytest.mark.parametrize("row", ["v4l2", "rtsp", "rtsps", "http", "https"])
 def test_a_closed_camera_is_not_tried_any_more(row: str) -> None:
     source = opened(ABSENT[row])
     source.close()
@@ -143,7 +147,7 @@ def test_played_in_realtime_a_frame_comes_when_it_is_due(row: str, tmp_path: Pat
 
 
 def test_a_live_source_is_always_realtime() -> None:
-    for row in ("v4l2", "rtsp", "rtsps"):
+    for row in ("v4l2", "rtsp", "rtsps", "http", "https"):
         assert opened(ABSENT[row]).realtime
     endless = opened("synthetic:")
     assert endless.live
