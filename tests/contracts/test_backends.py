@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,8 @@ import pytest
 
 from edgemass import backends
 from edgemass.backends import BACKENDS, Backend, Options
+from edgemass.backends.ladder import Candidate, Floor, Ladder, Sample
+from edgemass.clock import SystemClock
 from edgemass.errors import BackendError, BackendUnavailableError
 from edgemass.tensors import AnyArray
 from tests.simulators import tiny_models
@@ -31,9 +33,23 @@ def runtime(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture
-def backend(runtime: str, tmp_path: Path) -> Backend:
-    return backends.load(runtime).open(FIXED[runtime](tmp_path / "model"), Options(threads=1))
+@pytest.fixture(params=["bare", "floor", "watched"])
+def backend(runtime: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Backend]:
+    """The adapter itself; as the ladder's CPU; and as an accelerator that the ladder watches."""
+    path = FIXED[runtime](tmp_path / "model")
+
+    def opened() -> Backend:
+        return backends.load(runtime).open(path, Options(threads=1))
+
+    bare = opened()
+    if request.param == "bare":
+        yield bare
+        return
+    candidates = [Candidate(bare.name, "v", opened, lambda _: None, 60.0, 30.0)] * (request.param == "watched")
+    sample = Sample({"in": picture(bare)})
+    ladder = Ladder(candidates, Floor(bare, "v"), sample=sample, strict=False, clock=SystemClock())
+    yield ladder
+    ladder.close()
 
 
 def picture(backend: Backend, value: float = 1) -> AnyArray:

@@ -51,8 +51,8 @@ class ScriptedBackend:
         self._device = device
         self.requested = device.name
         self.name = "litert/xnnpack" if device.fault == "elsewhere" else device.name
-        self.inputs = (TensorInfo("in", (1, 4, 4, 3), "float32"),)
-        self.outputs = (TensorInfo("out", (1, 4, 4, 3), "float32"),)
+        self.inputs: tuple[TensorInfo, ...] = (TensorInfo("in", (1, 4, 4, 3), "float32"),)
+        self.outputs: tuple[TensorInfo, ...] = (TensorInfo("out", (1, 4, 4, 3), "float32"),)
         if device.fault == "hang-load":
             device.release.wait()
         if device.fault == "load":

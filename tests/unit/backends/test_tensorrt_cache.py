@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,7 @@ def test_an_engine_is_found_again_for_the_same_key() -> None:
         {"onnxruntime": "1.23.01", "tensorrt": "00900"},
     ],
 )
-def test_a_change_of_anything_an_engine_depends_on_is_another_folder(change: dict[str, str]) -> None:
+def test_a_change_of_anything_an_engine_depends_on_is_another_folder(change: dict[str, Any]) -> None:
     assert folder_name(dataclasses.replace(KEY, **change)) != folder_name(KEY)
 
 
