@@ -67,6 +67,8 @@ def _library(machine: Machine, module: str, package: str) -> Sequence[Finding]:
         install = "install" if absent else "install --force-reinstall"
         return [Finding(Status.FAIL, f"{what}: {answer.failure}", f"pip {install} '{wanted}'")]
     if packages.release(library.version) < packages.release(wanted.partition(">=")[2]):
+        if machine.architecture == "armv7l":  # the index has no newer one: there it is Debian's package
+            return [Finding(Status.NOTE, f"{library.version}, older than {wanted}, as Debian has it for 32-bit ARM")]
         return [Finding(Status.WARN, f"{library.version}, wanted {wanted}", f"pip install --upgrade '{wanted}'")]
     if library.lacks:
         return [

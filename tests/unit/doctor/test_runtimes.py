@@ -129,6 +129,8 @@ def test_a_library_is_held_against_what_edgemass_asks_for(machine: MakeMachine, 
     for version, status in (("1.24.2", "WARN"), ("1.26.0", "OK"), ("2.4", "OK")):
         made = machine(answers={"library:numpy": Answer({"version": version, "lacks": ""})})
         assert short(numpy(made)) == [status]
+    old = {"library:numpy": Answer({"version": "1.24.2", "lacks": ""})}
+    assert short(numpy(machine(answers=old, architecture="armv7l"))) == ["NOTE"]
     (absent,) = numpy(machine())
     assert (absent.status.value, absent.fix) == ("FAIL", "pip install 'numpy>=1.26'")
     (broken,) = opencv(machine(answers={"library:cv2": Answer(failure="ImportError: libGL.so.1: no such file")}))
