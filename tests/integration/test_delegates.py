@@ -22,6 +22,7 @@ import pytest
 
 from edgemass import families
 from edgemass.agent import Agent
+from edgemass.backends import Options, trial
 from edgemass.backends.ladder import Ladder
 from edgemass.bundles import Bundle, loading, write_bundle
 from edgemass.config import CameraConfig, Config
@@ -221,6 +222,16 @@ def test_a_hang_in_a_run_costs_one_deadline(open_board: Callable[..., Board]) ->
     assert board.reason == "litert/fakenpu hangs: no answer to run within 3 s"
     board.control.write_text("none")
     board.recovers()
+
+
+def test_a_trial_run_ends_when_nobody_waits_for_it_any_more(library: Path, tmp_path: Path) -> None:
+    model = tiny_models.tflite_add(tmp_path / "add.tflite")
+    options = Options(provider=str(library), provider_options={"fault": "hang-create"})
+    cancelled = threading.Event()
+    threading.Timer(0.5, cancelled.set).start()
+    feed = {"in": np.zeros((1, 4, 4, 3), np.float32)}
+    with pytest.raises(BackendError, match="litert/fakenpu hangs: the trial was cancelled"):
+        trial.try_out("litert/fakenpu", model, "tflite", options, feed, deadline_s=90, cancelled=cancelled)
 
 
 def run_agent(bundle: Bundle, tmp_path: Path, backend: str, *, strict: bool) -> tuple[int, list[str]]:

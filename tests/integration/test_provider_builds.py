@@ -1,4 +1,4 @@
-"""ONNX Runtime's OpenVINO and GPU builds, which install the same module as onnxruntime: each in an environment of its own.
+"""ONNX Runtime's OpenVINO and GPU builds: each in an environment of its own, since they install the same module.
 
 The environments are made under build/runtimes when they are missing (some 600 MB from the package index).
 """
@@ -38,7 +38,7 @@ def python_with(package: str) -> Path:
     done = folder / "done"
     if not done.exists():
         subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-        install = [python, "-m", "pip", "--quiet", "install", package, *COMMON, "tomli"]
+        install = [str(python), "-m", "pip", "--quiet", "install", package, *COMMON, "tomli"]
         tried = subprocess.run(install, capture_output=True, text=True, check=False)
         if tried.returncode:
             pytest.skip(f"{package} cannot be installed: {tried.stderr.strip().splitlines()[-1:]}")
@@ -117,7 +117,8 @@ def test_the_gpu_build_without_a_gpu_is_reported_as_the_cpu(gpu_build: Path, ass
 def test_even_without_the_ladder_the_adapter_names_the_cpu(gpu_build: Path, tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from edgemass import backends; "
-        "b = backends.load('onnx').open(Path(sys.argv[1]), backends.Options(provider='cuda')); print(b.name, b.requested)"
+        "options = backends.Options(provider='cuda'); "
+        "opened = backends.load('onnx').open(Path(sys.argv[1]), options); print(opened.name, opened.requested)"
     )
     done = start(gpu_build, "-c", program, str(tiny_models.onnx_add(tmp_path / "model")))
     assert done.stdout.split() == ["onnxruntime/cpu", "onnxruntime/cuda"]
