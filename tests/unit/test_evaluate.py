@@ -11,7 +11,7 @@ import pytest
 
 from edgemass import evaluate
 from edgemass.detections import Classification, Detections
-from edgemass.detector import Inference, Stream
+from edgemass.detector import Inference, Ran, Stream
 from edgemass.errors import UsageError
 
 
@@ -22,7 +22,7 @@ class Answers:
         self._answers = iter(answers)
 
     def detect(self, image: object, thresholds: object) -> Inference:  # noqa: ARG002
-        return Inference(next(self._answers), 1)
+        return Inference(next(self._answers), Ran(1, "scripted"))
 
     def forget(self) -> None:
         pass
