@@ -16,7 +16,8 @@ from edgemass.errors import UsageError
 _NAMED = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9_.-]*)=(?P<source>.+)", re.DOTALL)
 
 EPILOG = """\
-SOURCE: 0, /dev/video0, rtsp://user@host/path, clip.mp4, folder/ or a glob of pictures, synthetic:, demo:
+SOURCE: 0, /dev/video0, rtsp://user@host/path, http://host/mjpeg, csi://0, 'gst:PIPELINE', clip.mp4,
+        folder/ or a glob of pictures, synthetic:, demo:
 MODEL:  a name of `edgemass model list`, a bundle folder, a bare .onnx or .tflite, demo:
 URI:    console: (default), jsonl:- , jsonl:PATH, mqtt://host, mqtts://host, snapshots:DIR
 

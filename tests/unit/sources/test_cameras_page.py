@@ -1,0 +1,46 @@
+"""docs/cameras.md against the code."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from edgemass import sources
+from edgemass.cli import parser
+from edgemass.cli.run import _cameras
+from edgemass.config import CameraConfig, load
+from edgemass.errors import SourceNotFoundError
+from edgemass.sources import SOURCES, CaptureOptions
+from tests.simulators.manual_clock import ManualClock
+
+PAGE = (Path(__file__).resolve().parents[3] / "docs" / "cameras.md").read_text(encoding="utf-8")
+COMMANDS = re.findall(r"^edgemass run .*$", PAGE, re.MULTILINE)
+
+
+def addresses(command: str) -> list[str]:
+    options = parser().parse_args(shlex.split(command)[1:])
+    return list(_cameras(options.camera, taken=0).values())
+
+
+def test_every_source_has_an_example() -> None:
+    shown = {sources.scheme(address) for command in COMMANDS for address in addresses(command)}
+    assert shown >= set(SOURCES) - {"rtsps"}  # the same as rtsp but for its first letters
+    assert all(f"`{row}:" in PAGE for row in SOURCES)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_example_is_understood(command: str) -> None:
+    for address in addresses(command):
+        with suppress(SourceNotFoundError):  # the file, GStreamer or the element is not here: no mistake of the page
+            assert sources.open(address, CaptureOptions(), ManualClock()).name
+
+
+def test_the_configuration_shown_is_accepted(tmp_path: Path) -> None:
+    (table,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+    (tmp_path / "edgemass.toml").write_text(table, encoding="utf-8")
+    door = load(tmp_path / "edgemass.toml").cameras["door"]
+    assert door == CameraConfig(source="csi://0", width=1280, height=720, fps=30, rotate=180)
