@@ -57,7 +57,7 @@ def parse(uri: str) -> Address:
     try:
         parts = urlsplit(address)
         port = parts.port or (443 if parts.scheme.lower() == "https" else 80)
-        host = (parts.hostname or "").encode("idna").decode("ascii")
+        host = (parts.hostname or "").encode("idna").decode("ascii") if parts.port != 0 else ""
     except ValueError:  # UnicodeError is one
         parts, port, host = urlsplit(""), 0, ""
     user, password = unquote(parts.username or ""), unquote(parts.password or "")
@@ -250,7 +250,7 @@ def _redirected(address: Address, location: str, name: str) -> Address:
 
 def printable(text: str) -> str:
     """What a server says, fit for one line of a log."""
-    return redact("".join(character for character in text if character.isprintable())[:80])
+    return redact("".join(character for character in text if character.isprintable()))[:80]
 
 
 def silent(name: str) -> SourceError:

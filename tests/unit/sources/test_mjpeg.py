@@ -22,6 +22,7 @@ def opened(uri: str) -> MjpegCamera:
         "http:///path",
         "http:cam",
         "http://cam:99999/x",
+        "http://cam:0/x",
         "http://cam:door/x",
         "http://[::1/x",
         "https://a..b/",
@@ -57,6 +58,12 @@ def test_an_address_is_read_as_a_browser_reads_it() -> None:
     assert not address.verify
     plain = _http_stream.parse("http://cam")
     assert (plain.port, plain.target, plain.credentials, plain.verify) == (80, "/", None, True)
+
+
+def test_words_of_a_server_are_cut_and_hold_neither_secrets_nor_control_characters() -> None:
+    words = _http_stream.printable("a\x1b[31mb http://u:" + "hunter2" * 20 + "@cam/" + "x" * 100)
+    assert words.startswith("a[31mb http://u:***@cam/xxx")
+    assert len(words) == 80
 
 
 def encoded(shape: tuple[int, ...]) -> bytes:
