@@ -68,7 +68,7 @@ class Detector:
         self._variant = variant
         outputs = {info.name: info for info in backend.outputs}
         family = families.load(manifest.output.family)
-        self._decode = family.prepare(manifest, outputs)
+        self._decode = families.prepare(manifest, outputs)
         self._frame_space = bool(getattr(family, "frame_space", False))
         self._lock = threading.Lock()
         _check_inputs(manifest, {info.name: info for info in backend.inputs})

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +15,28 @@ import msgspec
 from edgemass.errors import BundleError
 
 SCHEMA = "edgemass.manifest/1"
+
+MAX_SIDE = 8192  # pixels of the model's picture
+MAX_DETECTIONS = 1000
+MAX_ELEMENTS = 16 * 1024 * 1024  # of a state or constant: 64 MB as float32
+MAX_RANK = 8
+SMALLEST, LARGEST = 1e-12, 1e9  # of what scales pixels
+_LIMITS: dict[str, tuple[float, float]] = {  # dtype of a state or further input -> the values that it holds
+    "bool": (0, 1),
+    "int8": (-128, 127),
+    "uint8": (0, 255),
+    "int16": (-32768, 32767),
+    "int32": (-(2.0**31), 2.0**31 - 1),
+    "int64": (-(2.0**63), 2.0**63 - 1024),  # the largest double below 2^63
+    "float16": (-65504, 65504),
+    "float32": (-3.4e38, 3.4e38),
+    "float64": (-1.79e308, 1.79e308),
+}
+_MAX_DEPTH = 64
+# A key of many parts; tomllib takes quadratic time for them, and no manifest nests as deep.
+_DEEP_KEY = re.compile(
+    rb"""(?:(?:(?<![A-Za-z0-9_-])[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){%d}""" % _MAX_DEPTH
+)
 
 Task = Literal["detection", "classification"]
 ResizeRule = Literal["stretch", "letterbox", "letterbox-top-left", "center-crop", "shortest-edge"]
@@ -203,15 +226,29 @@ def _check(manifest: Manifest) -> None:
         ValueError: msgspec turns it into a ValidationError that names the place.
     """
     _check_input(manifest.input)
+    _check_resize(manifest.input)
+    for item in manifest.auxiliary_inputs:
+        _check_auxiliary(item)
+    for pair in manifest.state:
+        _check_tensor(f"state {pair.input}", pair.dtype, pair.shape, pair.initial)
     if not manifest.variants:
         raise ValueError("variants is empty, wanted at least the stock file")
     for variant in manifest.variants:
-        if Path(variant.file).name != variant.file or variant.file in ("", ".", ".."):
-            raise ValueError(f"variants: file {variant.file!r} must be a plain file name inside the bundle's folder")
+        name = variant.file
+        if Path(name).name != name or name in ("", ".", "..") or "\0" in name:
+            raise ValueError(f"variants: file {name!r} must be a plain file name inside the bundle's folder")
     if not manifest.labels:
         raise ValueError("labels is empty")
     if not 0 <= manifest.score <= 1:
         raise ValueError(f"score must lie between 0 and 1, found {manifest.score}")
+    nms = manifest.output.nms
+    if nms is not None and not (0 <= nms.iou <= 1 and 1 <= nms.max_detections <= MAX_DETECTIONS):
+        raise ValueError(
+            f"output.nms: iou must lie between 0 and 1 and max_detections between 1 and {MAX_DETECTIONS}, found "
+            f"{nms.iou} and {nms.max_detections}"
+        )
+    for field, value in msgspec.structs.asdict(manifest).items():
+        _check_plain(field, value)
 
 
 def _check_input(spec: InputSpec) -> None:
@@ -219,17 +256,75 @@ def _check_input(spec: InputSpec) -> None:
     for field, values in (("input.mean", spec.mean), ("input.std", spec.std)):
         if len(values) not in (1, channels):
             raise ValueError(f"{field} has {len(values)} numbers, wanted 1 or {channels}")
-        if not all(math.isfinite(value) for value in values):
+        if not all(abs(value) <= LARGEST for value in values):
             raise ValueError(f"{field} must be finite numbers, found {values}")
-    if any(value == 0 for value in spec.std):
+    if any(abs(value) < SMALLEST for value in spec.std):
         raise ValueError("input.std must not be 0")
-    rule = spec.resize.rule
-    if rule != "shortest-edge" and (not spec.width or not spec.height):
-        raise ValueError(f"input.width and input.height are needed for resize rule {rule}")
-    if rule in ("shortest-edge", "center-crop") and not spec.resize.short_side:
-        raise ValueError(f"input.resize.short_side is needed for resize rule {rule}")
-    if any(side is not None and not 1 <= side <= 8192 for side in (spec.width, spec.height)):
-        raise ValueError(f"input size {spec.width}x{spec.height} is not between 1 and 8192")
+    if spec.scale is not None and not SMALLEST <= spec.scale <= LARGEST:
+        raise ValueError(f"input.scale must be a finite number above 0, found {spec.scale}")
+    if abs(spec.zero_point) > LARGEST:
+        raise ValueError(f"input.zero_point must be a stored value, found {spec.zero_point}")
+    if spec.layout == "NHW" and spec.color != "GRAY":
+        raise ValueError(f"input.layout NHW has no room for {spec.color}, wanted color GRAY")
+    if any(side is not None and not 1 <= side <= MAX_SIDE for side in (spec.width, spec.height)):
+        raise ValueError(f"input size {spec.width}x{spec.height} is not between 1 and {MAX_SIDE}")
+
+
+def _check_resize(spec: InputSpec) -> None:
+    resize = spec.resize
+    if resize.rule != "shortest-edge" and (not spec.width or not spec.height):
+        raise ValueError(f"input.width and input.height are needed for resize rule {resize.rule}")
+    if resize.rule in ("shortest-edge", "center-crop") and not resize.short_side:
+        raise ValueError(f"input.resize.short_side is needed for resize rule {resize.rule}")
+    if not 0 <= resize.pad_value <= 255:
+        raise ValueError(f"input.resize.pad_value must lie between 0 and 255, found {resize.pad_value}")
+    for field in ("short_side", "long_side", "multiple"):
+        side = getattr(resize, field)
+        if side is not None and not 1 <= side <= MAX_SIDE:
+            raise ValueError(f"input.resize.{field} must lie between 1 and {MAX_SIDE}, found {side}")
+
+
+def _check_auxiliary(item: AuxiliaryInput) -> None:
+    _check_tensor(f"auxiliary input {item.name}", item.dtype, item.shape, item.value)
+    if item.role == "constant":
+        return
+    if math.prod(item.shape) != 2:
+        raise ValueError(f"auxiliary input {item.name} has shape {list(item.shape)}, {item.role} is two numbers")
+    if item.dtype in ("bool", "int8", "uint8"):
+        raise ValueError(f"auxiliary input {item.name} is {item.dtype}, which has no room for {item.role}")
+
+
+def _check_tensor(what: str, dtype: str, shape: tuple[int, ...], value: float) -> None:
+    """An input that is made before the model runs: its size in memory, and that its value can be stored."""
+    if dtype not in _LIMITS:
+        raise ValueError(f"{what} is {dtype!r}, known are {', '.join(_LIMITS)}")
+    if not all(1 <= side <= MAX_ELEMENTS for side in shape) or math.prod(shape) > MAX_ELEMENTS or len(shape) > MAX_RANK:
+        raise ValueError(
+            f"{what} has shape {list(shape[:MAX_RANK])}, wanted sides from 1, at most {MAX_ELEMENTS} in all"
+        )
+    low, high = _LIMITS[dtype]
+    if not low <= value <= high:
+        raise ValueError(f"{what} begins with {value}, {dtype} holds {low:g} to {high:g}")
+
+
+def _check_plain(where: str, value: object) -> None:
+    """Refuse what canonical JSON cannot hold: NaN, infinities, integers beyond 64 bits, dates."""
+    if isinstance(value, msgspec.Struct):
+        value = msgspec.structs.asdict(value)
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _check_plain(f"{where}.{key}", item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            _check_plain(where, item)
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"{where} must be finite, found {value}")
+    elif isinstance(value, int):
+        if not -(2**63) <= value < 2**63:
+            raise ValueError(f"{where} must fit into 64 bits")
+    elif not (value is None or isinstance(value, str)):
+        raise ValueError(f"{where} must be a number, a text or a list of them, found {type(value).__name__}")
 
 
 def from_toml(text: bytes, *, where: str) -> Manifest:
@@ -240,9 +335,13 @@ def from_toml(text: bytes, *, where: str) -> Manifest:
     Raises:
         BundleError: not TOML, an unknown or missing key, or fields that contradict each other.
     """
+    if _DEEP_KEY.search(text):
+        raise BundleError(f"{where}: a key has more than {_MAX_DEPTH} parts; wanted a manifest")
     try:
         return msgspec.toml.decode(text, type=Manifest)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except RecursionError as error:
+        raise BundleError(f"{where}: it is nested too deeply; wanted a manifest") from error
+    except ValueError as error:  # msgspec's errors, UTF-8's, and Python's about a number of thousands of digits
         raise BundleError(f"{where}: {error}; compare with the manifest that `edgemass model import` writes") from error
 
 
@@ -259,7 +358,9 @@ def from_json(data: bytes, *, where: str) -> Manifest:
     """
     try:
         return msgspec.json.decode(data, type=Manifest)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except RecursionError as error:
+        raise BundleError(f"{where}: it is nested too deeply; wanted a manifest") from error
+    except ValueError as error:
         raise BundleError(f"{where}: {error}") from error
 
 

@@ -13,17 +13,19 @@ and a row in FAMILIES. Pure: NumPy and OpenCV, no runtime, no disk, no clock.
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar, cast
 
 import msgspec
+import numpy as np
 
 from edgemass.detections import Classification, Detections
-from edgemass.errors import BundleError
+from edgemass.errors import BackendError, BundleError
 from edgemass.graph import Graph
 from edgemass.manifest import AuxiliaryInput, InputSpec, Manifest, Nms, StateTensor, Task
-from edgemass.tensors import Outputs, TensorInfo
+from edgemass.tensors import Outputs, Tensor, TensorInfo
 
 FAMILIES = {  # family -> the module that decodes it, imported when first asked for; recognised in this order
     "ssd_postprocessed": "edgemass.families.ssd_postprocessed",  # boxes come out of the graph: TFLite, TF API
@@ -107,6 +109,88 @@ def load(name: str) -> Family:
     if name not in FAMILIES:
         raise BundleError(f"unknown model family {name!r}; known are {', '.join(FAMILIES)}")
     return cast("Family", importlib.import_module(FAMILIES[name]))
+
+
+# What arithmetic with hostile numbers and arrays of hostile shapes raises.
+_ARITHMETIC = (ArithmeticError, AssertionError, LookupError, TypeError, ValueError, MemoryError)
+_REASONABLE_SCALE = (1e-30, 1e30)
+_MAX_NUMBERS = 64 * 1024 * 1024  # of one output: 256 MB as float32
+
+
+def prepare(manifest: Manifest, outputs: Mapping[str, TensorInfo]) -> Decoder:
+    """The manifest's family, prepared; the way in for all but the family's own tests.
+
+    What the decoder gives is finite and its scores are at most 1, whatever the model answers.
+
+    Raises:
+        BundleError: the tensors do not fit the manifest, or its options cannot be computed with.
+    """
+    family = load(manifest.output.family)
+    _check_outputs(manifest, outputs)
+    try:
+        with np.errstate(all="ignore"):
+            decode = family.prepare(manifest, outputs)
+            _try_out(decode, outputs)
+    except _ARITHMETIC as error:
+        raise BundleError(
+            f"{manifest.name}: output.tensors and output.options do not fit the file for family "
+            f"{manifest.output.family} ({_reason(error)}); import the file again"
+        ) from error
+
+    def guarded(outputs: Outputs, *, score_threshold: float, multi_label: bool = False) -> Detections | Classification:
+        try:
+            with np.errstate(all="ignore"):  # what is not finite is dropped
+                found = decode(outputs, score_threshold=score_threshold, multi_label=multi_label)
+                return _in_range(found, score_threshold, len(manifest.labels))
+        except _ARITHMETIC as error:
+            raise BackendError(
+                f"{manifest.name}: the model answered with other shapes than the file promises ({_reason(error)})"
+            ) from error
+
+    return guarded
+
+
+def _check_outputs(manifest: Manifest, outputs: Mapping[str, TensorInfo]) -> None:
+    for name in {name for names in manifest.output.tensors.values() for name in names} & outputs.keys():
+        info = outputs[name]
+        if math.prod(side or 1 for side in info.shape) > _MAX_NUMBERS:
+            raise BundleError(f"{manifest.name}: output {name} has shape {list(info.shape)}, more than memory can hold")
+        if info.dtype not in _NUMBERS:
+            raise BundleError(f"{manifest.name}: output {name} is {info.dtype}, wanted one of {', '.join(_NUMBERS)}")
+        scale = 1.0 if info.quantization is None else info.quantization.scale
+        if not _REASONABLE_SCALE[0] <= scale <= _REASONABLE_SCALE[1]:
+            raise BundleError(f"{manifest.name}: output {name} has a quantization scale of {scale}; it is damaged")
+
+
+_NUMBERS = ("float32", "float16", "float64", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64")
+
+
+def _try_out(decode: Decoder, outputs: Mapping[str, TensorInfo]) -> None:
+    """Decode an answer in which every candidate passes, so that shapes that disagree show before the first frame."""
+    if any(None in info.shape or info.dtype not in _NUMBERS for info in outputs.values()):
+        return
+    answer: dict[str, Tensor] = {}
+    for name, info in outputs.items():
+        high = np.iinfo(info.dtype).max if info.dtype[0] in "ui" else 1
+        answer[name] = Tensor(np.full([side or 0 for side in info.shape], high, info.dtype), info.quantization)
+    decode(answer, score_threshold=0.0)
+
+
+def _in_range(found: Detections | Classification, threshold: float, label_count: int) -> Detections | Classification:
+    """Only what has a label and a finite score; scores that rounding of integers left above 1 are 1."""
+    score, class_id = found.score, found.class_id
+    # NaN fails the first comparison.
+    if not len(score) or (score.max() <= 1 and class_id.min() >= 0 and class_id.max() < label_count):
+        return found
+    limited = np.minimum(score, np.float32(1))
+    good = np.isfinite(score) & (limited > threshold) & (class_id >= 0) & (class_id < label_count)
+    if isinstance(found, Classification):
+        return Classification(limited[good], class_id[good])
+    return Detections(found.xyxy[good], limited[good], class_id[good])
+
+
+def _reason(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"[:200]
 
 
 _Options = TypeVar("_Options", bound=msgspec.Struct)

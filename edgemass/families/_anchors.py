@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from edgemass.families._candidates import check_rows
 from edgemass.tensors import FloatArray
 
 Grid = tuple[int, int]
@@ -119,6 +120,7 @@ def point_anchors(width: int, height: int, strides: Sequence[int], per_layer: in
             layers += 1
         position += layers
         grid = (math.ceil(height / stride), math.ceil(width / stride))
+        check_rows(grid[0] * grid[1] * layers * per_layer)
         levels.append(_tile(grid, (1 / grid[0], 1 / grid[1]), (0.5, 0.5), [(1.0, 1.0)] * (layers * per_layer)))
     return np.concatenate(levels)
 
@@ -132,6 +134,7 @@ def _tile(
     width).
     """
     rows, columns = grid
+    check_rows(rows * columns * len(sizes) if rows > 0 and columns > 0 else 0)
     y = (np.arange(rows) + start[0]) * step[0]
     x = (np.arange(columns) + start[1]) * step[1]
     boxes = np.empty((rows, columns, len(sizes), 4), np.float64)

@@ -20,6 +20,22 @@ _MOST_BOXES = 0.95  # of the boxes that a network makes of noise
 _BACKGROUND = frozenset({"???", "background", "__background__", "unlabeled", "dummy"})
 
 
+MAX_ROWS = 4_000_000
+"""Cells or anchors of a picture: stride 4 at the largest picture. More is a mistake, and would fill the memory."""
+
+
+def check_rows(count: int) -> None:
+    """Refuse to make more cells or anchors than any model has.
+
+    Raises:
+        BundleError: there would be.
+    """
+    if not 1 <= count <= MAX_ROWS:
+        raise BundleError(
+            f"the options make {count} cells or anchors, wanted 1 to {MAX_ROWS}; correct strides or grids"
+        )
+
+
 def above(tensor: Tensor, real: float) -> Mask:
     """Where the tensor's real value is greater than `real`; NaN never is. Integers are compared as they are stored."""
     data = tensor.data

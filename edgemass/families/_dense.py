@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 
 from edgemass.detections import Detections
+from edgemass.families._candidates import check_rows
 from edgemass.tensors import AnyArray, FloatArray, IntArray, Tensor
 
 Layout = Literal["NC", "CN"]
@@ -141,6 +142,7 @@ class Cells:
 
 def cells(width: int, height: int, strides: Sequence[int]) -> Cells:
     """The grid of a picture of width x height pixels."""
+    check_rows(cell_count(width, height, strides))
     points: list[FloatArray] = []
     sizes: list[FloatArray] = []
     for stride, (columns, rows) in zip(strides, level_sizes(width, height, strides), strict=True):

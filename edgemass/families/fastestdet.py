@@ -88,6 +88,8 @@ def prepare(manifest: Manifest, outputs: Mapping[str, TensorInfo]) -> families.D
         raise BundleError(
             f"{manifest.name}: output {output.name} has shape {list(output.shape)}, wanted one feature map"
         )
+    if not (options.objectness_power > 0 and options.class_power > 0):
+        raise BundleError(f"{manifest.name}: output.options: objectness_power and class_power must be above 0")
     grid = grid_of(manifest, (options.stride,))
     channels = output.shape[1 if options.layout == "CN" else 3]
     sides = output.shape[2:] if options.layout == "CN" else output.shape[1:3]

@@ -33,6 +33,7 @@ from edgemass.tensors import FloatArray, IntArray, Outputs, Tensor, TensorInfo
 
 PYRAMIDS = ((8, 16, 32), (8, 16, 32, 64))
 USUAL_BINS = 8  # reg_max 7 in every published configuration
+MOST_BINS = 256
 SCALE_FACTOR = "scale_factor"  # PaddleDetection's name of its second input
 
 NANODET = Recipe("NanoDet", "BGR", (103.53, 116.28, 123.675), (57.375, 57.12, 58.395))
@@ -212,6 +213,8 @@ def prepare(manifest: Manifest, outputs: Mapping[str, TensorInfo]) -> families.D
     split = "distances" in manifest.output.tensors
     distances = families.role(manifest, outputs, "distances") if split else ()
     grid = grid_of(manifest, options.strides)
+    if not 1 <= options.bins <= MOST_BINS:
+        raise BundleError(f"{manifest.name}: output.options.bins is {options.bins}, wanted 1 to {MOST_BINS}")
     width = options.bins * 4
     for tensor in classes:
         if tensor.shape[-1] is not None:

@@ -9,6 +9,9 @@ from edgemass.detections import Detections
 from edgemass.tensors import IntArray
 
 FIRST_LOOK = 600  # twice what a crowded street gives at a running threshold
+MOST_CANDIDATES = (
+    30_000  # the best ones; Ultralytics' max_nms. A model that sees everything everywhere must not stop us
+)
 
 
 def suppress(candidates: Detections, *, iou: float, max_detections: int, class_agnostic: bool = False) -> Detections:
@@ -19,7 +22,8 @@ def suppress(candidates: Detections, *, iou: float, max_detections: int, class_a
     n = len(candidates)
     if n <= 1:
         return candidates
-    best_first = candidates.take(np.argsort(-candidates.score, kind="stable"))
+    best_first = candidates.take(np.argsort(-candidates.score, kind="stable")[:MOST_CANDIDATES])
+    n = len(best_first)
     # Whether a box stays is decided by better ones alone, so the rest need not be looked at once enough have stayed.
     looked_at = FIRST_LOOK
     while True:

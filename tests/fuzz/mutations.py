@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from typing import Any
 
@@ -25,7 +26,7 @@ json_values: st.SearchStrategy[Any] = st.one_of(
     st.floats(),
     st.sampled_from(["", "a", "..", "/etc/passwd", "a/b", "nan", "\0", "x" * 5000, "RGB", "yolo_v8"]),
     st.sampled_from([[], {}, [[]], [1], ["a"], [None], {"a": 1}, {"": {}}, [1e308] * 3, [0, 0, 0], [-1] * 4]),
-)
+).map(copy.deepcopy)
 
 
 @st.composite
