@@ -28,8 +28,8 @@ backends.load(sys.argv[1]).open(Path(sys.argv[2]), backends.Options())
 """
 
 
-def stderr_of_a_load(runtime: str, model: Path) -> str:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+def stderr_of_a_load(runtime: str, model: Path, **variables: str) -> str:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **variables}
     command = [sys.executable, "-c", LOAD, runtime, str(model)]
     return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stderr
 
@@ -37,6 +37,15 @@ def stderr_of_a_load(runtime: str, model: Path) -> str:
 def test_onnx_runtime_does_not_print_warnings(tmp_path: Path) -> None:
     model = tiny_models.onnx_add(tmp_path / "model", constant_is_input=True)
     assert stderr_of_a_load("onnx", model) == ""
+
+
+def test_onnx_runtime_keeps_no_device_id_and_reports_to_nobody(tmp_path: Path) -> None:
+    """Its telemetry keeps its store in the user's cache; without one it has nothing to send."""
+    home = tmp_path / "home"
+    home.mkdir()
+    model = tiny_models.onnx_add(tmp_path / "model")
+    stderr_of_a_load("onnx", model, HOME=str(home), XDG_CACHE_HOME=str(home))
+    assert list(home.iterdir()) == []
 
 
 def test_litert_does_not_print_its_greeting(tmp_path: Path) -> None:
