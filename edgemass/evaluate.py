@@ -10,20 +10,20 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
+import msgspec
 import numpy as np
 
 from edgemass.detections import Classification, Detections
 from edgemass.detector import Stream, Thresholds
 from edgemass.errors import ConfigError, UsageError
 from edgemass.frame import Image
+from edgemass.sources.images import read
 from edgemass.tensors import FloatArray
 
 SCORE = 0.01
@@ -38,6 +38,36 @@ _SAME_THING = {  # names that data sets and models use for one class; Darknet's 
     "sofa": "couch",
     "tvmonitor": "tv",
 }
+
+
+class _Picture(msgspec.Struct, frozen=True):
+    id: int
+    file_name: str
+    width: float
+    height: float
+
+
+class _Box(msgspec.Struct, frozen=True):
+    """bbox: left, top, width, height in pixels. area: of the segment, where there is one."""
+
+    image_id: int
+    category_id: int
+    bbox: tuple[float, float, float, float]
+    area: float | None = None
+    iscrowd: int = 0
+
+
+class _Category(msgspec.Struct, frozen=True):
+    id: int
+    name: str
+
+
+class _Truth(msgspec.Struct, frozen=True):
+    """What counts of COCO's instances.json."""
+
+    images: tuple[_Picture, ...]
+    annotations: tuple[_Box, ...]
+    categories: tuple[_Category, ...]
 
 
 @dataclass(frozen=True)
@@ -73,9 +103,10 @@ def detection(
     labels: of the model, by class id. images: the folder that holds the annotated files. annotations: instances.json.
 
     Raises:
-        UsageError: a file is missing or not what it should be, or no category has a label's name.
+        UsageError: a file is missing or not what it should be, or no annotated category has a label's name.
+        SourceError: a picture cannot be read.
     """
-    truth = _read_json(annotations)
+    truth = _read_annotations(annotations)
     pictures = _annotated_pictures(truth, images, annotations)
     categories = _match_categories(truth, labels, annotations)
     thresholds = Thresholds(SCORE, multi_label=True, max_detections=MAX_DETECTIONS)
@@ -85,52 +116,59 @@ def detection(
         assert isinstance(found, Detections)
         rows.append(_coco_rows(image_id, found, categories))
         stream.forget()
-        progress(done + 1, len(truth["images"]))
+        progress(done + 1, len(truth.images))
     return _score(truth, np.concatenate(rows), categories, labels)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_annotations(path: Path) -> _Truth:
+    wanted = "wanted COCO's instances.json"
     try:
-        truth = json.loads(path.read_bytes())
+        truth = msgspec.json.decode(path.read_bytes(), type=_Truth)
     except OSError as error:
         raise UsageError(f"cannot read annotations {path}: {error.strerror}") from error
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{path}: {str(error).replace('`$.', '`')}; {wanted}") from error
     except ValueError as error:
-        raise UsageError(f"{path} is not JSON ({error}); wanted COCO's instances.json") from error
-    if not isinstance(truth, dict) or not {"images", "annotations", "categories"} <= truth.keys():
-        raise UsageError(f"{path} has no images, annotations and categories; wanted COCO's instances.json")
-    if not truth["images"]:
+        raise UsageError(f"{path} is not JSON ({error}); {wanted}") from error
+    if not truth.images:
         raise UsageError(f"{path} names no images")
+    strange = {box.category_id for box in truth.annotations} - {category.id for category in truth.categories}
+    if strange:
+        raise UsageError(f"{path} has boxes of category {min(strange)}, which is none of its categories; {wanted}")
     return truth
 
 
-def _annotated_pictures(truth: dict[str, Any], folder: Path, annotations: Path) -> Iterator[tuple[int, Image]]:
+def _annotated_pictures(truth: _Truth, folder: Path, annotations: Path) -> Iterator[tuple[int, Image]]:
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder; wanted the folder that holds the pictures of {annotations}")
-    for entry in truth["images"]:
-        yield entry["id"], _read_picture(folder / Path(entry["file_name"]).name, entry, annotations)
+    for entry in truth.images:
+        yield entry.id, _read_picture(folder, entry, annotations)
 
 
-def _read_picture(path: Path, entry: dict[str, Any], annotations: Path) -> Image:
+def _read_picture(folder: Path, entry: _Picture, annotations: Path) -> Image:
+    path = folder / entry.file_name
+    if not path.is_file():
+        path = folder / Path(entry.file_name).name  # the annotations name the folder too
     if not path.is_file():
         raise UsageError(f"{path} is missing, {annotations} names it")
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is not None and image.shape[:2] != (entry["height"], entry["width"]):
-        image = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    if image is None:
-        raise UsageError(f"{path} cannot be read as a picture")
-    return np.asarray(image, np.uint8)
+    image = read(path)
+    if image.shape[:2] != (entry.height, entry.width):  # annotated as it is stored
+        image = read(path, upright=False)
+    return image
 
 
-def _match_categories(truth: dict[str, Any], labels: Sequence[str], annotations: Path) -> dict[int, int]:
+def _match_categories(truth: _Truth, labels: Sequence[str], annotations: Path) -> dict[int, int]:
     """Category ids of the truth by class id of the model, where the names are the same."""
-    by_name = {label_key(category["name"]): int(category["id"]) for category in truth["categories"]}
+    by_name = {label_key(category.name): category.id for category in truth.categories}
     matched = {i: by_name[label_key(label)] for i, label in enumerate(labels) if label_key(label) in by_name}
     if not matched:
-        theirs = ", ".join(category["name"] for category in truth["categories"][:5])
+        theirs = ", ".join(category.name for category in truth.categories[:5])
         raise UsageError(
             f"no label of the model ({', '.join(labels[:5])}, ...) is a category of {annotations} ({theirs}, ...); "
             "import the model with the labels it was trained on"
         )
+    if not {box.category_id for box in truth.annotations} & set(matched.values()):
+        raise UsageError(f"{annotations} has no box of a category that the model knows, so there is nothing to measure")
     return matched
 
 
@@ -150,16 +188,14 @@ def _coco_rows(image_id: int, found: Detections, categories: dict[int, int]) -> 
     )
 
 
-def _score(
-    truth: dict[str, Any], rows: FloatArray, categories: dict[int, int], labels: Sequence[str]
-) -> DetectionAccuracy:
+def _score(truth: _Truth, rows: FloatArray, categories: dict[int, int], labels: Sequence[str]) -> DetectionAccuracy:
     coco_module, evaluation_module = _pycocotools()
-    names = {int(category["id"]): str(category["name"]) for category in truth["categories"]}
-    annotated = {int(box["category_id"]) for box in truth["annotations"]}
+    names = {category.id: category.name for category in truth.categories}
+    annotated = {box.category_id for box in truth.annotations}
     known = sorted(set(categories.values()) & annotated)
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
         coco = coco_module.COCO()
-        coco.dataset = {"info": {}, **truth}
+        coco.dataset = _dataset(truth)
         coco.createIndex()
         results = coco.loadRes(rows) if len(rows) else coco_module.COCO()
         evaluation = evaluation_module.COCOeval(coco, results, "bbox")
@@ -173,12 +209,20 @@ def _score(
         labels[by_category[category]]: _averages(evaluation, index) if len(rows) else {"map_50_95": 0.0, "map_50": 0.0}
         for index, category in enumerate(known)
     }
-    means = {
-        key: float(np.mean([values[key] for values in per_class.values()])) if per_class else 0.0
-        for key in ("map_50_95", "map_50")
-    }
+    means = {key: float(np.mean([values[key] for values in per_class.values()])) for key in ("map_50_95", "map_50")}
     unknown = tuple(sorted(names[category] for category in annotated - set(categories.values())))
-    return DetectionAccuracy(means["map_50_95"], means["map_50"], len(truth["images"]), per_class, unknown)
+    return DetectionAccuracy(means["map_50_95"], means["map_50"], len(truth.images), per_class, unknown)
+
+
+def _dataset(truth: _Truth) -> dict[str, Any]:
+    """The truth as pycocotools takes it, with what annotators leave out."""
+    dataset: dict[str, Any] = {"info": {}, **msgspec.to_builtins(truth)}
+    for number, box in enumerate(dataset["annotations"], start=1):
+        box["bbox"] = list(box["bbox"])
+        box["id"] = number  # their own may be missing, or 0, which COCOeval takes for "matches nothing"
+        if box["area"] is None:
+            box["area"] = box["bbox"][2] * box["bbox"][3]
+    return dataset
 
 
 def _averages(evaluation: Any, category: int) -> dict[str, float]:
@@ -209,15 +253,16 @@ def classification(
 
     Raises:
         UsageError: a file is missing or not what it should be, or a label is none of the model's.
+        SourceError: a picture cannot be read.
     """
     rows = _read_truth(truth)
     wanted = [_class_ids(row["label"], labels, truth) for row in rows]
     top1 = top5 = 0
     for done, (row, ids) in enumerate(zip(rows, wanted, strict=True)):
-        picture = cv2.imread(str(images / row["file"]), cv2.IMREAD_COLOR)
-        if picture is None:
-            raise UsageError(f"{images / row['file']} is missing or no picture, {truth} names it")
-        found = stream.detect(np.asarray(picture, np.uint8), Thresholds(0.0, max_detections=5)).found
+        path = images / row["file"]
+        if not path.is_file():
+            raise UsageError(f"{path} is missing, {truth} names it")
+        found = stream.detect(read(path), Thresholds(0.0, max_detections=5)).found
         assert isinstance(found, Classification)
         best = found.class_id[:5].tolist()
         top1 += best[0] in ids if best else 0

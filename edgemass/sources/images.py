@@ -116,8 +116,10 @@ def find(address: str) -> list[Path]:
     return sorted(found, key=_natural)
 
 
-def read(path: Path) -> Image:
-    """One picture as BGR, upright; gray, alpha and 16 bits are converted.
+def read(path: Path, *, upright: bool = True) -> Image:
+    """One picture as BGR; gray, alpha and 16 bits are converted.
+
+    upright: turned as its EXIF data say, else as it is stored.
 
     Raises:
         SourceError: it cannot be read, is no picture, is cut short, or has more than MAX_PIXELS pixels (then it is not
@@ -143,7 +145,8 @@ def read(path: Path) -> Image:
     if is_cut_short(data):
         raise SourceError(f"{path} ends before the end of its picture; copy it again")
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        flags = cv2.IMREAD_COLOR if upright else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
         raise SourceError(f"{path} cannot be decoded: {' '.join(str(error).split())}") from error
     if image is None:

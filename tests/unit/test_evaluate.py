@@ -93,6 +93,65 @@ def test_annotations_of_another_shape_are_refused(tmp_path: Path, content: str) 
         evaluate.detection(stream(), ("person",), tmp_path, path, silent)
 
 
+@pytest.mark.parametrize(
+    ("table", "key", "value", "told"),
+    [
+        ("annotations", "bbox", None, "bbox"),
+        ("annotations", "category_id", 4711, "category 4711"),
+        ("annotations", "image_id", "one", "image_id"),
+        ("images", "file_name", None, "file_name"),
+        ("images", "width", None, "width"),
+        ("categories", "name", None, "name"),
+    ],
+)
+def test_an_entry_that_lacks_something_is_named(truth: Path, table: str, key: str, value: object, told: str) -> None:
+    content = json.loads(truth.read_bytes())
+    content[table][0].pop(key)
+    content[table][0] |= {} if value is None else {key: value}
+    truth.write_text(json.dumps(content))
+    with pytest.raises(UsageError, match=told):
+        evaluate.detection(stream(boxes(), boxes()), ("person",), truth.parent, truth, silent)
+
+
+def test_what_annotators_leave_out_does_not_change_the_score(truth: Path) -> None:
+    """Nor does an id of 0, which COCOeval would take for a box that nothing matched."""
+    content = json.loads(truth.read_bytes())
+    for number, box in enumerate(content["annotations"]):
+        del box["area"], box["iscrowd"]
+        box["id"] = number
+    truth.write_text(json.dumps(content))
+    answers = boxes((10, 10, 40, 40, 0.9, 0)), boxes((50, 50, 70, 90, 0.8, 0), (5, 5, 25, 25, 0.7, 1))
+    result = evaluate.detection(stream(*answers), ("person", "tv"), truth.parent, truth, silent)
+    assert result.map_50 == pytest.approx(1.0)
+
+
+def test_truth_without_a_box_that_the_model_could_find_is_refused(truth: Path) -> None:
+    content = json.loads(truth.read_bytes())
+    content["annotations"] = []
+    truth.write_text(json.dumps(content))
+    with pytest.raises(UsageError, match="nothing to measure"):
+        evaluate.detection(stream(), ("person",), truth.parent, truth, silent)
+
+
+def test_pictures_of_one_name_in_several_folders_are_told_apart(truth: Path) -> None:
+    content = json.loads(truth.read_bytes())
+    for place, entry in enumerate(content["images"]):
+        entry["file_name"] = f"day{place}/same.png"
+        (truth.parent / f"day{place}").mkdir()
+        cv2.imwrite(str(truth.parent / entry["file_name"]), np.full((100, 100, 3), place, np.uint8))
+    truth.write_text(json.dumps(content))
+    seen: list[int] = []
+
+    class Watcher(Answers):
+        def detect(self, image: Any, thresholds: object) -> Inference:
+            seen.append(int(image[0, 0, 0]))
+            return super().detect(image, thresholds)
+
+    watcher = cast("Stream", Watcher([boxes(), boxes()]))
+    evaluate.detection(watcher, ("person",), truth.parent, truth, silent)
+    assert seen == [0, 1]
+
+
 def test_a_missing_picture_is_named(truth: Path) -> None:
     (truth.parent / "b.png").unlink()
     with pytest.raises(UsageError, match=r"b\.png is missing"):
