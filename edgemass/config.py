@@ -31,6 +31,7 @@ MAX_SIDE = 65535  # of a JPEG; no camera has more
 MIN_FPS, MAX_FPS = 1e-6, 1e6  # one picture in eleven days; what nanoseconds still tell apart
 MAX_THREADS = 1024
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+NAME_WANTED = "must be letters, digits, `_`, `.` and `-`, at most 63"
 _UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(?P<field>[^`]+)`")
 
 
@@ -99,12 +100,17 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     def __post_init__(self) -> None:
         for what, name in [("device", self.device)] * bool(self.device) + [("camera", name) for name in self.cameras]:
-            if not _NAME.fullmatch(name):
-                raise ValueError(f"{what} name {name!r} must be letters, digits, `_`, `.` and `-`, at most 63")
+            if not is_name(name):
+                raise ValueError(f"{what} name {name!r} {NAME_WANTED}")
         if self.threads is not None and not 1 <= self.threads <= MAX_THREADS:
             raise ValueError(f"threads must lie between 1 and {MAX_THREADS}, found {self.threads}")
         if self.frames is not None and self.frames < 1:
             raise ValueError(f"frames must be above 0, found {self.frames}")
+
+
+def is_name(text: str) -> bool:
+    """Whether a device or a camera may be called so."""
+    return _NAME.fullmatch(text) is not None
 
 
 def device_id(machine_id: Path = MACHINE_ID) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import uuid
@@ -11,7 +12,7 @@ from edgemass.bundles import open_detector
 from edgemass.clock import Clock, SystemClock, boot_id
 from edgemass.config import CameraConfig, Config
 from edgemass.counters import Counters
-from edgemass.errors import BackendError, ConfigError, EdgemassError, SourceError
+from edgemass.errors import ConfigError, EdgemassError, SinkError
 from edgemass.messages import CameraState, ModelRef
 from edgemass.pipeline.camera import Camera
 from edgemass.pipeline.capture import Capture
@@ -27,9 +28,13 @@ STOP_S = 5.0
 
 
 class Agent:
-    """One board at work."""
+    """One board at work.
+
+    loading: nothing is open yet; whoever does not want to wait for the model may interrupt.
+    """
 
     def __init__(self, config: Config, clock: Clock | None = None) -> None:
+        self.loading = True
         self._config = config
         self._clock = clock or SystemClock()
         self._identity = Identity(config.device, boot_id(), uuid.uuid4().hex)
@@ -46,6 +51,7 @@ class Agent:
             for name, camera in config.cameras.items()
         }
         model = self._load_model()
+        self.loading = False
         outputs = self._open_sinks()
         try:
             cameras = [
@@ -98,7 +104,8 @@ class Agent:
 
         def on_state(state: CameraState) -> None:
             for sink in outputs:
-                sink.camera_state(name, state)
+                with contextlib.suppress(SinkError):  # the next document meets the same trouble and tells it
+                    sink.camera_state(name, state)
 
         capture = Capture(
             name,
@@ -144,8 +151,6 @@ class Agent:
             _log_summary(camera)
             if camera.failure is not None:
                 failed = True
-                if isinstance(camera.failure, SourceError | BackendError):
-                    logger.error("%s", camera.failure, extra={"camera": camera.line.camera})
         return 1 if failed else 0
 
 

@@ -47,6 +47,7 @@ class Observer:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            start_new_session=True,  # a Ctrl-C is for the parent, which would take the child's end for a damaged file
         )
 
     def __enter__(self) -> Self:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -19,6 +21,8 @@ EXIT_USAGE = 2
 EXIT_CONFIG = 78  # sysexits.h: systemd does not restart on it
 
 MAX_MESSAGE = 2000
+
+logger = logging.getLogger(__name__)
 
 VERBS = (run, model, evaluate, bench, doctor)
 
@@ -48,9 +52,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0, 1 failure, 2 usage, 78 configuration."""
     options = parser().parse_args(arguments)
     set_up_logging(verbose=options.verbose)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: children too, and with 0
     try:
         code: int = options.call(options)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # as under `>&-`
+            sys.stdout.flush()
     except KeyboardInterrupt:
         return 0
     except BrokenPipeError:  # `| head` has seen enough
@@ -59,6 +65,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except EdgemassError as error:
         print(f"edgemass: error: {one_line(error)}", file=sys.stderr)
         return _exit_code(error)
+    except OSError as error:  # a file or folder that the verb did not foresee
+        logger.debug("where it happened", exc_info=True)
+        where = f"{error.filename}: " if error.filename is not None else ""
+        print(f"edgemass: error: {where}{error.strerror or one_line(error)}", file=sys.stderr)
+        return EXIT_FAILURE
     return code
 
 

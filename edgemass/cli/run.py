@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import os.path
 import re
 import signal
 import sys
 import threading
+from collections.abc import Collection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgemass import config
 from edgemass.config import CameraConfig, Config
 from edgemass.errors import UsageError
+
+if TYPE_CHECKING:
+    from edgemass.agent import Agent
 
 _NAMED = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9_.-]*)=(?P<source>.+)", re.DOTALL)
 
@@ -72,19 +78,22 @@ def call(options: argparse.Namespace) -> int:
     from edgemass.agent import Agent  # after what may be wrong: an error need not wait for OpenCV
 
     stop = threading.Event()
-    _end_on_signals(stop)
-    code = Agent(wanted).run(stop)
+    agent = Agent(wanted)
+    _end_on_signals(stop, agent)
+    code = agent.run(stop)
     if code == 0 and any(camera.source.startswith("demo:") for camera in wanted.cameras.values()):
         print(AFTER_DEMO, file=sys.stderr)
     return code
 
 
-def _end_on_signals(stop: threading.Event) -> None:
-    """The first SIGINT or SIGTERM asks to end, the second one ends at once."""
+def _end_on_signals(stop: threading.Event, agent: Agent) -> None:
+    """The first SIGINT or SIGTERM asks to end, the second one ends at once; so does the first while a model loads."""
 
     def on_signal(number: int, _: object) -> None:
         stop.set()
         signal.signal(number, signal.SIG_DFL)
+        if agent.loading:  # which may take minutes and leaves nothing behind
+            raise KeyboardInterrupt
 
     signal.signal(signal.SIGINT, on_signal)
     signal.signal(signal.SIGTERM, on_signal)
@@ -102,7 +111,7 @@ def _config(options: argparse.Namespace) -> Config:
     over = {"max_fps": options.max_fps, "score": options.score, "realtime": options.realtime or None}
     given = {key: value for key, value in over.items() if value is not None}
     tables = {name: _as_table(camera) for name, camera in base.cameras.items()}
-    tables |= {name: {"source": source} for name, source in _cameras(options.camera, taken=len(tables)).items()}
+    tables |= {name: {"source": source} for name, source in _cameras(options.camera, taken=tables).items()}
     if not tables:
         raise UsageError(
             "no camera: give --camera 0, --camera rtsp://..., --camera clip.mp4, --camera demo: or --config FILE"
@@ -135,13 +144,22 @@ def _check_ranges(options: argparse.Namespace) -> None:
         raise UsageError(f"--score must lie between 0 and 1, found {options.score}")
 
 
-def _cameras(arguments: list[str], *, taken: int) -> dict[str, str]:
-    """Sources by name; cameras without one are cam0, cam1, ..."""
+def _cameras(arguments: list[str], *, taken: Collection[str]) -> dict[str, str]:
+    """Sources by name; cameras without one are cam0, cam1, ..., with those left out that are taken."""
     cameras: dict[str, str] = {}
-    for index, argument in enumerate(arguments, start=taken):
-        named = None if Path(argument).exists() else _NAMED.fullmatch(argument)
-        name = named["name"] if named else f"cam{index}"
+    for index, argument in enumerate(arguments, start=len(taken)):
+        is_file = os.path.exists(argument)  # noqa: PTH110 (Path.exists raises where a folder may not be searched)
+        named = None if is_file else _NAMED.fullmatch(argument)
+        name = named["name"] if named else _free_name(index, {*taken, *cameras})
         if name in cameras:
             raise UsageError(f"two cameras are named {name!r}; give each its own NAME=SOURCE")
+        if not config.is_name(name):
+            raise UsageError(f"camera name {name!r} {config.NAME_WANTED}")
         cameras[name] = named["source"] if named else argument
     return cameras
+
+
+def _free_name(index: int, taken: Collection[str]) -> str:
+    while f"cam{index}" in taken:
+        index += 1
+    return f"cam{index}"

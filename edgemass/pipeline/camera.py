@@ -67,6 +67,8 @@ class Camera:
     def _run(self) -> None:
         try:
             self._loop()
+            if self.failure is not None:
+                logger.error("%s", self.failure, extra={"camera": self.line.camera})
         except Exception as error:  # the thread's outermost line
             logger.exception("the detect loop failed", extra={"camera": self.line.camera})
             self.failure = error

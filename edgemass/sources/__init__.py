@@ -120,5 +120,7 @@ def open(address: str, options: CaptureOptions, clock: Clock) -> Source:  # noqa
         UsageError: an unknown scheme, or an address that its scheme cannot read.
         SourceNotFoundError: a file or folder that is not there.
     """
+    if not address:
+        raise UsageError("a camera without an address; wanted 0, rtsp://..., clip.mp4, a folder of pictures or demo:")
     module = cast("SourceModule", importlib.import_module(SOURCES[scheme(address)]))
     return module.open(address, options, clock)

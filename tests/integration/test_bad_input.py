@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import struct
 import subprocess
 import sys
@@ -13,7 +15,8 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.simulators.daemon import edgemass
+from tests.simulators.broker import wait_until
+from tests.simulators.daemon import Daemon, edgemass
 from tests.simulators.tiny_models import onnx_add, onnx_external
 
 pytestmark = [pytest.mark.assets, pytest.mark.runtime]
@@ -77,6 +80,12 @@ def import_with_labels(folder: Path, assets: Path, name: str, count: int) -> lis
     return ["model", "import", str(source), "-o", str(out), "--labels", str(labels(folder, count))]
 
 
+HUGE_TRUTH = b"""{
+    "images": [{"id": 1, "file_name": "huge.png", "width": 40000, "height": 40000}],
+    "categories": [{"id": 1, "name": "face"}],
+    "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 9, 9]}]
+}"""
+
 MISTAKES: dict[str, tuple[Make, int, str]] = {
     "a truncated TFLite file": (
         lambda f, a: with_model(truncated(f, a, "yolov5n-int8.tflite")),
@@ -131,6 +140,14 @@ MISTAKES: dict[str, tuple[Make, int, str]] = {
         "none",
     ),
     "a bad configuration": (lambda f, _: ["run", "--config", str(file(f, "c.toml", b"camras = 1"))], CONFIG, "cameras"),
+    "a picture of 40,000 x 40,000 pixels to evaluate": (
+        lambda f, a: [
+            *("eval", model(a), "--images", str(huge_png(f).parent)),
+            *("--annotations", str(file(f, "a.json", HUGE_TRUTH))),
+        ],
+        FAILURE,
+        "huge.png",
+    ),
     "annotations that are none": (
         lambda f, a: ["eval", model(a), "--images", str(f), "--annotations", str(file(f, "a.json", b"[]"))],
         USAGE,
@@ -164,6 +181,62 @@ def test_broken_pictures_are_skipped_and_named(tmp_path: Path, assets: Path) -> 
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n") == 2
     assert "b.png" in done.stderr
+
+
+def test_standard_output_that_cannot_be_written_does_not_stop_a_camera(tmp_path: Path, assets: Path) -> None:
+    path = tmp_path / "documents"
+    arguments = run("synthetic:?frames=9", assets, "--sink", "console:", "--sink", f"jsonl:{path}")
+    with Path("/dev/full").open("wb") as full:
+        command = [sys.executable, "-m", "edgemass", *arguments]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+    assert "Traceback" not in done.stderr
+    assert "No space left" in done.stderr
+    assert len(path.read_text().splitlines()) == 9
+
+
+def test_closed_standard_output_does_not_stop_a_camera(tmp_path: Path, assets: Path) -> None:
+    path = tmp_path / "documents"
+    arguments = run("synthetic:?frames=9", assets, "--sink", "console:", "--sink", f"jsonl:{path}")
+    command = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", "edgemass", *arguments]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 0, done.stderr
+    assert len(path.read_text().splitlines()) == 9
+
+
+def test_a_file_that_breaks_beside_a_live_camera_is_told_at_once(tmp_path: Path, assets: Path) -> None:
+    broken = file(tmp_path, "v.mp4", b"hello" * 100)
+    arguments = ["--camera", str(broken), "--camera", "synthetic:", "--model", model(assets), "--sink", "jsonl:-"]
+    with Daemon(tmp_path, *arguments) as daemon:
+        wait_until(lambda: "v.mp4" in daemon.err, "the file's error, while the other camera runs")
+        assert daemon.running
+        assert daemon.end() == FAILURE
+    assert daemon.err.count("v.mp4") == 1
+
+
+def test_ctrl_c_while_a_model_is_read_is_a_good_end(assets: Path) -> None:
+    """A terminal sends it to every process of the group, also to the one that tries the file out."""
+    source = assets / "detectors" / "yolov8n_640_int8dyn.onnx"
+    command = [sys.executable, "-m", "edgemass", *with_model(source)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        wait_until(lambda: children.read_text().strip(), "the process that tries the file out")
+        os.killpg(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+
+
+def test_sigterm_ends_every_verb_well_and_its_child_too(assets: Path) -> None:
+    source = assets / "detectors" / "yolov8n_640_int8dyn.onnx"
+    command = [sys.executable, "-m", "edgemass", "model", "inspect", str(source)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        wait_until(lambda: children.read_text().strip(), "the process that tries the file out")
+        child = Path("/proc", children.read_text().strip())
+        process.terminate()
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    wait_until(lambda: not child.exists(), "the child's end")
 
 
 def test_a_reader_that_has_seen_enough_ends_the_run_quietly(assets: Path) -> None:

@@ -55,6 +55,9 @@ def test_the_help_of_every_verb_ends_with_an_example_that_parses(words: tuple[st
         (["run", "--camera", "0", "--frames", "0"], 2, "--frames must be above 0"),
         (["run", "--camera", "0", "--score", "7"], 2, "between 0 and 1"),
         (["run", "--camera", "a=0", "--camera", "a=1"], 2, "two cameras"),
+        (["run", "--camera", "a" * 64 + "=0"], 2, "at most 63"),
+        (["run", "--camera", ""], 2, "without an address"),
+        (["model", "inspect", "a" * 300], 1, ": File name too long"),
         (["run", "--camera", "ftp://u:secret@h/x"], 2, "unknown camera scheme"),
         (["run", "--config", "nowhere.toml"], 78, "cannot read nowhere.toml"),
         (["eval", "m.onnx", "--images", "d"], 2, "--annotations"),
@@ -80,8 +83,17 @@ def test_a_mistake_is_one_line_with_its_exit_code(
 def test_cameras_without_a_name_are_counted_and_files_with_an_equal_sign_are_files(tmp_path: Path) -> None:
     odd = tmp_path / "a=b.mp4"
     odd.touch()
-    cameras = run._cameras(["0", "door=rtsp://x/1?a=b", str(odd), "synthetic:?width=4"], taken=0)
+    cameras = run._cameras(["0", "door=rtsp://x/1?a=b", str(odd), "synthetic:?width=4"], taken=())
     assert cameras == {"cam0": "0", "door": "rtsp://x/1?a=b", "cam2": str(odd), "cam3": "synthetic:?width=4"}
+
+
+def test_an_address_longer_than_a_file_name_is_no_file() -> None:
+    address = "rtsp://host/" + "a" * 300
+    assert run._cameras([address], taken=()) == {"cam0": address}
+
+
+def test_a_camera_without_a_name_leaves_those_of_the_configuration_alone() -> None:
+    assert run._cameras(["0", "1"], taken=["cam1"]) == {"cam2": "0", "cam3": "1"}
 
 
 def test_the_command_line_lies_over_the_file(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ COMMANDS = re.findall(r"^edgemass run .*$", PAGE, re.MULTILINE)
 
 def addresses(command: str) -> list[str]:
     options = parser().parse_args(shlex.split(command)[1:])
-    return list(_cameras(options.camera, taken=0).values())
+    return list(_cameras(options.camera, taken=()).values())
 
 
 def test_every_source_has_an_example() -> None:
