@@ -17,6 +17,8 @@ from edgemass.errors import BundleError
 SCHEMA = "edgemass.manifest/1"
 
 MAX_SIDE = 8192  # pixels of the model's picture
+MAX_SHORT_SIDE = 4096
+MAX_MULTIPLE = 1024
 MAX_DETECTIONS = 1000
 MAX_ELEMENTS = 16 * 1024 * 1024  # of a state or constant: 64 MB as float32
 MAX_RANK = 8
@@ -52,8 +54,8 @@ class Resize(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     letterbox: keep the shape, centre it, fill the rest with `pad_value`.
     letterbox-top-left: the same with the picture in the top left corner.
     center-crop: short side to `short_side`, then cut the middle.
-    shortest-edge: short side to `short_side` but long side at most `long_side`, then pad right and bottom to a multiple
-        of `multiple`; for models whose height and width are free.
+    shortest-edge: short side to `short_side` but long side at most `long_side` (None: MAX_SIDE), then pad right and
+        bottom to a multiple of `multiple`; for models whose height and width are free.
     """
 
     rule: ResizeRule = "stretch"
@@ -278,10 +280,10 @@ def _check_resize(spec: InputSpec) -> None:
         raise ValueError(f"input.resize.short_side is needed for resize rule {resize.rule}")
     if not 0 <= resize.pad_value <= 255:
         raise ValueError(f"input.resize.pad_value must lie between 0 and 255, found {resize.pad_value}")
-    for field in ("short_side", "long_side", "multiple"):
+    for field, most in (("short_side", MAX_SHORT_SIDE), ("long_side", MAX_SIDE), ("multiple", MAX_MULTIPLE)):
         side = getattr(resize, field)
-        if side is not None and not 1 <= side <= MAX_SIDE:
-            raise ValueError(f"input.resize.{field} must lie between 1 and {MAX_SIDE}, found {side}")
+        if side is not None and not 1 <= side <= most:
+            raise ValueError(f"input.resize.{field} must lie between 1 and {most}, found {side}")
 
 
 def _check_auxiliary(item: AuxiliaryInput) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgemass.manifest import InputSpec, Resize
+from edgemass.manifest import MAX_SIDE, InputSpec, Resize
 from edgemass.tensors import FloatArray
 
 
@@ -75,9 +75,8 @@ def place(frame_width: int, frame_height: int, spec: InputSpec) -> Letterbox:
 
 def _shortest_edge(frame_width: int, frame_height: int, resize: Resize) -> Letterbox:
     assert resize.short_side is not None
-    factor = resize.short_side / min(frame_width, frame_height)
-    if resize.long_side is not None:
-        factor = min(factor, resize.long_side / max(frame_width, frame_height))
+    long_side = MAX_SIDE if resize.long_side is None else resize.long_side  # a frame of one row has no end
+    factor = min(resize.short_side / min(frame_width, frame_height), long_side / max(frame_width, frame_height))
     scaled = (max(1, round(frame_width * factor)), max(1, round(frame_height * factor)))
     width, height = (-(-side // resize.multiple) * resize.multiple for side in scaled)
     return Letterbox(frame_width, frame_height, width, height, *scaled, 0, 0)

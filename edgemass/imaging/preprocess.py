@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import cv2
@@ -14,6 +15,10 @@ from edgemass.manifest import InputSpec
 from edgemass.tensors import AnyArray
 
 _INTERPOLATION = {"linear": cv2.INTER_LINEAR, "area": cv2.INTER_AREA, "nearest": cv2.INTER_NEAREST}
+
+
+MOST_PIXELS = 32 * 1024 * 1024
+"""A frame that would be resized to more is cut first: one of a single row grows without measure."""
 
 
 class Preprocessor:
@@ -58,14 +63,31 @@ class Preprocessor:
         interpolation = _INTERPOLATION[self._spec.resize.interpolation]
         size = (box.scaled_width, box.scaled_height)
         if box.offset_x < 0 or box.offset_y < 0 or box.scaled_width > box.width or box.scaled_height > box.height:
-            resized = cv2.resize(image, size, interpolation=interpolation)
             top, left = -box.offset_y, -box.offset_x
+            if size[0] * size[1] > MOST_PIXELS:
+                columns, width, left = _seen(box.frame_width, box.scaled_width, left, box.width)
+                rows, height, top = _seen(box.frame_height, box.scaled_height, top, box.height)
+                image, size = image[rows, columns], (width, height)
+            resized = cv2.resize(image, size, interpolation=interpolation)
             np.copyto(self._canvas, resized[top : top + box.height, left : left + box.width])
             return
         inner = self._canvas[
             box.offset_y : box.offset_y + box.scaled_height, box.offset_x : box.offset_x + box.scaled_width
         ]
         cv2.resize(image, size, dst=inner, interpolation=interpolation)
+
+
+def _seen(side: int, scaled: int, start: int, length: int) -> tuple[slice, int, int]:
+    """One axis of a crop that is made before the resizing: which pixels of the frame to keep, how long they become, and
+    where in them the picture then starts.
+
+    side, scaled: of the whole frame before and after. start, length: of the picture in the scaled frame.
+    """
+    scale = scaled / side
+    first = max(0, int(start / scale) - 1)  # a pixel more on either side, for the interpolation
+    last = min(side, math.ceil((start + length) / scale) + 1)
+    grown = max(length, round((last - first) * scale))
+    return slice(first, last), grown, min(max(0, round(start - first * scale)), grown - length)
 
 
 def _nothing() -> None:
