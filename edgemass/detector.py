@@ -37,11 +37,16 @@ class Thresholds:
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """One run. infer_ns: the runtime alone. backend: what really ran it. variant: of the file; "" outside a bundle."""
+    """One run.
+
+    infer_ns: the runtime alone. backend: what really ran it. variant: of the file; "" outside a bundle.
+    degraded: why nothing better ran, "" where what was asked for did.
+    """
 
     infer_ns: int
     backend: str
     variant: str = ""
+    degraded: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +60,17 @@ class Inference:
 class Detector:
     """One loaded model, shared by the cameras that use it; each camera has its own `Stream`."""
 
-    def __init__(self, manifest: Manifest, backend: Backend, variant: Callable[[], str] = str) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        backend: Backend,
+        variant: Callable[[], str] = str,
+        degraded: Callable[[], str] = str,
+    ) -> None:
         """Check that model and manifest belong together.
 
         variant: tells the file that the last run used; a backend may change it from one run to the next.
+        degraded: tells why the last run did not run on what was asked for, "" where it did.
 
         Raises:
             BundleError: the file's tensors do not fit the manifest.
@@ -66,6 +78,7 @@ class Detector:
         self.manifest = manifest
         self.backend = backend
         self._variant = variant
+        self._degraded = degraded
         outputs = {info.name: info for info in backend.outputs}
         family = families.load(manifest.output.family)
         self._decode = families.prepare(manifest, outputs)
@@ -88,7 +101,8 @@ class Detector:
         with self._lock:
             started = time.perf_counter_ns()
             outputs = self.backend.run(inputs)
-            ran = Ran(time.perf_counter_ns() - started, self.backend.name, self._variant())
+            infer_ns = time.perf_counter_ns() - started
+            ran = Ran(infer_ns, self.backend.name, self._variant(), self._degraded())
             found = self._decode(outputs, score_threshold=thresholds.score, multi_label=thresholds.multi_label)
             state = {pair.input: outputs[pair.output].data.copy() for pair in self.manifest.state}
         return found, state, ran

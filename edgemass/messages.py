@@ -58,12 +58,12 @@ class ClassScore(msgspec.Struct, frozen=True):
     score: Fraction
 
 
-class _FrameDocument(msgspec.Struct, frozen=True, kw_only=True):
+class _FrameDocument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What detection and classification documents share; one is published for every processed frame.
 
     seq: counts from 1 per camera and run, so that a gap is a lost document. boot_id: the kernel's; run_id: new for each
     process. mono_ns: the frame's time on the monotonic clock of that boot; time: the same as RFC 3339, only as true as
-    clock_synced says. backend: what really ran.
+    clock_synced says. backend: what really ran; degraded: why it is not what was asked for, absent where it is.
     """
 
     device: str
@@ -78,6 +78,7 @@ class _FrameDocument(msgspec.Struct, frozen=True, kw_only=True):
     model: ModelRef
     backend: str
     latency_ms: Latency
+    degraded: str | None = None
 
 
 class DetectionMessage(_FrameDocument, frozen=True, kw_only=True, tag_field="schema", tag=DETECTION):

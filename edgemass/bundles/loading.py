@@ -64,11 +64,15 @@ def open_detector(
         clock=clock or SystemClock(),
     )
     try:
-        detector = Detector(bundle.manifest, ladder, lambda: ladder.variant)
+        detector = Detector(bundle.manifest, ladder, lambda: ladder.variant, lambda: _reason(ladder))
     except BundleError:
         ladder.close()
         raise
     return detector, next(variant for variant in bundle.manifest.variants if variant.name == ladder.variant)
+
+
+def _reason(ladder: Ladder) -> str:
+    return "" if ladder.degraded is None else f"no {ladder.degraded.requested}: {ladder.degraded.reason}"
 
 
 def _choices(manifest: Manifest, wanted: str | Sequence[str] | None) -> tuple[Choice, ...]:

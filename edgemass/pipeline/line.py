@@ -27,6 +27,7 @@ from edgemass.messages import (
     Latency,
     ModelRef,
 )
+from edgemass.redact import redact
 from edgemass.sinks import Sink
 from edgemass.tensors import FloatArray
 
@@ -153,6 +154,7 @@ class CameraLine:
             "frame": FrameSize(frame.width, frame.height),
             "model": self._model_of(ran),
             "backend": ran.backend,
+            "degraded": redact(ran.degraded) if ran.degraded else None,
             "latency_ms": Latency(
                 queue=_ms(started_ns - frame.arrived_ns),
                 infer=_ms(ran.infer_ns),

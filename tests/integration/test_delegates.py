@@ -110,6 +110,8 @@ class Board:
         message = self.line.process(frame)
         assert isinstance(message, ClassificationMessage)
         assert message.classes[0].score == pytest.approx(100 / 255, abs=1e-3)
+        assert (message.degraded is None) == (message.backend == "litert/fakenpu")
+        assert message.degraded is None or message.degraded.endswith(self.reason)
         return message.backend
 
     @property
