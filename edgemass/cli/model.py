@@ -39,7 +39,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         help="show what is known of a bundle or a model file",
         epilog="example: edgemass model inspect bundles/yolov8n",
     )
-    parser.add_argument("model", metavar="MODEL", help="a name of `model list`, a bundle folder, a bare .onnx or .tflite, demo:")
+    parser.add_argument("model", metavar="MODEL", help="a name of `model list`, a bundle folder, a model file, demo:")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(call=call_inspect)
     _add_pull(actions)
