@@ -6,9 +6,9 @@
     10:15:14.020  yard   offline: no frame for 10 s
     10:20:31.007  door   9480 frames in all: person in 411, dog in 37
 
-Times are the frames' own, UTC as in the documents. What appears is told at once, what went when it has been gone for a
-second, what moved every few seconds, and what stays after 10 s, then ever more rarely: detectors flicker, and the
-screen must not.
+Times are the frames' own, by the clock on the wall as in the log. What appears is told at once, what went when it has
+been gone for a second, what moved every few seconds, and what stays after 10 s, then ever more rarely: detectors
+flicker, and the screen must not.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from edgemass.errors import SinkError, UsageError
 from edgemass.frame import Frame
@@ -50,7 +51,7 @@ class _Camera:
 
     labels, places: as told last. told: labels -> when they were told. less_ns: since when something is missing.
     frames, summary_ns: frames since, and time of, the last line; interval_ns: until the next summary.
-    total, seen: frames of the whole run, and for each label in how many of them it was. last_time: as it is shown.
+    total, seen: frames of the whole run, and for each label in how many of them it was. last_time: as in the document.
     """
 
     labels: Counter[str] | None = None
@@ -95,7 +96,7 @@ class _Camera:
 
     def in_all(self) -> str:
         named = ", ".join(f"{label} in {count}" for label, count in self.seen.most_common(MOST_NAMED))
-        return f"{self.total} frames in all: {named or 'nothing found'}"
+        return f"{self.total} frame{'' if self.total == 1 else 's'} in all: {named or 'nothing found'}"
 
     def _summary(self, now_ns: int) -> str:
         """What has not changed for a while, and how many frames say so."""
@@ -119,13 +120,13 @@ class ConsoleSink:
 
     def publish(self, message: FrameMessage, frame: Frame) -> None:  # noqa: ARG002 (the plug-ins' contract)
         camera = self._cameras.setdefault(message.camera, _Camera())
-        camera.last_time = message.time[11:23]
+        camera.last_time = message.time
         text = camera.news(message)
         if text:
             self._write(camera.last_time, message.camera, text)
 
     def camera_state(self, camera: str, state: CameraState) -> None:
-        self._write(state.since[11:23], camera, f"{state.state}: {state.reason}" if state.reason else state.state)
+        self._write(state.since, camera, f"{state.state}: {state.reason}" if state.reason else state.state)
 
     def close(self, timeout_s: float) -> None:  # noqa: ARG002 (the plug-ins' contract)
         """Say for each camera what was seen in all; nothing where nobody reads any more."""
@@ -137,7 +138,7 @@ class ConsoleSink:
 
     def _line(self, time: str, camera: str, text: str) -> bytes:
         self._width = max(self._width, len(camera))
-        return f"{time}  {camera:<{self._width}}  {text}".encode()
+        return f"{_on_the_wall(time)}  {camera:<{self._width}}  {text}".encode()
 
     def _write(self, time: str, camera: str, text: str) -> None:
         try:
@@ -146,6 +147,11 @@ class ConsoleSink:
             self._counters.add("dropped")
             raise
         self._counters.add("published")
+
+
+def _on_the_wall(time: str) -> str:
+    """The local time of a document's."""
+    return f"{datetime.fromisoformat(time.replace('Z', '+00:00')).astimezone():%H:%M:%S.%f}"[:-3]
 
 
 def _situation(message: FrameMessage) -> tuple[Counter[str], list[str]]:

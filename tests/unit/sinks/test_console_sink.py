@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
 
 import pytest
 
@@ -24,6 +25,23 @@ from tests.documents import (
 FPS = 10
 
 
+@pytest.fixture(autouse=True)
+def _clock_of_greenwich(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+def test_times_are_those_of_the_place_as_in_the_log(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TZ", "XYZ-5:30")  # east of Greenwich
+    time.tzset()
+    assert lines([detections("dog")], capfd)[0].startswith("07:30:00.000  door  dog")
+
+
 def lines(messages: Iterable[FrameMessage], capfd: pytest.CaptureFixture[str]) -> list[str]:
     """What a person has read after these documents, before the end."""
     sink = sinks.open("console:", context())
@@ -43,7 +61,7 @@ def test_the_end_tells_for_each_camera_in_how_many_frames_a_label_was(capfd: pyt
     sink.close(0)
     assert capfd.readouterr().out.splitlines() == [
         "02:00:02.900  door  30 frames in all: person in 20, dog in 10",
-        "02:00:03.000  yard  1 frames in all: nothing found",
+        "02:00:03.000  yard  1 frame in all: nothing found",
     ]
 
 
