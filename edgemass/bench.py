@@ -19,7 +19,7 @@ from edgemass import backends, bundles, sources
 from edgemass.bundles import Bundle, open_detector
 from edgemass.clock import SystemClock, boot_id
 from edgemass.counters import Counters
-from edgemass.errors import BackendError, SourceError
+from edgemass.errors import BackendError, ConfigError, EdgemassError, SourceError, UsageError
 from edgemass.frame import Frame
 from edgemass.messages import CameraState, FrameMessage, ModelRef, to_json
 from edgemass.pipeline.capture import Capture
@@ -31,6 +31,7 @@ MIN_ROUNDS = 3
 WARM_UP_RUNS = 5
 COLD_START_FRAMES = 30
 COLD_START_S = 180
+_ERRORS: dict[int, type[EdgemassError]] = {2: UsageError, 78: ConfigError}  # by exit code of `edgemass run`
 
 
 @dataclass(frozen=True)
@@ -192,7 +193,7 @@ def cold_start(model: str, camera: str, threads: int) -> tuple[float, int]:
     """Seconds to the first document of a fresh `edgemass run`, and its peak resident set in bytes.
 
     Raises:
-        BackendError: it gave no document; what it printed is in the message.
+        EdgemassError: it gave no document; the error that it ended with.
     """
     command = [sys.executable, "-m", "edgemass", "run", "--camera", camera, "--model", model, "--sink", "jsonl:-"]
     command += ["--frames", str(COLD_START_FRAMES), "--threads", str(threads)]
@@ -211,8 +212,10 @@ def cold_start(model: str, camera: str, threads: int) -> tuple[float, int]:
             process.returncode = os.waitstatus_to_exitcode(status)
         finally:
             deadline.cancel()
+            process.kill()  # nothing where it has ended; else it is this process that is told to end
     if not line:
-        raise BackendError(
-            f"`edgemass run` gave no detections: {trouble.splitlines()[-1] if trouble else 'it said nothing'}"
-        )
+        last = trouble.splitlines()[-1] if trouble else "it said nothing"
+        _, _, told = last.partition("edgemass: error: ")
+        kind = _ERRORS.get(process.returncode, BackendError)
+        raise kind(told or f"`edgemass run` gave no detections: {last}")
     return first_s, usage.ru_maxrss * 1024

@@ -43,7 +43,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 def call(options: argparse.Namespace) -> int:
     from edgemass import bench
 
-    if options.seconds <= 0:
+    if not options.seconds > 0:  # nor NaN
         raise UsageError(f"--seconds must be above 0, found {options.seconds}")
     result = bench.measure(options.model, options.camera, threads=options.threads, seconds=options.seconds)
     if options.json:
