@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
+import av
 import av.error
 import numpy as np
 from av.container import InputContainer
@@ -17,6 +19,16 @@ from edgemass.frame import Image
 from edgemass.imaging.orient import Orientation
 
 _TEXT_ART = frozenset({"tty", "bin", "xbin", "adf", "idf"})  # FFmpeg's demuxers that draw any text as a picture
+
+
+_LENIENT: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+"""Titles in another encoding must not keep a video from being played; since PyAV 19 they never do."""
+
+
+def open_container(address: str, **options: Any) -> InputContainer:
+    """Open for reading; see av.open for options and errors."""
+    container: InputContainer = av.open(address, "r", **_LENIENT, **options)
+    return container
 
 
 def first_video(container: InputContainer) -> VideoStream | None:

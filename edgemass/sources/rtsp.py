@@ -94,11 +94,10 @@ class RtspCamera:
             return
         started_ns = self._clock.monotonic_ns()
         try:
-            container = av.open(
+            container = _av.open_container(
                 self._address,
                 options={"rtsp_transport": self._transport, **_LOW_LAG},
                 timeout=(SILENCE_S, SILENCE_S),
-                metadata_errors="replace",
             )
         except (av.error.FFmpegError, OSError, ValueError) as error:
             raise self._failed("cannot be opened", error, started_ns) from error

@@ -73,7 +73,7 @@ class VideoFile:
             return
         try:
             # the prefix keeps FFmpeg from taking a colon in the name for a protocol
-            container = av.open(f"file:{self._path}", metadata_errors="replace")
+            container = _av.open_container(f"file:{self._path}")
         except (av.error.FFmpegError, OSError) as error:
             raise self._not_a_video(error) from error
         try:
