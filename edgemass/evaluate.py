@@ -277,7 +277,8 @@ def _read_truth(path: Path) -> list[dict[str, str]]:
         with path.open(newline="", encoding="utf-8-sig") as file:
             lines: Iterable[list[str]] = list(csv.reader(file))
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {path}: {error}; wanted CSV with the columns file,label") from error
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise UsageError(f"cannot read {path}: {why}; wanted CSV with the columns file,label") from error
     rows = [line for line in lines if line]
     if rows and rows[0][0].strip().lower() in ("file", "filename", "image", "path"):
         rows = rows[1:]

@@ -110,7 +110,8 @@ def find(address: str) -> list[Path]:
             found = [Path(name) for name in glob.glob(address, recursive=True) if _is_picture(Path(name))]  # noqa: PTH207
             where = address
     except (OSError, ValueError) as error:
-        raise SourceNotFoundError(f"cannot read {address}: {error}; wanted pictures") from error
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise SourceNotFoundError(f"cannot read {address}: {why}; wanted pictures") from error
     if not found:
         raise SourceNotFoundError(f"no pictures in {where}; looked for {suffixes}")
     return sorted(found, key=_natural)

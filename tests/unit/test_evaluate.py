@@ -175,6 +175,11 @@ def test_top1_and_top5_are_counted_over_names_ids_and_spellings(tmp_path: Path) 
     assert result.top5 == pytest.approx(0.8)
 
 
+def test_a_truth_that_cannot_be_read_is_named_once(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"^cannot read \S+/none\.csv: No such file or directory; wanted CSV"):
+        evaluate.classification(stream(), ("cat",), tmp_path, tmp_path / "none.csv", silent)
+
+
 def test_a_true_label_that_the_model_does_not_have_is_named(tmp_path: Path) -> None:
     (tmp_path / "truth.csv").write_text("1.png,unicorn\n")
     with pytest.raises(UsageError, match="unicorn"):
