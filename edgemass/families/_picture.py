@@ -29,12 +29,14 @@ class Recipe:
     """A published preprocessing: real value = (pixel - mean) / std, channels in `color` order.
 
     source: who publishes it, for the user to read under `assumed`.
+    only: every model of the family is trained on it, so that an integer input with another range was calibrated badly.
     """
 
     source: str
     color: ColorOrder = "RGB"
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
+    only: bool = False
 
     def real_range(self) -> tuple[float, float]:
         """Least and greatest value that a pixel can become."""
@@ -164,7 +166,15 @@ def _by_range(info: TensorInfo, recipe: Recipe, *, grey: bool) -> Recipe | None:
     span = stored_range(info)
     assert span is not None
     published = (recipe,) if grey else (recipe, IMAGENET, CAFFE)
+    low, high = recipe.real_range()
+    if recipe.only and _reaches(span, low) and _reaches(span, high):
+        # Converters calibrate with pictures of their own, prepared for ImageNet; the weights still want the recipe.
+        return recipe
     return next((known for known in published if _close(span, known.real_range())), None)
+
+
+def _reaches(span: tuple[float, float], value: float) -> bool:
+    return span[0] - 0.03 * (span[1] - span[0]) <= value <= span[1] + 0.03 * (span[1] - span[0])
 
 
 def _close(found: tuple[float, float], wanted: tuple[float, float]) -> bool:

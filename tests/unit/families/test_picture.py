@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edgemass.families._picture import IMAGENET, SYMMETRIC, UNIT, find_picture, input_spec
+from edgemass.families.yolo_v8 import RECIPE
 from edgemass.graph import Graph
 from edgemass.manifest import Resize
 from edgemass.tensors import Quantization, TensorInfo
@@ -93,3 +94,18 @@ def test_plainly_scaled_integers_take_pixels_as_they_are(
         spec, _ = input_spec(picture, recipe, Resize())
         assert (spec.scale, spec.zero_point) == wanted
         assert (spec.mean, spec.std) == ((0.0,), (1.0,))
+
+
+def test_a_family_of_one_preprocessing_keeps_it_whatever_the_calibration_was() -> None:
+    # As converters write it that calibrate YOLOv8 with pictures of their own, prepared for ImageNet.
+    info = TensorInfo("x", (1, 64, 64, 3), "int8", Quantization(0.01866, -14))
+    picture = find_picture(Graph("tflite", (info,), ()))
+    assert picture is not None
+
+    spec, assumed = input_spec(picture, RECIPE, Resize())
+    assert (spec.mean, spec.std) == ((0.0,), (255.0,))
+    assert (spec.scale, spec.zero_point) == (0.01866, -14)
+    assert "Ultralytics" in assumed[0]
+
+    spec, _ = input_spec(picture, SYMMETRIC, Resize())
+    assert spec.mean == IMAGENET.mean
