@@ -71,14 +71,15 @@ def apply(settings: Mapping[str, str], recognition: Recognition, options_type: t
             fields[key] = _convert(key, text, _MANIFEST_KEYS[key])
         else:
             nms[key.removeprefix("nms.")] = text
+    input_spec = _struct(picture, InputSpec)
     changed = replace(
         recognition,
         options={key: value for key, value in options.items() if value is not None},
-        input=_struct(picture, InputSpec),
+        input=input_spec,
         nms=_struct(nms, Nms) if nms or recognition.nms else None,
         questions={key: choices for key, choices in recognition.questions.items() if key not in settings},
         assumed=(
-            *recognition.assumed,
+            *_still_true(recognition.assumed, settings, input_spec),
             *(f"overridden by --set: {key}={text}" for key, text in settings.items() if key in _INPUT),
         ),
     )
@@ -86,6 +87,28 @@ def apply(settings: Mapping[str, str], recognition: Recognition, options_type: t
 
 
 _INPUT = {"resize", *_RESIZE_KEYS, *_INPUT_KEYS}
+
+_PIXELS = ("color", "mean", "std", "scale", "zero_point")
+
+_ABOUT = (  # keys -> how the families' sentences begin that speak of the values before these were set
+    (("resize", *_RESIZE_KEYS), ("frames are resized", "frames keep their shape", "short side ")),
+    (("width", "height"), ("the graph takes pictures of any size", "the picture's free size")),
+    (("anchors",), ("anchors are", "the anchors are")),
+    (("centre",), ("distances count from",)),
+    (("class_offset", "activation"), ("class ",)),
+    (("normalized",), ("boxes are",)),
+)
+
+
+def _still_true(assumed: Sequence[str], settings: Mapping[str, str], spec: InputSpec) -> tuple[str, ...]:
+    """The sentences that no setting contradicts, and what the picture's input takes now."""
+    stale = tuple(start for keys, starts in _ABOUT if any(key in settings for key in keys) for start in starts)
+    kept = [sentence for sentence in assumed if not stale or not sentence.startswith(stale)]
+    if any(key in settings for key in _PIXELS):
+        mean, std = (",".join(f"{value:g}" for value in values) for values in (spec.mean, spec.std))
+        now = f"input {spec.name}: {spec.color}, mean {mean}, std {std}, with what was set"
+        kept = [now if sentence.startswith(f"input {spec.name}") else sentence for sentence in kept]
+    return tuple(kept)
 
 
 def _known_keys(option_types: Mapping[str, Any]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -114,3 +115,31 @@ def test_a_wrong_setting_is_refused_in_one_line(given: str, found: str) -> None:
         applied(given)
     assert "\n" not in str(caught.value)
     assert str(caught.value).startswith("--set")
+
+
+@pytest.mark.parametrize(
+    ("setting", "gone"),
+    [
+        ("resize=stretch", "frames are resized by the rule letterbox (Ultralytics)"),
+        ("anchors=yolov4", "anchors are those of yolov3: the graph's operators fit"),
+        ("normalized=true", "boxes are pixels, as this format's exporters do"),
+    ],
+)
+def test_a_setting_takes_back_what_was_assumed_of_it(setting: str, gone: str) -> None:
+    sentences = (
+        "input in: RGB, mean 0, std 255 (Ultralytics)",
+        "frames are resized by the rule letterbox (Ultralytics)",
+        "anchors are those of yolov3: the graph's operators fit",
+        "boxes are pixels, as this format's exporters do",
+    )
+    recognition = replace(RECOGNITION, assumed=sentences)
+    changed = settings.apply(settings.parse([setting]), recognition, Options).recognition
+    kept = tuple(sentence for sentence in sentences if sentence != gone)
+    assert changed.assumed[: len(kept)] == kept
+    assert gone not in changed.assumed
+
+
+def test_what_the_input_takes_is_told_anew() -> None:
+    recognition = replace(RECOGNITION, assumed=("input in: RGB, mean 0, std 1 (YOLOX)", "frames are resized"))
+    changed = settings.apply(settings.parse(["color=BGR", "std=255"]), recognition, Options).recognition
+    assert changed.assumed[:2] == ("input in: BGR, mean 0, std 255, with what was set", "frames are resized")
