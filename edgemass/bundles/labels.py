@@ -43,6 +43,8 @@ NAMED: Mapping[str, tuple[str, ...]] = {
         "person, pottedplant, sheep, sofa, train, tvmonitor"
     ),
     "face": ("face",),
+    "palm": ("palm",),  # of MediaPipe, like person
+    "person": ("person",),
     "digits": tuple("0123456789"),
 }
 

@@ -86,7 +86,7 @@ def recognise(graph: Graph) -> families.Recognition | None:
         },
         nms=Nms(iou=_IOU),
         assumed=(*assumed, "frames keep their shape and are padded with black", f"the one class is {kind}"),
-        default_labels="face" if kind == "face" else "",
+        default_labels=kind,
         score=0.5,  # min_score_thresh of the graphs
     )
 
