@@ -166,9 +166,9 @@ def _one_table(graph: Graph, width: int, height: int) -> _Levels | None:
         if shape[1] != sum(columns * rows for columns, rows in level_sizes(width, height, strides)):
             continue
         for run in graph.runs:
-            table = run[info.name].real()
-            # Distances are logits; the last columns of a YOLO head are probabilities.
-            if look.are_probabilities(table[..., -width_of_bins:]):
+            last = run[info.name].real()[..., -width_of_bins:]
+            # Distances are logits around 0; the last columns of a YOLO head are probabilities, or far below 0.
+            if look.are_probabilities(last) or np.mean(np.all(last < 0, axis=-1)) > 0.5:
                 return None
         return _Levels((info.name,), (), strides, shape[2] - width_of_bins, USUAL_BINS)
     return None

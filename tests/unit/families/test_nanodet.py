@@ -245,3 +245,9 @@ def test_yolo_tables_are_left_to_others() -> None:
     values = np.random.default_rng(0).random((1, cells, 85))
     assert nanodet.recognise(graph({"o": values}, size=SIZE)) is None
     assert nanodet.recognise(graph({"o": values, "p": values[..., :32]}, size=SIZE)) is None
+
+
+def test_logits_of_a_yolo_table_are_no_distances() -> None:
+    cells = sum(columns * rows for columns, rows in map(level_cells, THREE))
+    values = np.random.default_rng(0).normal(-6, 1, (1, cells, 85))
+    assert nanodet.recognise(graph({"o": values}, size=SIZE)) is None
