@@ -68,7 +68,9 @@ def recognise(graph: Graph) -> families.Recognition | None:
     used = rows if options.kind == "queries" else rows[rows[:, options.score_column] > 0]
     boxes = used[:, options.box_column : options.box_column + 4]
     normalized, assumed = look.in_fractions(boxes, graph, graph.outputs[0].name)
-    resize = LETTERBOX if options.kind == "rows" else Resize(rule="stretch")  # RT-DETR's predictor stretches
+    # RT-DETR's predictor stretches; its deformable attention samples at free points, which no YOLO does.
+    stretched = options.kind == "queries" or look.has_kind(graph, "GridSample")
+    resize = Resize(rule="stretch") if stretched else LETTERBOX
     spec, recipe = look.as_input(graph, image, RECIPE, resize)
     return families.Recognition(
         task="detection",

@@ -162,3 +162,9 @@ def test_labels_are_not_made_up() -> None:
         found = yolo_e2e.recognise(graph({"o": values}, size=(640, 640)))
         assert found is not None
         assert found.default_labels == labels
+
+
+def test_rows_of_deformable_attention_are_of_a_stretched_picture() -> None:
+    found = yolo_e2e.recognise(graph({"o": rows()}, size=(640, 640), kinds=["GridSample"]))
+    assert found is not None
+    assert found.input.resize.rule == "stretch"
