@@ -26,6 +26,14 @@ class Node:
 
 
 @dataclass(frozen=True)
+class Hints:
+    """family: the one that was asked for by name, else "". label_count: of the labels that were given, else 0."""
+
+    family: str = ""
+    label_count: int = 0
+
+
+@dataclass(frozen=True)
 class Graph:
     """What can be known of a model file without knowing what it is for.
 
@@ -38,6 +46,7 @@ class Graph:
         activations from logits and pixels from fractions. Pixels went in as fractions 0..1 into float inputs, as they
         are into uint8, less 128 into int8; state was zero, sizes were those of the picture.
     run_shapes: shape of every input in these runs, by name: free dimensions were given a size.
+    hints: what the user said; it decides where the graph does not.
     """
 
     format: str
@@ -48,6 +57,7 @@ class Graph:
     labels: tuple[str, ...] = ()
     runs: Sequence[Outputs] = ()
     run_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    hints: Hints = Hints()
 
     def output(self, name: str) -> TensorInfo:
         return next(info for info in self.outputs if info.name == name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -16,7 +17,7 @@ from edgemass.bundles import settings as overrides
 from edgemass.bundles.graphs import ModelFile
 from edgemass.errors import BundleError, FamilyUnknownError, UsageError
 from edgemass.families import FAMILIES, Family, Recognition
-from edgemass.graph import Graph
+from edgemass.graph import Graph, Hints
 from edgemass.manifest import Manifest, OutputSpec, Variant
 from edgemass.tensors import TensorInfo
 
@@ -49,11 +50,13 @@ def import_model(
             f"{path.name}: its weights lie in another file ({file.external[0]}); save it as one file first: "
             "onnx.save_model(onnx.load(FILE), NEW)"
         )
-    name, module, recognition = recognise(file.graph, family, where=path.name)
+    given = label_lists.read_file(labels) if labels is not None else ()
+    graph = replace(file.graph, hints=Hints(family or "", len(given)))
+    name, module, recognition = recognise(graph, family, where=path.name)
     settled = overrides.apply(wanted, recognition, module.Options)
     recognition = settled.recognition
     _check_questions(path, name, recognition)
-    names, assumed = _labels(labels, file.graph, recognition, path.name)
+    names, assumed = _labels(labels, given, graph, recognition, path.name)
     result = _manifest(path, file, name, recognition, {"labels": names, **settled.manifest}, assumed)
     _check_size(result, file.graph)
     families.prepare(result, {info.name: info for info in file.graph.outputs})
@@ -120,21 +123,22 @@ def _check_questions(path: Path, family: str, recognition: Recognition) -> None:
 
 
 def _labels(
-    given: Path | None, graph: Graph, recognition: Recognition, where: str
+    path: Path | None, given: tuple[str, ...], graph: Graph, recognition: Recognition, where: str
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Names of the classes, and what was assumed of them: the user's file, the file's own, the family's, made-up ones.
+    """Names of the classes, and what was assumed of them: the user's, the file's own, the family's, made-up ones.
+
+    given: what the user's file at `path` holds.
 
     Raises:
         BundleError: the user's labels are another number than the classes, or nobody knows how many classes there are.
     """
     count = recognition.class_count
-    if given is not None:
-        names = label_lists.read_file(given)
-        if count is not None and len(names) not in (count, count + 1):
+    if path is not None:
+        if count is not None and len(given) not in (count, count + 1):
             raise BundleError(
-                f"{where}: {given} has {len(names)} labels, the graph has {count} classes; give {count} labels"
+                f"{where}: {path} has {len(given)} labels, the graph has {count} classes; give {count} labels"
             )
-        return names, ()
+        return given, ()
     if graph.labels:
         return graph.labels, ()
     default = recognition.default_labels

@@ -26,8 +26,10 @@ END_TO_END = (300, 6)
 """Rows and columns of Ultralytics' heads that need no NMS or have it in the graph: `max_det` of its exporter."""
 
 FRACTION_LIMIT = 2.0
-"""Boxes as fractions of the picture stay below this; boxes in pixels do not, for cells lie all over the picture."""
+"""Most boxes stay below this as fractions of the picture, but not in pixels, for cells lie all over the picture."""
 
+
+_WITHOUT_OBJECTNESS = ("yolo_v8",)
 
 COARSEST_SCORE = 0.1
 """Steps of a quantized output beyond which it cannot tell scores apart."""
@@ -108,13 +110,13 @@ class Head:
 def only_head(graph: Graph, image: Picture) -> Head | None:
     """The graph's one output of rows, whose number fits the picture's cells.
 
-    Raw feature maps beside it, which older exporters add, do not matter.
+    Raw feature maps beside it, which older exporters add, do not matter. Who names the family need not fit the cells.
 
     Raises:
         BundleError: a feature map of mask prototypes beside it: the model segments.
     """
     heads = [found for info in graph.outputs if (found := head(info, graph, image)) is not None]
-    if len(heads) != 1 or not heads[0].per_cell:
+    if len(heads) != 1 or not (heads[0].per_cell or graph.hints.family):
         return None
     others = [info for info in graph.outputs if info.name != heads[0].name]
     if any(len(info.shape) < 4 for info in others):
@@ -205,7 +207,8 @@ def in_fractions(boxes: FloatArray, graph: Graph, output: str) -> tuple[bool, tu
             )
         return info.quantization.scale * (limits.max - limits.min) < 2 * FRACTION_LIMIT, ()
     if boxes.size:
-        return bool(np.nanmax(np.abs(boxes)) < FRACTION_LIMIT), ()
+        # Of most rows: coarse anchors make some boxes several times as large as the picture.
+        return bool(np.nanmedian(np.nanmax(np.abs(boxes), axis=1)) < FRACTION_LIMIT), ()
     fractions = graph.format == "tflite"  # Ultralytics divides by the size for TensorFlow formats only
     return fractions, (
         f"boxes are {'fractions of the picture' if fractions else 'pixels'}, as this format's exporters do",
@@ -215,11 +218,19 @@ def in_fractions(boxes: FloatArray, graph: Graph, output: str) -> tuple[bool, tu
 def has_objectness(graph: Graph, found: Head) -> bool:
     """Whether column 4 is objectness (YOLOv5, v6, YOLOX) or the first class (YOLOv8), for one row per cell.
 
-    The labels tell, else the layout in which each family is exported; a transposed YOLOv8 shows by COCO's 80 classes.
+    A family asked for by name tells, then the labels in the file, then the layout in which each family is exported. Of
+    transposed heads COCO's 80 classes tell, then sizes below 0, which only YOLOX has, then the number of labels given.
     """
+    if graph.hints.family:
+        return graph.hints.family not in _WITHOUT_OBJECTNESS
     if graph.labels and len(graph.labels) in (found.columns - 5, found.columns - 4):
         return len(graph.labels) == found.columns - 5
-    return found.layout == "NC" and found.columns not in (5, 84)
+    if found.layout == "CN" or found.columns in (5, 84):
+        return False
+    rows = observed_rows(graph, found)
+    if found.columns == 85 or (rows.size and np.nanmin(rows[:, 2:4]) < 0):
+        return True
+    return graph.hints.label_count != found.columns - 4
 
 
 def are_probabilities(values: AnyArray, info: TensorInfo | None = None) -> bool:

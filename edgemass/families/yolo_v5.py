@@ -48,7 +48,7 @@ def recognise(graph: Graph) -> families.Recognition | None:
     if rows.size and not look.are_probabilities(rows[:, 4:], graph.output(found.name)):
         return None
     always_one = bool(rows.size) and bool(np.allclose(rows[:, 4], 1, atol=0.01))
-    if found.per_cell == 1 and not (always_one and look.has_objectness(graph, found)):
+    if found.per_cell == 1 and not graph.hints.family and not (always_one and look.has_objectness(graph, found)):
         return None
     normalized, assumed = look.in_fractions(rows[:, :4], graph, found.name)
     class_count = found.columns - 5

@@ -24,7 +24,7 @@ from edgemass.graph import Graph
 from edgemass.manifest import Manifest, Nms, Resize
 from edgemass.tensors import FloatArray, Outputs, TensorInfo
 
-RECIPE = Recipe("Ultralytics", "RGB", (0.0,), (255.0,))
+RECIPE = Recipe("Ultralytics", "RGB", (0.0,), (255.0,), only=True)
 LETTERBOX = Resize(rule="letterbox", pad_value=114)
 
 
@@ -46,7 +46,9 @@ def recognise(graph: Graph) -> families.Recognition | None:
     """
     image = look.picture(graph)
     found = look.only_head(graph, image) if image else None
-    if image is None or found is None or found.per_cell != 1 or look.has_objectness(graph, found):
+    if image is None or found is None or look.has_objectness(graph, found):
+        return None
+    if found.per_cell != 1 and not graph.hints.family:
         return None
     rows = look.observed_rows(graph, found)
     if rows.size and not look.are_probabilities(rows[:, 4:], graph.output(found.name)):

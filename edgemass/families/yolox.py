@@ -51,7 +51,9 @@ def recognise(graph: Graph) -> families.Recognition | None:
     """
     image = look.picture(graph)
     found = look.only_head(graph, image) if image else None
-    if image is None or found is None or found.per_cell != 1 or look.has_kind(graph, "Softmax"):
+    if image is None or found is None or found.per_cell != 1:
+        return None
+    if look.has_kind(graph, "Softmax") and not graph.hints.family:
         return None
     if not look.has_objectness(graph, found):
         return None

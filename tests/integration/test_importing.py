@@ -116,3 +116,36 @@ def test_anchors_of_ones_own_are_taken(assets: Path) -> None:
     path = assets / "detectors" / "yolo-fastest-1.1.onnx"
     manifest = bundles.import_model(path, settings=["anchors=10,14,23,27,37,58,81,82,135,169,344,319"])
     assert manifest.output.options["anchors"] == [10, 14, 23, 27, 37, 58, 81, 82, 135, 169, 344, 319]
+
+
+def transposed_head(path: Path, classes: int) -> Path:
+    """[1, 3, 64, 64] -> [1, 84, 4 + classes]: a row for each cell of strides 8, 16 and 32, boxes in pixels."""
+    import onnx
+
+    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
+    rng = np.random.default_rng(0)
+    rows = np.concatenate([rng.random((1, 84, 4)) * 64, rng.random((1, 84, classes)) * 0.1], axis=2)
+    graph = helper.make_graph(
+        [
+            helper.make_node("ReduceMax", ["images"], ["brightest"], keepdims=0),
+            helper.make_node("Min", ["brightest", "one"], ["light"]),
+            helper.make_node("Mul", ["rows", "light"], ["output"]),
+        ],
+        "head",
+        [helper.make_tensor_value_info("images", kind, [1, 3, 64, 64])],
+        [helper.make_tensor_value_info("output", kind, [1, 84, 4 + classes])],
+        [
+            onnx.numpy_helper.from_array(rows.astype(np.float32), "rows"),
+            onnx.numpy_helper.from_array(np.ones((), np.float32), "one"),
+        ],
+    )
+    return tiny_models.save_onnx(graph, path, None)
+
+
+def test_the_number_of_labels_or_a_named_family_decides_where_the_graph_does_not(tmp_path: Path) -> None:
+    path = transposed_head(tmp_path / "m.onnx", classes=6)
+    assert bundles.import_model(path).output.family == "yolox"
+    assert bundles.import_model(path, labels=label_file(tmp_path, *"abcdef")).output.family == "yolo_v8"
+    assert bundles.import_model(path, labels=label_file(tmp_path, *"abcde")).output.family == "yolox"
+    named = bundles.import_model(path, family="yolo_v8")
+    assert (named.output.family, len(named.labels)) == ("yolo_v8", 6)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from edgemass.errors import BundleError
 from edgemass.families import yolo_e2e, yolo_v5, yolo_v8, yolox
+from edgemass.graph import Hints
 from edgemass.tensors import FloatArray
 from tests.unit.families.yolo_helpers import (
     Row,
@@ -138,3 +140,20 @@ def test_masks_are_refused() -> None:
     outputs = {"o": head(3 + 32)[None], "p": np.zeros((1, 32, 32, 40))}
     with pytest.raises(BundleError, match="segments"):
         yolo_v5.recognise(graph(outputs, size=SIZE))
+
+
+def test_boxes_far_larger_than_the_picture_are_still_fractions() -> None:
+    """Coarse anchors reach four times the width of a small picture."""
+    values = head(3, normalized=True)
+    values[::50, 2:4] = 3.6
+    found = yolo_v5.recognise(graph({"o": values[None]}, size=SIZE))
+    assert found is not None
+    assert found.options["normalized"] is True
+
+
+def test_a_family_asked_for_by_name_need_not_fit_the_cells() -> None:
+    seen = graph({"o": head(3, rows=1000)[None]}, size=SIZE)
+    assert yolo_v5.recognise(seen) is None
+    found = yolo_v5.recognise(replace(seen, hints=Hints(family="yolo_v5")))
+    assert found is not None
+    assert (found.class_count, found.options["layout"]) == (3, "NC")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from edgemass.errors import BundleError
 from edgemass.families import yolo_v5, yolo_v8, yolox
+from edgemass.graph import Hints
 from edgemass.tensors import FloatArray
 from tests.unit.families.yolo_helpers import (
     Row,
@@ -191,3 +193,22 @@ def test_integers_too_coarse_for_scores_are_refused_at_import() -> None:
     """One scale for pixels and probabilities leaves steps of whole pixels, and no model would ever find anything."""
     with pytest.raises(BundleError, match="scores are lost"):
         yolo_v8.recognise(graph({"o": head(3)[None]}, size=SIZE, dtype="int8"))
+
+
+@pytest.mark.parametrize("hints", [Hints(label_count=6), Hints(family="yolo_v8")])
+def test_what_the_user_says_tells_a_transposed_head_from_one_with_objectness(hints: Hints) -> None:
+    seen = graph({"o": head(6).T[None]}, size=SIZE)
+    assert yolo_v8.recognise(seen) is None
+    told = replace(seen, hints=hints)
+    found = yolo_v8.recognise(told)
+    assert found is not None
+    assert (found.class_count, found.options["layout"]) == (6, "NC")
+    if hints.label_count:
+        assert yolox.recognise(told) is None
+
+
+@pytest.mark.parametrize("count", [79, 81])
+def test_a_wrong_number_of_labels_makes_no_other_family_of_cocos_heads(count: int) -> None:
+    told = replace(graph({"o": head(80)[None]}, size=SIZE), hints=Hints(label_count=count))
+    assert yolo_v8.recognise(told) is not None
+    assert yolox.recognise(told) is None

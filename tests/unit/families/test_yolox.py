@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from edgemass.errors import BundleError
 from edgemass.families import yolo_v5, yolo_v8, yolox
+from edgemass.graph import Hints
 from edgemass.tensors import FloatArray
 from tests.unit.families.yolo_helpers import (
     Row,
@@ -123,3 +125,10 @@ def test_ranges_tell_that_the_graph_decodes() -> None:
 
 def test_a_softmax_speaks_against_it() -> None:
     assert yolox.recognise(graph({"o": head(80)[None]}, size=SIZE, kinds=["Softmax"])) is None
+
+
+def test_sizes_below_zero_show_objectness_whatever_number_of_labels_is_given() -> None:
+    """So that a label too many is an error, and not another reading of the head."""
+    seen = replace(graph({"o": head(2)[None]}, size=SIZE), hints=Hints(label_count=3))
+    assert yolox.recognise(seen) is not None
+    assert yolo_v8.recognise(seen) is None
