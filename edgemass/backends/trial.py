@@ -80,6 +80,7 @@ def _run(data: bytes, deadline_s: float, cancelled: threading.Event) -> tuple[in
             stdin=order,
             stdout=answer,
             stderr=noise,
+            start_new_session=True,  # Ctrl-C is the parent's to answer
         )
         try:
             code = _wait(process, time.monotonic() + deadline_s, cancelled)
