@@ -7,7 +7,6 @@ Standard input: one JSON `Order` on a line. Standard output: one msgpack `Report
 from __future__ import annotations
 
 import os
-import resource
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ import msgspec
 import numpy as np
 
 from edgemass import backends
+from edgemass.bundles import child
 from edgemass.errors import BackendError, BackendUnavailableError
 from edgemass.frame import Image
 from edgemass.graph import Node
@@ -59,9 +59,7 @@ class Report(msgspec.Struct, frozen=True):
 
 def main(runtime: str) -> None:
     """Load the runtime, wait for the order, answer, end."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    answer = os.dup(1)
-    os.dup2(2, 1)  # what native code prints must not get into the answer
+    answer = child.open_answer()  # what native code prints must not get into it
     try:
         backends.load(runtime)
         missing = ""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgemass.bundles import onnx_graph, tflite_graph
+from edgemass.bundles import labels, observe
 from edgemass.bundles._probe import Report
 from edgemass.bundles.model_file import format_of
 from edgemass.bundles.observe import Observer, outputs
+from edgemass.bundles.onnx_graph import OnnxFile
+from edgemass.bundles.tflite_graph import Appendix
 from edgemass.errors import BackendUnavailableError, BundleError
 from edgemass.graph import Graph
 from edgemass.manifest import RuntimeName
@@ -48,14 +49,17 @@ def read(path: Path) -> ModelFile:
     """
     runtime = format_of(path)
     with Observer(path, runtime) as observer:
-        file = _read_onnx(path, observer) if runtime == "onnx" else _read_tflite(path, observer)
+        said = observe.read(path, runtime)
+        if said.onnx is not None:
+            file = _onnx(said.onnx, observer)
+        else:
+            file = _tflite(said.tflite or Appendix({}, ()), observer)
     if not file.graph.inputs or not file.graph.outputs:
         raise BundleError(f"{path}: the model has no inputs or no outputs; wanted one that takes a picture")
     return file
 
 
-def _read_onnx(path: Path, observer: Observer) -> ModelFile:
-    file = onnx_graph.read(path)
+def _onnx(file: OnnxFile, observer: Observer) -> ModelFile:
     report = observer.report(_sizes(file.metadata))
     graph = Graph(
         "onnx",
@@ -70,8 +74,7 @@ def _read_onnx(path: Path, observer: Observer) -> ModelFile:
     return ModelFile(graph, "onnx", file.precision, file.external)
 
 
-def _read_tflite(path: Path, observer: Observer) -> ModelFile:
-    appendix = tflite_graph.read(path)
+def _tflite(appendix: Appendix, observer: Observer) -> ModelFile:
     report = observer.report(_sizes(appendix.metadata))
     if report.unavailable:
         raise BackendUnavailableError(report.unavailable)
@@ -94,10 +97,7 @@ def _runs(report: Report) -> tuple[Outputs, ...]:
 
 def _sizes(metadata: Mapping[str, str]) -> tuple[tuple[int, int], ...]:
     """(height, width) to try where the graph leaves the picture's size free; Ultralytics writes it as `imgsz`."""
-    try:
-        size = ast.literal_eval(metadata.get("imgsz", ""))
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return _FREE_SIZES
+    size = labels.literal(metadata.get("imgsz", ""))
     sides = [size, size] if isinstance(size, int) else size
     if not isinstance(sides, (list, tuple)) or len(sides) != 2:
         return _FREE_SIZES

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import json
 import re
+import stat
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -48,6 +50,8 @@ NAMED: Mapping[str, tuple[str, ...]] = {
     "digits": tuple("0123456789"),
 }
 
+MAX_LITERAL = 512 * 1024
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
 _INDEXED = re.compile(r"(?P<index>\d+)(?:\s*[:,]\s*|\s+)(?P<name>\S.*)")
 
 
@@ -60,7 +64,10 @@ def read_file(path: Path) -> tuple[str, ...]:
         BundleError: the file cannot be read, is no text, or names no class.
     """
     try:
-        data = path.read_bytes() if path.stat().st_size <= MAX_FILE_BYTES else None
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise BundleError(f"labels: {path} is no file; give a file with one label a line")
+        data = path.read_bytes() if status.st_size <= MAX_FILE_BYTES else None
     except OSError as error:
         raise BundleError(f"labels: cannot read {path}: {error.strerror}; give a file with one label a line") from error
     if data is None:
@@ -114,27 +121,43 @@ def from_literal(text: str) -> tuple[str, ...]:
 
     Returns () for anything else: metadata is whatever an exporter put there.
     """
-    try:
-        return from_value(ast.literal_eval(text))
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        pass
+    found = from_value(literal(text))
+    if found:
+        return found
     try:
         return from_value(json.loads(text))
     except (ValueError, RecursionError):
         return ()
 
 
+def literal(text: str) -> object:
+    """The value of a Python literal; None for anything else, and for a text too long to be parsed in a moment."""
+    if len(text) > MAX_LITERAL:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of escapes that are none
+            return ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, ArithmeticError, MemoryError, RecursionError):
+        return None
+
+
 def from_value(value: object) -> tuple[str, ...]:
     """Labels from a list of names or a mapping from number to name; () for anything else."""
     if isinstance(value, (list, tuple)):
-        return tuple(value) if all(isinstance(name, str) and name for name in value) else ()
+        return tuple(value) if all(map(_is_name, value)) else ()
     if not isinstance(value, dict):
         return ()
     try:
         pairs = {int(index): name for index, name in value.items()}
-        return _in_order(pairs) if all(isinstance(name, str) and name for name in pairs.values()) else ()
-    except (ValueError, TypeError):
+        return _in_order(pairs) if len(pairs) == len(value) and all(map(_is_name, pairs.values())) else ()
+    except (ValueError, TypeError, ArithmeticError):
         return ()
+
+
+def _is_name(value: object) -> bool:
+    """A text that can be written to a file: halves of surrogate pairs cannot."""
+    return isinstance(value, str) and value != "" and not _HALF_PAIR.search(value)
 
 
 def _in_order(pairs: Mapping[int, str]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 
 from edgemass.errors import BundleError
@@ -59,7 +60,10 @@ def _first_bytes(path: Path) -> bytes:
     try:
         if path.is_dir():
             raise BundleError(f"{path} is a folder without manifest.toml; {_WANTED} or a bundle folder")
-        size = path.stat().st_size
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise BundleError(f"{path} is a device or a pipe; {_WANTED}")
+        size = status.st_size
         if size > MAX_MODEL_BYTES:
             raise BundleError(f"{path} has {size} bytes, wanted at most {MAX_MODEL_BYTES} (2 GiB)")
         with path.open("rb") as file:

@@ -1,63 +1,36 @@
-"""Starts the child process that loads and runs an unknown file, and takes in what it saw."""
+"""Asks the child processes that read, load and run an unknown file, and takes in what they saw."""
 
 from __future__ import annotations
 
 import logging
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 
 from edgemass.bundles._probe import Array, Order, Report
+from edgemass.bundles._reader import Answer
+from edgemass.bundles.child import Child
 from edgemass.errors import BundleError
 from edgemass.manifest import RuntimeName
 from edgemass.tensors import Outputs, Tensor
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 logger = logging.getLogger(__name__)
 
 DEADLINE_S = 120.0
 
-# -I keeps the working directory and PYTHON* variables out; the import path is handed over, so that the child finds the
-# same packages as this process.
 _PROGRAM = "import sys; sys.path[:] = sys.argv[2:]; from edgemass.bundles._probe import main; main(sys.argv[1])"
+_READER = "import sys; sys.path[:] = sys.argv[3:]; from edgemass.bundles._reader import main; main(*sys.argv[1:3])"
 
 
-class Observer:
-    """The child; it imports the runtime while the parent reads the file.
-
-    Use it in a `with`: leaving it ends the child.
-    """
+class Observer(Child):
+    """The child that loads and runs; it imports the runtime while another one reads the file."""
 
     def __init__(self, path: Path, runtime: RuntimeName, *, deadline_s: float = DEADLINE_S) -> None:
-        self._path = path
+        super().__init__(path, _PROGRAM, runtime)
         self._runtime = runtime
         self._deadline_s = deadline_s
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", "-c", _PROGRAM, runtime, *map(os.path.abspath, sys.path)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,  # a Ctrl-C is for the parent, which would take the child's end for a damaged file
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> None:
-        self._process.kill()
-        self._process.communicate()
 
     def report(self, sizes: Sequence[tuple[int, int]]) -> Report:
         """Let the child load and run the file.
@@ -68,19 +41,7 @@ class Observer:
             BundleError: the runtime refused the file, crashed on it, or did not finish.
         """
         order = Order(str(self._path.resolve()), self._runtime, tuple(sizes))
-        try:
-            answer, noise = self._process.communicate(msgspec.json.encode(order) + b"\n", timeout=self._deadline_s)
-        except subprocess.TimeoutExpired as error:
-            raise BundleError(
-                f"{self._path}: loading and running it took more than {self._deadline_s:.0f} s; wanted a model that "
-                "this machine can run"
-            ) from error
-        except BrokenPipeError:
-            answer, noise = self._process.communicate()
-        if noise:
-            logger.debug("the runtime said: %s", noise.decode(errors="replace").strip())
-        if self._process.returncode or not answer:
-            raise BundleError(f"{self._path}: {self._death(noise)}; it is damaged, or not for this runtime")
+        answer = self.ask(msgspec.json.encode(order) + b"\n", "loading and running it", self._deadline_s)
         report = msgspec.msgpack.decode(answer, type=Report)
         if report.error:
             raise BundleError(report.error)
@@ -88,12 +49,18 @@ class Observer:
             logger.info("the model cannot be tried out: %s", report.run_error, extra={"model": self._path.name})
         return report
 
-    def _death(self, noise: bytes) -> str:
-        code = self._process.returncode
-        if code < 0:
-            return f"the runtime crashed while loading this file ({signal.Signals(-code).name})"
-        last = noise.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
-        return f"the runtime failed while loading this file ({last[0]})"
+
+def read(path: Path, runtime: RuntimeName, *, deadline_s: float = DEADLINE_S) -> Answer:
+    """What the file says of itself; onnx or tflite is set as `runtime` says.
+
+    Raises:
+        BundleError: it is damaged, wants files outside its folder, or more memory or time than it may have.
+    """
+    with Child(path, _READER, runtime, str(path)) as child:
+        answer = msgspec.msgpack.decode(child.ask(b"", "reading it", deadline_s), type=Answer)
+    if answer.error:
+        raise BundleError(answer.error)
+    return answer
 
 
 def outputs(run: Mapping[str, Array]) -> Outputs:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from edgemass.tensors import TensorInfo
 
 _LABEL_KEYS = ("names", "labels", "class_names", "classes")
 _MAX_LIST = 4096  # what lies beyond in an attribute is weights, not parameters
+_MAX_ITEMS = 1_000_000  # operators, constants, inputs and texts; the largest published graphs have some ten thousand
+_MAX_RANK = 16
 _BITS = {"int8": 8, "uint8": 8, "float16": 16, "bfloat16": 16, "float32": 32, "float64": 64}
 
 
@@ -53,7 +56,28 @@ def read(path: Path) -> OnnxFile:
         ) from error
     except OSError as error:
         raise BundleError(f"cannot read {path}: {error.strerror}") from error
+    try:
+        return _described(onnx, path, model)
+    except (UnicodeDecodeError, _NotTextError) as error:
+        raise BundleError(f"{path} is no whole ONNX model (a name in it is no text); export it again") from error
+
+
+class _NotTextError(Exception):
+    """A name or text of the file is no UTF-8; protobuf hands such over as bytes."""
+
+
+def _text(value: str | bytes) -> str:
+    if isinstance(value, bytes):
+        raise _NotTextError
+    return value
+
+
+def _described(onnx: Any, path: Path, model: Any) -> OnnxFile:
     graph = model.graph
+    items = len(graph.node) + len(graph.initializer) + len(graph.input) + len(graph.output) + len(model.metadata_props)
+    items += sum(len(node.attribute) + len(node.input) + len(node.output) for node in graph.node)
+    if items > _MAX_ITEMS:
+        raise BundleError(f"{path}: its graph has {items} parts, at most {_MAX_ITEMS} are read; it is damaged")
     if not model.ir_version or not model.opset_import or not graph.output:
         raise BundleError(
             f"{path} is no whole ONNX model (no graph or no operator set in it); download or export it again"
@@ -61,7 +85,7 @@ def read(path: Path) -> OnnxFile:
     external = tuple(sorted(set(_external_files(graph))))
     for location in external:
         _check_location(path, location)
-    metadata = {item.key: item.value for item in model.metadata_props}
+    metadata = {_text(item.key): _text(item.value) for item in model.metadata_props}
     constants = {tensor.name for tensor in graph.initializer}
     return OnnxFile(
         inputs=tuple(_info(onnx, value) for value in graph.input if value.name not in constants),
@@ -79,7 +103,7 @@ def _info(onnx: Any, value: Any) -> TensorInfo:
     shape = tuple(
         int(side.dim_value) if side.HasField("dim_value") and side.dim_value >= 0 else None for side in tensor.shape.dim
     )
-    return TensorInfo(value.name, shape, _dtype(onnx, tensor.elem_type))
+    return TensorInfo(_text(value.name), shape, _dtype(onnx, tensor.elem_type))
 
 
 def _dtype(onnx: Any, element_type: int) -> str:
@@ -94,8 +118,8 @@ def _node(onnx: Any, node: Any) -> Node:
     for item in node.attribute:
         value = _attribute(onnx.AttributeProto, item)
         if value is not None:
-            attributes[item.name] = value
-    return Node(node.op_type, tuple(node.input), tuple(node.output), attributes)
+            attributes[_text(item.name)] = value
+    return Node(_text(node.op_type), tuple(map(_text, node.input)), tuple(map(_text, node.output)), attributes)
 
 
 def _attribute(kinds: Any, item: Any) -> object:
@@ -134,7 +158,7 @@ _EXTERNAL = 1  # TensorProto.DataLocation.EXTERNAL
 def _external_files(graph: Any) -> Iterator[str]:
     for tensor in _tensors(graph):
         if tensor.data_location == _EXTERNAL:
-            yield next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
+            yield next((_text(entry.value) for entry in tensor.external_data if entry.key == "location"), "")
 
 
 def _check_location(path: Path, location: str) -> None:
@@ -161,8 +185,6 @@ def _precision(onnx: Any, graph: Any) -> str:
     for tensor in _tensors(graph):
         dtype = _dtype(onnx, tensor.data_type)
         if dtype in _BITS:
-            count = 1
-            for side in tensor.dims:
-                count *= side
+            count = math.prod(max(0, side) for side in tensor.dims[:_MAX_RANK])
             numbers[{8: "int8", 16: "fp16"}.get(_BITS[dtype], "fp32")] += count
     return numbers.most_common(1)[0][0] if numbers else "fp32"
