@@ -21,6 +21,7 @@ from edgemass.clock import SystemClock, boot_id
 from edgemass.counters import Counters
 from edgemass.errors import BackendError, ConfigError, EdgemassError, SourceError, UsageError
 from edgemass.frame import Frame
+from edgemass.imaging import leave_cores_to_the_runtime
 from edgemass.messages import CameraState, FrameMessage, ModelRef, to_json
 from edgemass.pipeline.capture import Capture
 from edgemass.pipeline.line import CameraLine, Identity, LoadedModel
@@ -80,6 +81,7 @@ def measure(model: str, camera: str, *, threads: int | None, seconds: float) -> 
     Raises:
         EdgemassError: the model or the source cannot be opened.
     """
+    leave_cores_to_the_runtime()
     threads = threads or max(1, (os.cpu_count() or 1) - 1)
     first_detection_s, rss_bytes = cold_start(model, camera, threads)
     bundle = bundles.resolve(model)

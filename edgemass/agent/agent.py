@@ -13,6 +13,7 @@ from edgemass.clock import Clock, SystemClock, boot_id
 from edgemass.config import CameraConfig, Config
 from edgemass.counters import Counters
 from edgemass.errors import ConfigError, EdgemassError, SinkError
+from edgemass.imaging import leave_cores_to_the_runtime
 from edgemass.messages import CameraState, ModelRef
 from edgemass.pipeline.camera import Camera
 from edgemass.pipeline.capture import Capture
@@ -45,6 +46,7 @@ class Agent:
         Raises:
             EdgemassError: what was asked for cannot be started.
         """
+        leave_cores_to_the_runtime()
         config = self._config
         opened = {
             name: sources.open(camera.source, _capture_options(camera), self._clock)
