@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 GIB = 1024**3
-MOST_MEMORY_BYTES = 16 * GIB
+MOST_MEMORY_BYTES = 8 * GIB
 MAX_ANSWER_BYTES = 1 * GIB
 
 
