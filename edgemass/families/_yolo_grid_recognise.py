@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgemass import families
-from edgemass.errors import BundleError
 from edgemass.families import _recognise as look
+from edgemass.families import _yolo_boxes
 from edgemass.families._picture import Picture, Recipe
 from edgemass.families._yolo_anchors import PRESETS
 from edgemass.families.yolo_v8 import LETTERBOX, RECIPE
@@ -39,12 +39,13 @@ class _Heads:
 
 
 def recognise(graph: Graph) -> families.Recognition | None:
-    """Two to four feature maps of strides 8 to 64 with three anchors per cell, and nothing else.
+    """Two to four feature maps of strides 8 to 64 with three anchors per cell, and nothing else; or `_yolo_boxes`.
 
     Raises:
-        BundleError: a YOLOv3 of the ONNX model zoo that ends in NMS indices.
+        BundleError: boxes of unknown make that end in NMS indices.
     """
-    _refuse_nms_indices(graph)
+    if (decoded := _yolo_boxes.recognise(graph)) is not None:
+        return decoded
     image = look.picture(graph)
     # A softmax before the end is that of Yolo-FastestV2 or of a transformer.
     if image is None or look.has_kind(graph, "Softmax"):
@@ -75,18 +76,6 @@ def recognise(graph: Graph) -> families.Recognition | None:
         default_labels=look.default_labels(class_count),
         questions={} if len(names) == 1 else {"anchors": names},
     )
-
-
-def _refuse_nms_indices(graph: Graph) -> None:
-    if len(graph.outputs) != 3:
-        return
-    boxes, scores, last = graph.outputs
-    indices = last.dtype.startswith("int") and last.shape[-1:] == (3,)
-    if indices and boxes.shape[-1:] == (4,) and len(scores.shape) == 3:
-        raise BundleError(
-            f"output {last.name} holds NMS indices into boxes and scores, which is not supported; export the model "
-            "without NMS, or as [1, boxes, 6] rows"
-        )
 
 
 _AXES = {  # axes of a head -> position of rows, columns, anchors (None: in one axis with the numbers), numbers

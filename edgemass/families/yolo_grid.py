@@ -2,7 +2,7 @@
 
 heads: one tensor per stride; per cell and anchor x, y, w, h, objectness, then the classes. Centre and size by the
 formulas of `_yolo_anchors.Preset`; score = objectness x class. Source: `get_yolo_box` in AlexeyAB/darknet
-src/yolo_layer.c, `Detect` in ultralytics/yolov5 models/yolo.py.
+src/yolo_layer.c, `Detect` in ultralytics/yolov5 models/yolo.py. Decoded boxes and scores: see `_yolo_boxes`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from edgemass import families
 from edgemass.detections import Detections
 from edgemass.errors import BundleError
-from edgemass.families import _yolo_grid_recognise
+from edgemass.families import _yolo_boxes, _yolo_grid_recognise
 from edgemass.families._candidates import logit, sigmoid
 from edgemass.families._dense import Cells, choose, corners, finish, stored_limit
 from edgemass.families._yolo_anchors import PRESETS, Preset
@@ -36,18 +36,22 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     strides: pixels per cell of each head. axes: of each head; A are anchors, C the numbers of one, (AC) both.
     applied: to which numbers the graph has applied the sigmoid.
     scale_x_y, squared: see `_yolo_anchors.Preset`; needed beside explicit anchors.
+    decoded: the tensors are boxes and scores, with these roles, and nothing else counts.
     """
 
-    anchors: str | tuple[float, ...]
-    strides: tuple[int, ...]
+    anchors: str | tuple[float, ...] = ()
+    strides: tuple[int, ...] = ()
     axes: Literal["N(AC)HW", "NHW(AC)", "NAHWC", "NHWAC"] = "N(AC)HW"
     applied: tuple[Literal["xy", "wh", "scores"], ...] = ()
     scale_x_y: tuple[float, ...] = ()
     squared: bool = False
+    decoded: bool = False
 
 
 def prepare(manifest: Manifest, outputs: Mapping[str, TensorInfo]) -> families.Decoder:
     options = families.options(manifest, Options)
+    if options.decoded:
+        return _yolo_boxes.prepare(manifest, outputs)
     infos = families.role(manifest, outputs, "heads")
     if len(infos) != len(options.strides):
         raise BundleError(

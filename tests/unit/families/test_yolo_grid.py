@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from edgemass.errors import BundleError
 from edgemass.families import fastestdet, yolo_fastestv2, yolo_grid
 from edgemass.families._yolo_anchors import PRESETS
-from edgemass.graph import Node
+from edgemass.graph import Graph, Node
 from edgemass.tensors import FloatArray, TensorInfo
 from tests.unit.families.yolo_helpers import (
     Row,
@@ -289,12 +290,48 @@ def test_boxes_that_the_graph_decoded_are_not_claimed() -> None:
     assert yolo_grid.recognise(graph(heads, size=SIZE, kinds=["LeakyRelu"])) is None
 
 
-def test_nms_indices_are_refused_with_a_way_out() -> None:
+INDICES = TensorInfo("yolonms_layer_1:2", (None, 3), "int32")
+
+
+def with_nms_indices(*extra_inputs: TensorInfo) -> Graph:
+    """Boxes, scores and indices, as the ONNX model zoo's YOLOv3 has them; its picture is of any size."""
     outputs = {"boxes": np.zeros((1, 100, 4)), "scores": np.zeros((1, 80, 100))}
-    seen = graph(outputs, size=(416, 416), extra_inputs=(TensorInfo("image_shape", (1, 2), "float32"),))
-    indices = TensorInfo("yolonms_layer_1:2", (None, 3), "int32")
+    seen = graph(outputs, size=(320, 320), free_size=True, extra_inputs=extra_inputs)
+    return replace(seen, outputs=(*seen.outputs, INDICES))
+
+
+def test_the_zoos_yolov3_is_recognised_by_its_nms_indices() -> None:
+    found = yolo_grid.recognise(with_nms_indices(TensorInfo("image_shape", (None, 2), "float32")))
+    assert found is not None
+    assert found.tensors == {"boxes": ("boxes",), "scores": ("scores",)}
+    assert (found.class_count, found.default_labels, found.options) == (80, "coco80", {"decoded": True})
+    assert (found.input.width, found.input.height, found.input.resize.pad_value) == (416, 416, 128)
+    (size,) = found.auxiliary_inputs
+    assert (size.name, size.role, size.shape, size.dtype) == ("image_shape", "input-size-hw", (1, 2), "float32")
+
+
+def test_nms_indices_of_other_makes_are_refused_with_a_way_out() -> None:
     with pytest.raises(BundleError, match="without NMS"):
-        yolo_grid.recognise(type(seen)("onnx", seen.inputs, (*seen.outputs, indices)))
+        yolo_grid.recognise(with_nms_indices())
+
+
+def test_decoded_boxes_have_y_before_x() -> None:
+    boxes, scores = np.zeros((1, 3, 4)), np.zeros((1, 2, 3))
+    boxes[0, 1] = [10, 20, 30, 60]
+    scores[0, :, 1] = [0.3, 0.9]
+    spec = manifest("yolo_grid", {"boxes": ("b",), "scores": ("s",)}, {"decoded": True}, classes=2, size=(416, 416))
+    outputs = {"b": tensor(boxes), "s": tensor(scores)}
+    same(decode(spec, outputs, 0.5), [Row(20, 10, 60, 30, 0.9, 1)])
+    both = [Row(20, 10, 60, 30, 0.9, 1), Row(20, 10, 60, 30, 0.3, 0)]
+    same(decode(spec, outputs, 0.2, multi_label=True), both)
+
+
+def test_decoded_boxes_must_fit_the_labels() -> None:
+    outputs = {"b": tensor(np.zeros((1, 3, 4))), "s": tensor(np.zeros((1, 2, 3)))}
+    for classes, roles in ((3, {"boxes": ("b",), "scores": ("s",)}), (2, {"boxes": ("s",), "scores": ("b",)})):
+        spec = manifest("yolo_grid", roles, {"decoded": True}, classes=classes, size=(416, 416))
+        with pytest.raises(BundleError, match=r"labels|belong together"):
+            decode(spec, outputs, 0.5)
 
 
 def test_other_maps_are_left_to_others() -> None:
