@@ -16,6 +16,7 @@ from edgemass.errors import BundleError
 from edgemass.families._activations import Activation
 from edgemass.families._candidates import observed_shape, sigmoid, softmax
 from edgemass.families._picture import CAFFE, IMAGENET, SYMMETRIC, UNIT, Picture, Recipe, find_picture, input_spec
+from edgemass.families._recognise import has_kind
 from edgemass.families._state import pair_state
 from edgemass.graph import Graph
 from edgemass.manifest import Manifest, Resize
@@ -115,7 +116,9 @@ def _recipe(graph: Graph, picture: Picture) -> Recipe:
         return UNIT
     if picture.layout in ("NHWC", "HWC"):
         return SYMMETRIC
-    return CAFFE if picture.width == picture.height == _CAFFE_SIDE else IMAGENET
+    # The ONNX model zoo names the input of what it took from Caffe like this (AlexNet, GoogLeNet, SqueezeNet 1.0, VGG).
+    of_caffe = picture.info.name == "data_0" and has_kind(graph, "Softmax")
+    return CAFFE if of_caffe or picture.width == picture.height == _CAFFE_SIDE else IMAGENET
 
 
 def _resize(graph: Graph, picture: Picture) -> Resize:

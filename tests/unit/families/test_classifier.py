@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -172,3 +173,16 @@ def test_state_that_is_carried_over_is_no_second_answer() -> None:
 @pytest.mark.parametrize("shape", [(605, 95), (1, 84, 8400), (1, 255, 10, 10), (1, 1), (1, 100, 4)])
 def test_outputs_that_are_no_list_of_classes_are_somebody_elses(shape: tuple[int, ...]) -> None:
     assert classifier.recognise(picture_graph(np.zeros(shape, np.float32))) is None
+
+
+@pytest.mark.parametrize(("name", "kinds", "color"), [("data_0", ["Softmax"], "BGR"), ("data_0", [], "RGB")])
+def test_what_the_model_zoo_took_from_caffe_takes_its_pixels(name: str, kinds: list[str], color: str) -> None:
+    """Without a softmax at its end it is DenseNet, which was trained with other numbers."""
+    nodes = tuple(Node(kind, ("x",), ("s",)) for kind in kinds)
+    graph = picture_graph(logits(1000), nodes=nodes)
+    graph = replace(graph, inputs=(replace(graph.inputs[0], name=name),))
+
+    spec = recognised(classifier.recognise(graph)).input
+
+    assert spec.color == color
+    assert (spec.mean == (104.0, 117.0, 123.0)) is (color == "BGR")
