@@ -92,6 +92,7 @@ def recognise(graph: Graph) -> families.Recognition | None:
         state=state,
         assumed=assumed,
         default_labels=_labels(known, classes),
+        score=known.score,
         questions={} if layout else {"anchors": ("[[centre_y, centre_x, height, width], ...]",)},
     )
 
@@ -107,6 +108,7 @@ class _Layout:
     activation: Activation = "sigmoid"
     recipe: Recipe = SYMMETRIC
     iou: float = _IOU
+    score: float = 0.4
 
 
 _TENSORFLOW = "TensorFlow's object detection API"
@@ -123,6 +125,7 @@ _LAYOUTS = {
             activation="softmax",
             recipe=Recipe("the authors' image_mean and image_std", "RGB", (127.0,), (128.0,)),
             iou=0.3,  # the authors' iou_threshold
+            score=0.7,  # and their threshold for faces
         ),
     )
 }

@@ -192,6 +192,7 @@ def test_an_ultraface_without_its_decoder_is_recognised_by_its_anchors(applied: 
     activation = "none" if applied else "softmax"
     assert claim.options == {"generator": "ultraface", "activation": activation, "box_order": "xywh"}
     assert (claim.default_labels, claim.input.mean, claim.input.std) == ("face", (127.0,), (128.0,))
+    assert claim.score == 0.7
     decode(manifest_from(claim, "ssd_raw", ["face"]), given, 0.5)
 
 
