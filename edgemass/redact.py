@@ -6,7 +6,9 @@ import re
 
 _WORD = re.compile(r"\S+")
 # Some cameras want their password in the path: rtsp://cam/user=admin_password=..._channel=1
-_SECRET = re.compile(r"(?i)([?&;/=](?:[\w-]*[_-])?(?:password|passwd|pwd|pass|token|apikey|key|secret|auth)=)[^&\s]+")
+_KEY = r"(?i)([?&;/=](?:[\w-]*[_-])?(?:password|passwd|pwd|pass|token|apikey|key|secret|auth)=)"
+_SECRET = re.compile(_KEY + r"[^&\s]+")
+_SECRET_OF_ADDRESS = re.compile(_KEY + r"[^&]+")
 
 
 def redact(text: str) -> str:
@@ -20,6 +22,11 @@ def redact(text: str) -> str:
     return _SECRET.sub(r"\1***", _WORD.sub(_hide, text) if "@" in text else text)
 
 
+def redact_address(address: str) -> str:
+    """`redact` for a text that is known to be one address: spaces may be part of its password."""
+    return _SECRET_OF_ADDRESS.sub(r"\1***", _without_password(address))
+
+
 def _hide(match: re.Match[str]) -> str:
     return _without_password(match[0])
 
@@ -29,8 +36,8 @@ def _without_password(word: str) -> str:
     login, at, rest = word.rpartition("@")
     if not at:
         return word
-    before, scheme_end, behind = login.partition("://")
-    if not scheme_end:
-        before, behind = "", login
+    scheme, scheme_end, behind = login.partition("://")
+    if not scheme_end or ":" in scheme:
+        scheme, scheme_end, behind = "", "", login
     user, colon, _ = behind.partition(":")
-    return f"{_without_password(before)}{scheme_end}{user}{':***' if colon else ''}@{rest}"
+    return f"{scheme}{scheme_end}{user}{':***' if colon else ''}@{rest}"

@@ -17,7 +17,7 @@ from typing import Literal, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from edgemass.errors import ConfigError, UsageError
-from edgemass.redact import redact
+from edgemass.redact import redact_address
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ def parse(uri: str) -> MqttOptions:
         UsageError: the address cannot be read.
         ConfigError: a file that it names cannot be used.
     """
-    shown = redact(uri)
+    shown = redact_address(uri)
     try:
         parts = urlsplit(uri)
         port = parts.port

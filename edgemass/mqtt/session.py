@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from paho.mqtt.client import Client, MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -39,6 +39,10 @@ IN_FLIGHT = 20
 """QoS 1 and 2 sent and not yet acknowledged; what mosquitto takes by default (max_inflight_messages)."""
 INCOMING_MAX_BYTES = 1024 * 1024
 """MQTT 5 brokers are asked to keep larger messages to themselves."""
+INCOMING_HARD_BYTES = 4 * INCOMING_MAX_BYTES
+"""Who announces more is left: 3.1.1 has no way to ask, and paho would take in all that can be announced, 256 MB."""
+UNRELEASED = 100
+"""QoS 2 messages that paho keeps until the broker releases them; brokers send 10 to 32 at once unless told more."""
 FAREWELL_NS = 1_000_000_000
 _BURST = 100
 
@@ -112,7 +116,7 @@ class Session:
 
     def _make_client(self, will: Will | None) -> Client:
         five = self.version == "5"
-        client = Client(
+        client = _Client(
             CallbackAPIVersion.VERSION2,
             client_id=self._options.client_id or "",
             clean_session=None if five else True,
@@ -345,6 +349,24 @@ class Session:
         if self._in_flight:
             mid = max(self._in_flight, key=lambda mid: self._in_flight[mid].size)
             self._outbox.drop(self._in_flight.pop(mid), "too_large", in_flight=True)
+
+
+class _Client(Client):
+    """Paho with bounds to what a broker may make it keep; `run_once` takes the errors for a broken connection.
+
+    There is no public place for that. tests/fuzz/test_mqtt.py shows that these two are still called.
+    """
+
+    def _sock_recv(self, bufsize: int) -> bytes:
+        """Paho asks for the whole rest of the packet at once."""
+        if bufsize > INCOMING_HARD_BYTES:
+            raise ValueError(f"a packet of {bufsize} bytes, at most {INCOMING_HARD_BYTES} are taken in")
+        return super()._sock_recv(bufsize)
+
+    def _handle_publish(self) -> MQTTErrorCode:
+        if len(self._in_messages) > UNRELEASED:
+            raise ValueError(f"more than {UNRELEASED} messages of QoS 2 that were never released")
+        return super()._handle_publish()
 
 
 class _TidySocket(ssl.SSLSocket):

@@ -12,7 +12,7 @@ from edgemass.counters import Counters
 from edgemass.errors import UsageError
 from edgemass.frame import Frame
 from edgemass.messages import CameraState, FrameMessage
-from edgemass.redact import redact
+from edgemass.redact import redact_address
 
 SINKS = {  # URI scheme -> the module that opens it, imported when first asked for
     "console": "edgemass.sinks.console",
@@ -73,9 +73,9 @@ def open(uri: str, context: SinkContext) -> Sink:  # noqa: A001 (the plug-ins' o
     try:
         scheme = urlsplit(uri).scheme
     except ValueError as error:
-        raise UsageError(f"cannot read sink {redact(uri)!r}: {error}") from error
+        raise UsageError(f"cannot read sink {redact_address(uri)!r}: {error}") from error
     if scheme not in SINKS:
         known = ", ".join(f"{row}:" for row in SINKS)
-        raise UsageError(f"unknown sink {redact(uri)!r}; it must begin with one of {known}")
+        raise UsageError(f"unknown sink {redact_address(uri)!r}; it must begin with one of {known}")
     module = cast("SinkModule", importlib.import_module(SINKS[scheme]))
     return module.open(uri, context)

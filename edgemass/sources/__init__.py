@@ -18,7 +18,7 @@ import msgspec
 from edgemass.clock import Clock
 from edgemass.errors import UsageError
 from edgemass.frame import Frame
-from edgemass.redact import redact
+from edgemass.redact import redact_address
 
 SOURCES = {  # URI scheme -> the module that opens it, imported when first asked for
     "v4l2": "edgemass.sources.v4l2",
@@ -105,7 +105,7 @@ def scheme(address: str) -> str:
             return match[1].lower()
         known = ", ".join(f"{row}:" for row in SOURCES)
         raise UsageError(
-            f"unknown camera scheme {match[1]!r} in {redact(address)!r}; known are {known}, files and folders"
+            f"unknown camera scheme {match[1]!r} in {redact_address(address)!r}; known are {known}, files and folders"
         )
     is_folder = os.path.isdir(address)  # noqa: PTH112 (as above)
     if is_folder or any(mark in address for mark in "*?[") or Path(address).suffix.lower() in IMAGE_SUFFIXES:

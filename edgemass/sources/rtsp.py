@@ -20,7 +20,7 @@ from av.video.stream import VideoStream
 from edgemass.clock import Clock
 from edgemass.errors import SourceError, UsageError
 from edgemass.frame import Frame
-from edgemass.redact import redact
+from edgemass.redact import redact_address
 from edgemass.sources import CaptureOptions, _av
 
 TRANSPORTS = ("tcp", "udp")
@@ -62,12 +62,12 @@ def open(uri: str, options: CaptureOptions, clock: Clock) -> RtspCamera:  # noqa
     except ValueError:
         usable = False
     if not usable:
-        raise UsageError(f"cannot read {redact(uri)!r}; wanted rtsp://[user:password@]host[:port]/path")
+        raise UsageError(f"cannot read {redact_address(uri)!r}; wanted rtsp://[user:password@]host[:port]/path")
     transport = fragment.removeprefix("transport=") if fragment else TRANSPORTS[0]
     if transport not in TRANSPORTS:
         raise UsageError(
-            f"cannot read the option at the end of {redact(uri)!r}; known are #transport=tcp and #transport=udp, "
-            "and a # of a password is written %23"
+            f"cannot read the option at the end of {redact_address(uri)!r}; known are #transport=tcp and "
+            "#transport=udp, and a # of a password is written %23"
         )
     return RtspCamera(address, transport, clock)
 
@@ -80,7 +80,7 @@ class RtspCamera:
     read_timeout_s = READ_TIMEOUT_S
 
     def __init__(self, address: str, transport: str, clock: Clock) -> None:
-        self.name = redact(address)
+        self.name = redact_address(address)
         self._address = address
         self._transport = transport
         self._clock = clock

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import strategies as st
 
-from edgemass.redact import redact
+from edgemass.redact import redact, redact_address
 from tests.fuzz.campaign import counts, hold
 
 SECRET = "hunter2"
@@ -29,6 +29,16 @@ def test_no_password_leaves_however_the_address_is_written(examples: int) -> Non
         assert SECRET not in redact(f"{start}{scheme}{user}:{password}@{host}")
 
     hold(promise, examples, start=before, scheme=st.one_of(schemes, sloppy), user=users, password=passwords, host=hosts)
+
+
+@counts(200, 20_000)
+def test_no_password_leaves_an_address_on_its_own_though_it_holds_spaces(examples: int) -> None:
+    spaced = st.text(ODD + " \t\n", max_size=12)
+
+    def promise(scheme: str, user: str, around: tuple[str, str], host: str) -> None:
+        assert SECRET not in redact_address(f"{scheme}{user}:{around[0]}{SECRET}{around[1]}@{host}")
+
+    hold(promise, examples, scheme=schemes, user=users, around=st.tuples(spaced, spaced), host=hosts)
 
 
 @counts(200, 20_000)
