@@ -17,6 +17,7 @@ from edgemass.errors import BundleError
 SCHEMA = "edgemass.manifest/1"
 
 MAX_SIDE = 8192  # pixels of the model's picture
+MAX_FILE_NAME = 255  # bytes, of every file system that we know
 MAX_SHORT_SIDE = 4096
 MAX_MULTIPLE = 1024
 MAX_DETECTIONS = 1000
@@ -237,7 +238,8 @@ def _check(manifest: Manifest) -> None:
         raise ValueError("variants is empty, wanted at least the stock file")
     for variant in manifest.variants:
         name = variant.file
-        if Path(name).name != name or name in ("", ".", "..") or "\0" in name:
+        plain = Path(name).name == name and name not in ("", ".", "..") and "\0" not in name
+        if not plain or len(name.encode(errors="replace")) > MAX_FILE_NAME:
             raise ValueError(f"variants: file {name!r} must be a plain file name inside the bundle's folder")
     if not manifest.labels:
         raise ValueError("labels is empty")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,10 +45,12 @@ class Bundle:
             raise BundleError(
                 f"{self.manifest.name}: {path} is missing{origin}; put it there or import the model again"
             )
-        found, size = fingerprint(path)
-        if (found, size) != (variant.sha256, variant.size_bytes):
+        size = path.stat().st_size
+        found = fingerprint(path)[0] if size == variant.size_bytes else None
+        if found != variant.sha256:
+            digest = "another sha256" if found is None else f"sha256 {found[:12]}..."
             raise BundleError(
-                f"{path} is not the file of the manifest: found {size} bytes with sha256 {found[:12]}..., wanted "
+                f"{path} is not the file of the manifest: found {size} bytes with {digest}, wanted "
                 f"{variant.size_bytes} with {variant.sha256[:12]}...; import the model again"
             )
         return path
@@ -61,7 +64,10 @@ def load_bundle(directory: Path) -> Bundle:
     """
     path = directory / MANIFEST
     try:
-        if path.stat().st_size > _MAX_MANIFEST_BYTES:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise BundleError(f"{path} is no file; wanted a manifest")
+        if status.st_size > _MAX_MANIFEST_BYTES:
             raise BundleError(f"{path} is larger than {_MAX_MANIFEST_BYTES >> 20} MiB; wanted a manifest")
         text = path.read_bytes()
     except FileNotFoundError as error:

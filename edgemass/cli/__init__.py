@@ -31,7 +31,7 @@ class _Parser(argparse.ArgumentParser):
     """Errors in the same form as everywhere else."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(EXIT_USAGE, f"edgemass: error: {redact(message)}; see `{self.prog} --help`\n")
+        self.exit(EXIT_USAGE, f"edgemass: error: {_shortened(message)}; see `{self.prog} --help`\n")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -74,8 +74,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def one_line(error: Exception) -> str:
-    """The message without passwords, and without the most of what a hostile file put into it."""
-    text = redact(" ".join(str(error).split()))
+    return _shortened(str(error))
+
+
+def _shortened(message: str) -> str:
+    """One line, without passwords, and without the most of what a hostile file put into it."""
+    text = redact(" ".join(message.split()))
     return text if len(text) <= MAX_MESSAGE else f"{text[:MAX_MESSAGE]}..."
 
 

@@ -9,6 +9,7 @@ import glob
 import logging
 import os.path
 import re
+import stat
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -127,7 +128,10 @@ def read(path: Path, *, upright: bool = True) -> Image:
             decoded at all).
     """
     try:
-        size_bytes = path.stat().st_size
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise SourceError(f"{path} is no file; wanted a picture")
+        size_bytes = status.st_size
         if size_bytes > MAX_BYTES:
             raise SourceError(
                 f"{path} has {size_bytes / 1e6:.0f} MB, at most {MAX_BYTES / 1e6:.0f} are read; make it smaller"
