@@ -18,7 +18,7 @@ PYTEST = PATH="$$PATH:/usr/local/sbin:/usr/sbin:/sbin" $(VENV)/bin/python -m pyt
 UNLESS_NONE = || { code=$$?; [ $$code -eq 5 ] && echo "$@: no such tests yet"; }
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench docs lock test-long test-boards clean
+.PHONY: help run test check bench docs lock test-long test-arm test-boards clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1~\2/p' Makefile | while IFS='~' read -r target text; do printf '%-20s %s\n' "$$target" "$$text"; done
@@ -29,7 +29,7 @@ run: $(VENV)/run.stamp ## Detect objects in the demo clip; pictures go to build/
 
 test: $(VENV)/dev.stamp ## Run the tests, with the servers they need
 	@sh tests/install-servers.sh
-	$(PYTEST) -m "not slow and not systemd and not arm64" $(TEST_FOLDERS)
+	$(PYTEST) -m "not slow and not systemd and not arm64 and not armv7l" $(TEST_FOLDERS)
 
 check: $(VENV)/dev.stamp ## Check format, lint, types and the layers
 	@failed=; \
@@ -49,8 +49,13 @@ test-long: $(VENV)/dev.stamp ## Run the campaigns of kills, cuts and soaks in th
 	@sh tests/install-servers.sh
 	$(PYTEST) -m slow --timeout=0 $(UNLESS_NONE)
 
-test-boards: $(VENV)/dev.stamp ## Run the service under a real systemd and on an emulated arm64 machine
-	$(PYTEST) -m "systemd or arm64" --timeout=0 $(UNLESS_NONE)
+test-arm: $(VENV)/dev.stamp ## Run the daemon on an emulated arm64 machine with a camera
+	@sh tests/boards/install-packages.sh
+	$(PYTEST) -m arm64 -rs tests/boards
+
+test-boards: $(VENV)/dev.stamp ## Run the service under a real systemd and on the emulated ARM boards
+	@sh tests/boards/install-packages.sh
+	$(PYTEST) -m "systemd or arm64 or armv7l" -rs $(UNLESS_NONE)
 
 lock: ## Write requirements/*.txt anew, with the newest releases
 	@mkdir -p build
