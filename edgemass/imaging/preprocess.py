@@ -105,7 +105,7 @@ def _converter(spec: InputSpec, canvas: Image) -> tuple[AnyArray, Callable[[], N
 
 def _floats(spec: InputSpec, canvas: Image) -> tuple[AnyArray, Callable[[], None]]:
     """Planes are split and scaled one at a time: 0.29 ms at 640x640, against 0.74 of blobFromImageWithParams and 3.9 of
-    blobFromImage (tests/benchmarks/test_preprocess.py).
+    blobFromImage (docs/benchmarks.md).
     """
     height, width = canvas.shape[:2]
     planar = spec.layout in ("NCHW", "CHW")
