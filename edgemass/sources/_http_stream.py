@@ -18,7 +18,7 @@ from urllib.parse import quote, unquote, urldefrag, urljoin, urlsplit
 from edgemass import __version__
 from edgemass.clock import Clock
 from edgemass.errors import SourceError, UsageError
-from edgemass.redact import redact
+from edgemass.redact import redact, redact_address
 from edgemass.sources._http_auth import Credentials, authorization
 
 SILENCE_S = 4.0  # for connecting and for each read; the promise is to notice a silent camera within 5 s
@@ -53,8 +53,9 @@ def parse(uri: str) -> Address:
     Raises:
         UsageError: no host, a port that is none, or an unknown option behind `#`.
     """
-    address, fragment = urldefrag(uri)
+    fragment = ""
     try:
+        address, fragment = urldefrag(uri)
         parts = urlsplit(address)
         port = parts.port or (443 if parts.scheme.lower() == "https" else 80)
         host = (parts.hostname or "").encode("idna").decode("ascii") if parts.port != 0 else ""
@@ -62,10 +63,10 @@ def parse(uri: str) -> Address:
         parts, port, host = urlsplit(""), 0, ""
     user, password = unquote(parts.username or ""), unquote(parts.password or "")
     if not host or parts.scheme.lower() not in ("http", "https") or re.search(r"[\x00-\x1f\x7f]", user + password):
-        raise UsageError(f"cannot read {redact(uri)!r}; wanted http://[user:password@]host[:port]/path")
+        raise UsageError(f"cannot read {redact_address(uri)!r}; wanted http://[user:password@]host[:port]/path")
     if fragment not in ("", "verify=yes", "verify=no"):
         raise UsageError(
-            f"cannot read the option at the end of {redact(uri)!r}; known is #verify=no, "
+            f"cannot read the option at the end of {redact_address(uri)!r}; known is #verify=no, "
             "and a # of a password is written %23"
         )
     target = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~") + (

@@ -18,7 +18,7 @@ import numpy as np
 from edgemass.clock import Clock
 from edgemass.errors import SourceError
 from edgemass.frame import Frame, Image
-from edgemass.redact import redact
+from edgemass.redact import redact_address
 from edgemass.sources import CaptureOptions, _http_stream
 from edgemass.sources._http_stream import Address, Answer
 from edgemass.sources._multipart import MalformedError, Parts
@@ -38,7 +38,7 @@ def open(uri: str, options: CaptureOptions, clock: Clock) -> MjpegCamera:  # noq
         UsageError: no host, a port that is none, or an unknown option behind `#`.
     """
     del options
-    return MjpegCamera(redact(uri.partition("#")[0]), _http_stream.parse(uri), clock)
+    return MjpegCamera(redact_address(uri.partition("#")[0]), _http_stream.parse(uri), clock)
 
 
 class MjpegCamera:
