@@ -169,13 +169,17 @@ def _check_location(path: Path, location: str) -> None:
     """
     folder = path.parent.resolve()
     absolute = PurePosixPath(location).is_absolute() or PureWindowsPath(location).drive
-    target = (folder / location).resolve()
+    try:
+        target = (folder / location).resolve()
+        there = target.is_file()
+    except (OSError, RuntimeError, ValueError):  # a name too long, a link to itself, a zero byte
+        target, there = Path("/"), False
     if not location or absolute or ".." in PurePosixPath(location).parts or not target.is_relative_to(folder):
         raise BundleError(
             f"{path.name}: its weights are said to lie in {location!r}, outside its own folder: refused; "
             "export the model as one file"
         )
-    if not target.is_file():
+    if not there:
         raise BundleError(f"{path.name}: its weights lie in {location!r}, which is not beside it; copy that file too")
 
 

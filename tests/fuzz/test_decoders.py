@@ -68,7 +68,7 @@ def check(found: Detections | Classification, threshold: float, labels: int) -> 
 
 
 @pytest.mark.parametrize("name", MODELS)
-@counts(60, 20_000)
+@counts(30, 20_000)
 def test_any_numbers_give_detections_within_their_ranges(name: str, examples: int) -> None:
     model = MODELS[name]
 
@@ -89,7 +89,7 @@ def test_any_numbers_give_detections_within_their_ranges(name: str, examples: in
     hold(promise, examples, dtypes=dtypes, threshold=thresholds, multi_label=st.booleans(), data=st.data())
 
 
-@counts(300, 50_000)
+@counts(150, 50_000)
 def test_shapes_that_do_not_fit_are_refused_when_preparing_and_never_fail_in_decoding(examples: int) -> None:
     """Wrong ranks, other sides, axes left out or added: what `prepare` takes, `decode` can read."""
 
@@ -118,7 +118,7 @@ def test_shapes_that_do_not_fit_are_refused_when_preparing_and_never_fail_in_dec
     hold(promise, examples, model=models, data=st.data())
 
 
-@counts(200, 30_000)
+@counts(100, 30_000)
 def test_an_answer_of_another_shape_than_promised_is_a_failure_of_the_backend(examples: int) -> None:
     def promise(model: Model, shape: list[int], data: st.DataObject) -> None:
         free = tuple(TensorInfo(info.name, tuple(None for _ in info.shape), info.dtype) for info in model.outputs)

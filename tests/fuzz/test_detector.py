@@ -56,7 +56,7 @@ def detector(resize: Resize, size: tuple[int, int], dtype: str, layout: str) -> 
     return Detector(made, EchoBackend(made, infos, {"output": Tensor(data)}))
 
 
-@counts(60, 5_000)
+@counts(30, 5_000)
 def test_a_frame_of_any_size_is_detected_in(examples: int) -> None:
     def promise(frames: list[tuple[int, int]], resize: Resize, size: tuple[int, int], dtype: str, layout: str) -> None:
         stream = detector(resize, size, dtype, layout).stream()
@@ -89,7 +89,7 @@ def test_a_thin_frame_does_not_fill_the_memory(rule: str, size: tuple[int, int])
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib < 1024 * 1024
 
 
-@counts(100, 50_000)
+@counts(25, 50_000)
 def test_what_the_crop_cuts_off_does_not_change_what_it_shows(examples: int) -> None:
     """Of a frame that grows beyond measure only what the model sees is resized; its colours stay where they were."""
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import strategies as st
 
 from edgemass import backends
-from edgemass.bundles import child, import_model, open_detector, read_graph
+from edgemass.bundles import child, import_model, onnx_graph, open_detector, read_graph
 from edgemass.bundles.folder import Bundle
 from edgemass.bundles.observe import Observer
 from edgemass.detector import Thresholds
@@ -33,6 +33,11 @@ ASSETS = (
 )
 
 
+def later(*values: Any) -> list[Any]:
+    """Parameters that only the campaign tries: each costs two processes."""
+    return [pytest.param(value, marks=pytest.mark.slow) for value in values]
+
+
 def import_and_run(path: Path) -> None:
     """All that a user can do with a bare file."""
     with may_refuse(BundleError, BackendError, UsageError):
@@ -44,7 +49,7 @@ def import_and_run(path: Path) -> None:
             detector.backend.close()
 
 
-@counts(12, 20_000)
+@counts(6, 20_000)
 def test_a_damaged_tiny_model_is_imported_or_refused(tmp_path: Path, examples: int) -> None:
     good = [onnx_add(tmp_path / "a.onnx").read_bytes(), tflite_add(tmp_path / "a.tflite").read_bytes()]
     path = tmp_path / "model"
@@ -57,7 +62,7 @@ def test_a_damaged_tiny_model_is_imported_or_refused(tmp_path: Path, examples: i
 
 
 @pytest.mark.assets
-@counts(10, 5_000)
+@counts(5, 5_000)
 def test_a_damaged_real_model_is_imported_or_refused(assets: Path, tmp_path: Path, examples: int) -> None:
     """Damage in its head, where the graph lies in TFLite files, and anywhere."""
     path = tmp_path / "model"
@@ -103,7 +108,7 @@ def allocates(path: Path, numbers: int) -> Path:
     return onnx_graph_of(path, nodes, [side], [1, 3, 32, 32])
 
 
-@pytest.mark.parametrize("numbers", [2**33, 2**40, 2**61, 2**63 - 1])
+@pytest.mark.parametrize("numbers", [2**33, *later(2**40, 2**61, 2**63 - 1)])
 def test_a_model_that_wants_all_memory_is_contained(numbers: int, tmp_path: Path) -> None:
     """32 GiB for the smallest of these; the child fails alone, before it has touched more than it may."""
     path = allocates(tmp_path / "model.onnx", numbers)
@@ -167,7 +172,7 @@ def test_a_graph_that_feeds_itself_is_refused(tmp_path: Path) -> None:
         read_graph(path)
 
 
-@pytest.mark.parametrize("shape", [[2**62, 2**62], [1, 84, 2**40], [0, 0, 0, 0], [-1, -5], [1] * 500])
+@pytest.mark.parametrize("shape", [[2**62, 2**62], [1, 84, 2**40], *later([0, 0, 0, 0], [-1, -5], [1] * 500)])
 def test_shapes_without_measure_are_refused_or_left_alone(shape: list[int], tmp_path: Path) -> None:
     from onnx.helper import make_node
 
@@ -175,12 +180,14 @@ def test_shapes_without_measure_are_refused_or_left_alone(shape: list[int], tmp_
     import_and_run(path)
 
 
-@pytest.mark.parametrize("shape", [(2**31 - 1, 2**31 - 1, 1, 1), (1, 2**30, 2**30, 3), (1, 0, 0, 3), (-1, -1, -1, -1)])
+@pytest.mark.parametrize(
+    "shape", [(1, 2**30, 2**30, 3), (1, 0, 0, 3), *later((2**31 - 1, 2**31 - 1, 1, 1), (-1, -1, -1, -1))]
+)
 def test_tflite_shapes_without_measure_are_refused_or_left_alone(shape: tuple[int, ...], tmp_path: Path) -> None:
     import_and_run(tflite_add(tmp_path / "model.tflite", shape))
 
 
-@pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), float("inf"), 1e-45])
+@pytest.mark.parametrize("scale", [0.0, float("nan"), *later(-1.0, float("inf"), 1e-45)])
 def test_tflite_scales_without_measure_are_refused_or_left_alone(scale: float, tmp_path: Path) -> None:
     path = tflite_add(tmp_path / "model.tflite", quantized=(0.5, 0))
     content = path.read_bytes().replace(np.float32(0.5).tobytes(), np.float32(scale).tobytes())
@@ -189,15 +196,16 @@ def test_tflite_scales_without_measure_are_refused_or_left_alone(scale: float, t
 
 
 @pytest.mark.parametrize(
-    "location", ["/etc/passwd", "../secret", "a/../../secret", "C:\\secret", "", ".", "link", "\0"]
+    "location", ["/etc/passwd", "../secret", "a/../../secret", "C:\\secret", "", ".", "link", "\0", "x" * 300, "loop"]
 )
 def test_weights_outside_the_folder_are_never_opened(location: str, tmp_path: Path) -> None:
     folder = tmp_path / "model"
     folder.mkdir()
     (tmp_path / "secret").write_bytes(b"\0\0\x80?")
     (folder / "link").symlink_to(tmp_path / "secret")
+    (folder / "loop").symlink_to(folder / "loop")
     with pytest.raises(BundleError):
-        read_graph(onnx_external(folder / "model.onnx", location))
+        onnx_graph.read(onnx_external(folder / "model.onnx", location))
 
 
 def test_what_is_loaded_in_this_process_was_read_in_a_child_first(

@@ -53,7 +53,7 @@ LITERALS = st.one_of(
 )
 
 
-@counts(600, 100_000)
+@counts(300, 100_000)
 def test_metadata_of_any_text_gives_labels_and_sizes_or_none(examples: int) -> None:
     def promise(text: str) -> None:
         found = labels.from_literal(text)
@@ -66,7 +66,7 @@ def test_metadata_of_any_text_gives_labels_and_sizes_or_none(examples: int) -> N
     hold(promise, examples, text=LITERALS)
 
 
-@counts(400, 50_000)
+@counts(200, 50_000)
 def test_any_label_file_is_read_or_refused(tmp_path: Path, examples: int) -> None:
     path = tmp_path / "labels.txt"
     texts = st.one_of(LITERALS, st.text("0123456789 :,ab\n\r\t[]{}\"'\0\ufeff\u2028", max_size=60))
@@ -119,7 +119,7 @@ def rich_onnx(path: Path) -> bytes:
     return save_onnx(graph, path, {"names": "{0: 'a', 1: 'b'}", "imgsz": "[640, 640]"}).read_bytes()
 
 
-@counts(600, 200_000)
+@counts(250, 200_000)
 def test_a_damaged_onnx_file_is_read_or_refused(tmp_path: Path, examples: int) -> None:
     path = tmp_path / "model.onnx"
     good = st.sampled_from([rich_onnx(path), onnx_add(path).read_bytes()])
@@ -151,7 +151,7 @@ def archive(members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> by
 APPENDIX = archive({"metadata.json": b'{"names": {"0": "a"}, "imgsz": [640, 640]}', "labels.txt": b"a\nb\n"})
 
 
-@counts(600, 200_000)
+@counts(250, 200_000)
 def test_a_damaged_archive_behind_a_tflite_file_never_stops_the_import(tmp_path: Path, examples: int) -> None:
     path = tmp_path / "model.tflite"
     methods = [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
@@ -193,17 +193,17 @@ def _onnx_with_graph(graph: bytes) -> bytes:
 OUTPUT = b"\x62\x03\x0a\x01o"
 BOMBS = {
     "a name of 60 MB": lambda: _onnx_with_graph(OUTPUT) + b"\x72\x80\x80\x80\x1e" + b"\0" * (60 * MIB),
-    "nodes": lambda: _onnx_with_graph(OUTPUT + _repeated(1, 5_000_000)),
-    "inputs": lambda: _onnx_with_graph(OUTPUT + _repeated(11, 5_000_000)),
-    "constants": lambda: _onnx_with_graph(OUTPUT + _repeated(5, 5_000_000)),
-    "metadata": lambda: _onnx_with_graph(OUTPUT) + _repeated(14, 5_000_000),
-    "attributes": lambda: _onnx_with_graph(OUTPUT + b"\x0a\x80\xad\xe2\x04" + _repeated(5, 5_000_000)),
+    "nodes": lambda: _onnx_with_graph(OUTPUT + _repeated(1, 2_000_000)),
+    "inputs": lambda: _onnx_with_graph(OUTPUT + _repeated(11, 2_000_000)),
+    "constants": lambda: _onnx_with_graph(OUTPUT + _repeated(5, 2_000_000)),
+    "metadata": lambda: _onnx_with_graph(OUTPUT) + _repeated(14, 2_000_000),
+    "attributes": lambda: _onnx_with_graph(OUTPUT + b"\x0a\x80\x92\xf4\x01" + _repeated(5, 2_000_000)),
     "dimensions of a constant": lambda: _onnx_with_graph(
-        OUTPUT + b"\x2a\x82\xad\xe2\x04\x10\x01" + b"\x08\x7f" * 5_000_000
+        OUTPUT + b"\x2a\x82\x92\xf4\x01\x10\x01" + b"\x08\x7f" * 2_000_000
     ),
     "members of an archive": lambda: b"\x20\0\0\0TFL3" + _crowded_archive(),
     "an archive that unpacks to gigabytes": lambda: (
-        b"\x20\0\0\0TFL3" + archive({f"labels{i}.txt": b"a\n" * (20 * MIB) for i in range(8)})
+        b"\x20\0\0\0TFL3" + archive({f"labels{i}.txt": b"a\n" * (4 * MIB) for i in range(8)})
     ),
     "a text of millions of numbers": lambda: (
         b"\x20\0\0\0TFL3" + archive({"temp_meta.txt": b"{'names': [" + b"1," * (2 * MIB - 100) + b"]}"})

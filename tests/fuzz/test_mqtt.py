@@ -82,7 +82,7 @@ class Says:
         peer.send(piece)
 
 
-@counts(150, 20_000)
+@counts(80, 20_000)
 def test_after_anything_that_a_broker_says_the_connection_comes_back(
     examples: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
