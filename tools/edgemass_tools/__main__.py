@@ -1,0 +1,7 @@
+"""`python -m edgemass_tools`."""
+
+import sys
+
+from edgemass_tools.cli import main
+
+sys.exit(main())
