@@ -127,6 +127,22 @@ class OnnxRuntimeBackend:
         self._session = None
 
 
+def save_plain(model: Path, target: Path) -> None:
+    """Write the graph with its constants folded and nothing that is made for one processor.
+
+    Raises:
+        BackendError: the file cannot be loaded.
+    """
+    wanted = ort.SessionOptions()
+    wanted.log_severity_level = _SILENT
+    wanted.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    wanted.optimized_model_filepath = os.fspath(target)
+    try:
+        ort.InferenceSession(os.fspath(model), wanted, providers=["CPUExecutionProvider"], enable_fallback=0)
+    except _ORT_ERRORS as error:
+        raise BackendError(f"{model.name}: ONNX Runtime cannot load it: {reason(error)}") from error
+
+
 _CPU = "CPUExecutionProvider"
 _CUDA = "CUDAExecutionProvider"
 _TENSORRT = "TensorrtExecutionProvider"

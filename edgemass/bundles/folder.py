@@ -23,10 +23,31 @@ class Bundle:
     """A manifest and the folder that holds its files.
 
     A bare model file is a bundle too: its manifest is only in memory, its folder is the one it lies in.
+    derived: variants that this device made itself, whose files lie in `derived_folder`; the digest is without them.
     """
 
     manifest: Manifest
     folder: Path
+    derived: tuple[Variant, ...] = ()
+    derived_folder: Path | None = None
+
+    @property
+    def variants(self) -> tuple[Variant, ...]:
+        """All that can be loaded, the reference first."""
+        return (*self.manifest.variants, *self.derived)
+
+    def variant(self, name: str) -> Variant:
+        """The variant of that name.
+
+        Raises:
+            UsageError: there is none.
+        """
+        for variant in self.variants:
+            if variant.name == name:
+                return variant
+        raise UsageError(
+            f"{self.manifest.name} has no variant {name!r}, it has {', '.join(item.name for item in self.variants)}"
+        )
 
     @property
     def digest(self) -> str:
@@ -39,7 +60,8 @@ class Bundle:
         Raises:
             BundleError: it is missing, or not the file that the manifest speaks of.
         """
-        path = self.folder / variant.file
+        own = self.derived_folder is not None and variant in self.derived
+        path = (self.derived_folder if own and self.derived_folder else self.folder) / variant.file
         if not path.is_file():
             origin = f" (it comes from {self.manifest.source})" if self.manifest.source else ""
             raise BundleError(
