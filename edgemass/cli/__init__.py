@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def execute(top: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int:
-    """Parse, call what the verb set as `call`, and turn errors into one line and an exit code; for `edgemass-tools` too.
+    """Parse, call what the verb set as `call`, turn errors into one line and an exit code; for `edgemass-tools` too.
 
     arguments: None for those of this process.
     """

@@ -1,7 +1,7 @@
 """Where the function that follows a tensor is flat: values there need no steps of their own.
 
-SiLU and hard swish come apart into several nodes in most exports (x, Sigmoid, Mul); what matters of x are the values from
-about -6 up, while convolutions give some far below. Steps are spent where the function still moves.
+SiLU and hard swish come apart into several nodes in most exports (x, Sigmoid, Mul); what matters of x are the values
+from about -6 up, while convolutions give some far below. Steps are spent where the function still moves.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def clipped(graph: FloatGraph, ranges: Mapping[str, tuple[float, float]]) -> Ran
 
 
 def _function(graph: FloatGraph, name: str) -> list[Any]:
-    """The nodes that make one value of each value of the tensor, when it is read by nothing else; the last one gives it."""
+    """The nodes that make one value of each of the tensor, if nothing else reads it; the last one gives the result."""
     if name in {item.name for item in graph.model.graph.output}:
         return []
     inside: list[Any] = []

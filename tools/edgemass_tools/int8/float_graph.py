@@ -103,6 +103,12 @@ class FloatGraph:
         )
 
     @cached_property
+    def read_by_layers(self) -> frozenset[str]:
+        """Names of the tensors that go into or come out of nodes up to the last weights."""
+        kept = [node for node in self.nodes if node.name in self.before_the_last_weights]
+        return frozenset(name for node in kept for name in (*node.input, *node.output))
+
+    @cached_property
     def readers(self) -> dict[str, list[Any]]:
         """Nodes by the name of the tensor that they read."""
         found: dict[str, list[Any]] = {name: [] for node in self.nodes for name in node.output}

@@ -10,7 +10,18 @@ from edgemass_tools.int8.float_graph import FloatGraph
 # What ONNX Runtime's CPU provider computes on 8 bits when it stands between QDQ pairs, or passes on as it is.
 OPERATORS = frozenset(
     {
-        *("Add", "AveragePool", "Clip", "Concat", "Conv", "Gemm", "GlobalAveragePool", "LeakyRelu", "MatMul", "MaxPool"),
+        *(
+            "Add",
+            "AveragePool",
+            "Clip",
+            "Concat",
+            "Conv",
+            "Gemm",
+            "GlobalAveragePool",
+            "LeakyRelu",
+            "MatMul",
+            "MaxPool",
+        ),
         *("Mul", "Relu", "Reshape", "Resize", "Sigmoid", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze"),
     }
 )

@@ -1,7 +1,7 @@
 """Writes the 8-bit graph: QuantizeLinear and DequantizeLinear around what computes in 8 bits (QDQ).
 
-Activations unsigned, weights signed with one scale per output channel: the pairing that the x86 kernels of ONNX Runtime are
-made for. (Signed activations take 1.6 times as long as float there, unsigned weights 0.9: docs/quantize.md.)
+Activations unsigned, weights signed with one scale per output channel: the pairing that the x86 kernels of ONNX Runtime
+are made for. (Signed activations take 1.6 times as long as float there, unsigned weights 0.9: docs/quantize.md.)
 """
 
 from __future__ import annotations
