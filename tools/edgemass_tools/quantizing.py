@@ -227,7 +227,7 @@ def _refuse_loss(
         )
     if agreed.share < LEAST_AGREEMENT:
         raise BundleError(
-            f"{manifest.name} in 8 bits agrees with float on {agreed.share:.1%} of {agreed.all} detections in "
+            f"{manifest.name} in 8 bits agrees with float on {agreed.share:.1%} of {agreed.all} answers in "
             f"{agreed.pictures} pictures, wanted at least {LEAST_AGREEMENT:.0%}; {advice}"
         )
 
@@ -254,7 +254,7 @@ def _described(
         else:
             position = next(place for place, item in enumerate(kept) if item.name == source.name)
             kept[position] = msgspec.structs.replace(source, accuracy=_replaced(source.accuracy, measured[0]))
-    share = "nothing to compare" if agreed.share is None else f"{agreed.share:.1%} of {agreed.all} detections"
+    share = "nothing to compare" if agreed.share is None else f"{agreed.share:.1%} of {agreed.all} answers"
     known = "" if accuracy is not None else "; its accuracy was not measured"
     sentence = (
         f"{NAME}: made from {source.name}, {plan.weighted - plan.float_weighted} of {plan.weighted} layers in 8 bits; "

@@ -109,7 +109,7 @@ def _print(outcome: Outcome) -> None:
     print(f"pictures   {len(used.paths)}{left_out}")
     print(f"layers     {plan.weighted - plan.float_weighted} of {plan.weighted} in 8 bits")
     if agreed.share is not None:
-        print(f"agreement  {agreed.share:.1%} of {agreed.all} detections in {agreed.pictures} pictures held out")
+        print(f"agreement  {agreed.share:.1%} of {agreed.all} answers in {agreed.pictures} pictures held out")
     if outcome.accuracy is not None:
         before, after = outcome.accuracy
         print(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -101,6 +102,27 @@ class FloatGraph:
             for node in self.weighted
             if not any(reader.name in kept for reader in readers[node.output[0]])
         )
+
+    @cached_property
+    def makers(self) -> dict[str, tuple[Any, ...]]:
+        """The node that computes a tensor, by its name."""
+        return {name: (node,) for node in self.nodes for name in node.output}
+
+    def work(self, node: Any) -> float:
+        """Multiplications, or values given where there are none; a free side of a tensor counts as 1."""
+        values = max((self._sizes.get(name, 1) for name in node.output), default=1)
+        if not self.is_weighted(node):
+            return float(values)
+        weights = self.constants[node.input[1]].dims
+        return float(values * math.prod(weights[1:] if node.op_type == "Conv" else weights[:1]))
+
+    @cached_property
+    def _sizes(self) -> dict[str, int]:
+        graph = self.model.graph
+        return {
+            item.name: math.prod(side.dim_value or 1 for side in item.type.tensor_type.shape.dim)
+            for item in (*graph.value_info, *graph.output)
+        }
 
     @cached_property
     def read_by_layers(self) -> frozenset[str]:

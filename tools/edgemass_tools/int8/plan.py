@@ -39,11 +39,11 @@ class Plan:
 
 
 def plan(graph: FloatGraph, errors: Mapping[str, float], budget: float) -> Plan:
-    """Keep in float what hurts most, until the errors of all else add up to the budget.
+    """Keep in float what hurts most for its work, until the errors of all else add up to the budget.
 
     errors: by tensor, see `sensitivity`; what is not in it costs nothing.
     """
-    spared = _spared(errors, budget)
+    spared = _spared(graph, errors, budget)
     chosen: set[str] = set()
     made: set[str] = set()  # tensors that come out of 8-bit nodes
     for node in graph.nodes:
@@ -62,12 +62,19 @@ def plan(graph: FloatGraph, errors: Mapping[str, float], budget: float) -> Plan:
     return Plan(frozenset(chosen), len(graph.weighted), len(in_float))
 
 
-def _spared(errors: Mapping[str, float], budget: float) -> set[str]:
+def _spared(graph: FloatGraph, errors: Mapping[str, float], budget: float) -> set[str]:
+    """Tensors that are not rounded: first those that lower the error most for the work that goes back to float."""
     found: set[str] = set()
     left = sum(errors.values())
-    for name in sorted(errors, key=lambda name: (-errors[name], name)):
+    worth = {name: error / _work_at(graph, name) for name, error in errors.items()}
+    for name in sorted(errors, key=lambda name: (-worth[name], name)):
         if left <= budget:
             break
         found.add(name)
         left -= errors[name]
     return found
+
+
+def _work_at(graph: FloatGraph, name: str) -> float:
+    """Of the nodes that are in float when this tensor is: who makes it and who reads it."""
+    return sum(graph.work(node) for node in (*graph.makers.get(name, ()), *graph.readers.get(name, ()))) or 1.0
