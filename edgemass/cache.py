@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from pathlib import Path
 
 PLACES = (Path("/var/lib/edgemass"), Path("~/.cache/edgemass"))
@@ -29,6 +30,26 @@ def folder(kind: str) -> Path:
     made = place.expanduser() / kind
     made.mkdir(mode=0o700, parents=True, exist_ok=True)
     return made
+
+
+def trim(place: Path, most: int) -> None:
+    """Leave the `most` entries that were changed last."""
+    entries = sorted(place.iterdir(), key=lambda entry: entry.stat().st_mtime_ns, reverse=True)
+    for entry in entries[most:]:
+        if entry.is_dir():
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
+            entry.unlink(missing_ok=True)
+
+
+def key_of_file(path: Path) -> tuple[object, ...]:
+    """What a file system says of a file; differs when it is written or replaced, and costs no reading.
+
+    Raises:
+        OSError: it is not there.
+    """
+    status = path.stat()
+    return (path.resolve(), status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def key(*parts: object) -> str:

@@ -19,6 +19,7 @@ from edgemass.manifest import Variant
 logger = logging.getLogger(__name__)
 
 KIND = "optimized"
+MOST = 20
 _RECORD = "outcome.json"
 _DEADLINE_S = 120.0  # a Raspberry Pi Zero; a PC takes 1 to 5 s
 
@@ -74,6 +75,7 @@ def _make(bundle: Bundle, folder: Path) -> _Record:
         logger.warning("%s is not optimized, the file runs as it is: %s", name, error)
         record = _Record(None, kept_out=(str(error),))
     durable.write_bytes(folder / _RECORD, msgspec.json.encode(record))
+    cache.trim(folder.parent, MOST)
     if record.variant is not None:
         logger.info("optimized", extra={"model": name, "frame_time": f"{record.ratio:.2f} of the stock file's"})
     return record

@@ -91,11 +91,12 @@ def rewrite(
         size_bytes=size,
         precision=stock.precision,
         made_from=stock.name,
-        input=report.input,
-        output=report.output,
+        input=report.input if report.input != made.input else None,
+        output=report.output if report.output != made.output else None,
     )
+    others = tuple(item for item in made.variants if item.name != variant.name)
     try:
-        msgspec.structs.replace(made, variants=(*made.variants, variant))
+        msgspec.structs.replace(made, variants=(*others, variant))
     except ValueError as error:
         raise BundleError(f"{made.name}: the rewritten file does not fit the bundle: {error}") from error
     return Outcome(variant, target, report.done, report.kept_out, report.ratio)
