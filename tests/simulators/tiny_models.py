@@ -149,12 +149,7 @@ def onnx_classifier(path: Path, *, unknown_operator: bool = False, seed: int = 0
         constants.append(onnx.numpy_helper.from_array(weights.astype(np.float32), f"w{number}"))
         constants.append(onnx.numpy_helper.from_array(rng.normal(0, 0.1, shape[0]).astype(np.float32), f"b{number}"))
         pad = shape[2] // 2
-        attributes: dict[str, Any] = {
-            "strides": [stride] * 2,
-            "pads": [pad] * 4,
-            "group": group,
-            "kernel_shape": list(shape[2:]),
-        }
+        attributes: dict[str, Any] = {"strides": [stride] * 2, "pads": [pad] * 4, "group": group}
         nodes.append(make("Conv", [source, f"w{number}", f"b{number}"], [f"c{number}"], f"conv{number}", **attributes))
         nodes.append(make("Sigmoid", [f"c{number}"], [f"s{number}"]))
         nodes.append(make("Mul", [f"c{number}", f"s{number}"], [f"a{number}"]))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -24,9 +24,13 @@ from edgemass_tools.agreement import Agreement
 from edgemass_tools.int8 import recipe
 from edgemass_tools.int8.plan import Plan
 from edgemass_tools.int8.ranges import Method
+from edgemass_tools.int8.recipe import Made, Measured
 from edgemass_tools.pictures import Pictures
 
+logger = logging.getLogger(__name__)
+
 NAME = "int8"
+TRIES = 3
 LEAST_AGREEMENT = 0.95
 """Without annotations: share of detections that float and int8 have in common. Models that lose less than 0.010 mAP on
 COCO reach 0.97 to 0.99 (docs/quantize.md)."""
@@ -83,37 +87,61 @@ def quantize(bundle: Bundle, order: Order, steps: recipe.Steps) -> Outcome:
         folder = Path(work)
         bundle = _with_rewritten(bundle, folder, steps)
         source = _source(bundle)
-        path = bundle.path(source)
         used = _pictures(order, folder)
         calibration, held_out = _split(used.paths)
-        made = recipe.quantize(
-            path,
-            bundle.manifest.of(source),
-            calibration,
-            method=order.method,
-            budget=order.budget,
-            steps=steps,
+        measured = recipe.measure(
+            bundle.path(source), bundle.manifest.of(source), calibration, method=order.method, steps=steps
         )
-        file = folder / f"{Path(bundle.manifest.reference.file).stem}.int8.onnx"
+        tried = _try(bundle, source, measured, held_out, folder, order, steps)
+        if not order.force and (reason := _too_much(bundle.manifest, order, tried)):
+            raise BundleError(reason)
+        stock = bundle.manifest.reference
+        time = speed.ratio(tried.file, bundle.path(stock), bundle.manifest.of(tried.variant), bundle.manifest)
+        manifest = _described(bundle, source, tried, order)
+        written = extended.write(bundle, manifest, {tried.file.name: tried.file}, order.output)
+    return Outcome(written, written.variant(NAME), tried.made.plan, used, tried.agreement, tried.accuracy, time)
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """One 8-bit file and what it costs."""
+
+    made: Made
+    file: Path
+    variant: Variant
+    agreement: Agreement
+    accuracy: tuple[DetectionAccuracy, DetectionAccuracy] | None
+
+
+def _try(
+    bundle: Bundle,
+    source: Variant,
+    measured: Measured,
+    held_out: tuple[Path, ...],
+    folder: Path,
+    order: Order,
+    steps: recipe.Steps,
+) -> _Tried:
+    """Make and measure one, and again with half the budget, while it loses too much: more stays in float each time."""
+    in_float = _stream(bundle, source)
+    file = folder / f"{Path(bundle.manifest.reference.file).stem}.int8.onnx"
+    before = _accuracy(bundle.manifest, order, in_float, steps("measuring float"))
+    for attempt in range(TRIES):
+        made = recipe.make(measured, order.budget / 2**attempt)
         file.write_bytes(made.data)
         variant = _variant(file, source)
-        trial = Bundle(bundle.manifest, bundle.folder, (*bundle.derived, variant), folder)
-        in_float, in_int8 = _stream(trial, source), _stream(trial, variant)
+        in_int8 = _stream(Bundle(bundle.manifest, folder, (variant,), folder), variant)
         agreed = agreement.compare(
             in_float, in_int8, held_out, bundle.manifest.score, steps("comparing with the float model")
         )
-        accuracy = _accuracy(bundle.manifest, order, in_float, in_int8, steps)
-        if not order.force:
-            _refuse_loss(bundle.manifest, order, agreed, accuracy)
-        time = speed.ratio(trial.path(variant), path_of_stock(bundle), trial.manifest.of(variant), bundle.manifest)
-        manifest = _described(bundle, source, variant, made.plan, agreed, order, accuracy)
-        written = extended.write(bundle, manifest, {variant.file: file}, order.output)
-    final = next(item for item in written.manifest.variants if item.name == NAME)
-    return Outcome(written, final, made.plan, used, agreed, accuracy, time)
-
-
-def path_of_stock(bundle: Bundle) -> Path:
-    return bundle.path(bundle.manifest.reference)
+        after = _accuracy(bundle.manifest, order, in_int8, steps("measuring int8"))
+        accuracy = (before, after) if before is not None and after is not None else None
+        tried = _Tried(made, file, variant, agreed, accuracy)
+        reason = _too_much(bundle.manifest, order, tried)
+        if not reason or order.force:
+            break
+        logger.info("%s", reason)
+    return tried
 
 
 def _check_order(manifest: Manifest, order: Order) -> None:
@@ -192,57 +220,48 @@ def _stream(bundle: Bundle, variant: Variant) -> Stream:
     return Detector(bundle.manifest.of(variant), backend, lambda: variant.name).stream()
 
 
-def _accuracy(
-    manifest: Manifest, order: Order, in_float: Stream, in_int8: Stream, steps: recipe.Steps
-) -> tuple[DetectionAccuracy, DetectionAccuracy] | None:
+def _accuracy(manifest: Manifest, order: Order, stream: Stream, progress: Progress) -> DetectionAccuracy | None:
     if order.annotations is None or order.eval_images is None:
         return None
-    measure = partial(evaluate.detection, labels=manifest.labels, images=order.eval_images)
-    first = measure(in_float, annotations=order.annotations, progress=steps("measuring float"))
-    return first, measure(in_int8, annotations=order.annotations, progress=steps("measuring int8"))
+    return evaluate.detection(stream, manifest.labels, order.eval_images, order.annotations, progress)
 
 
-def _refuse_loss(
-    manifest: Manifest,
-    order: Order,
-    agreed: Agreement,
-    accuracy: tuple[DetectionAccuracy, DetectionAccuracy] | None,
-) -> None:
+def _too_much(manifest: Manifest, order: Order, tried: _Tried) -> str:
+    """What to tell of a variant that loses too much, or of which nobody can say; "" where all is well."""
     advice = (
         "calibrate with pictures like those of the cameras, give more --samples or a smaller --budget, or accept it "
         "with --force; nothing was written"
     )
-    if accuracy is not None:
-        loss = accuracy[0].map_50_95 - accuracy[1].map_50_95
-        if loss > order.max_loss:
-            raise BundleError(
-                f"{manifest.name} loses {loss:.3f} mAP in 8 bits ({accuracy[0].map_50_95:.3f} to "
-                f"{accuracy[1].map_50_95:.3f}), wanted at most {order.max_loss:.3f}; {advice}"
+    agreed = tried.agreement
+    if tried.accuracy is not None:
+        before, after = (item.map_50_95 for item in tried.accuracy)
+        if before - after > order.max_loss:
+            return (
+                f"{manifest.name} loses {before - after:.3f} mAP in 8 bits ({before:.3f} to {after:.3f}), wanted at "
+                f"most {order.max_loss:.3f}; {advice}"
             )
-        return
-    if agreed.share is None:
-        raise BundleError(
+    elif agreed.share is None:
+        return (
             f"{manifest.name} finds nothing in the {agreed.pictures} pictures held out, so that nobody can say what "
-            f"8 bits cost; give pictures with what it knows, or --annotations; nothing was written"
+            "8 bits cost; give pictures with what it knows, or --annotations; nothing was written"
         )
-    if agreed.share < LEAST_AGREEMENT:
-        raise BundleError(
+    elif agreed.share < LEAST_AGREEMENT:
+        return (
             f"{manifest.name} in 8 bits agrees with float on {agreed.share:.1%} of {agreed.all} answers in "
             f"{agreed.pictures} pictures, wanted at least {LEAST_AGREEMENT:.0%}; {advice}"
         )
+    return ""
 
 
-def _described(
-    bundle: Bundle,
-    source: Variant,
-    variant: Variant,
-    plan: Plan,
-    agreed: Agreement,
-    order: Order,
-    accuracy: tuple[DetectionAccuracy, DetectionAccuracy] | None,
-) -> Manifest:
+def _described(bundle: Bundle, source: Variant, tried: _Tried, order: Order) -> Manifest:
     """The manifest with the new variant (in place of an older int8), and what is known of its accuracy."""
-    old = bundle.manifest
+    old, variant, plan, agreed, accuracy = (
+        bundle.manifest,
+        tried.variant,
+        tried.made.plan,
+        tried.agreement,
+        tried.accuracy,
+    )
     kept = [item for item in bundle.variants if item.name != NAME]
     own = old.accuracy
     if accuracy is not None and order.annotations is not None:

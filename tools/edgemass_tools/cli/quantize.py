@@ -47,7 +47,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "--budget",
         type=float,
         metavar="E",
-        help="error that 8 bits may add before decoding (default: 0.01 of variance)",
+        help="error that 8 bits may add before decoding (default: 0.02 of variance)",
     )
     add("--max-loss", type=float, default=0.010, metavar="L", help="mAP that may be lost (default: 0.010)")
     add("--seed", type=int, default=0, metavar="S", help="of the choice of pictures (default: 0)")

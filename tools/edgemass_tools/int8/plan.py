@@ -58,8 +58,18 @@ def plan(graph: FloatGraph, errors: Mapping[str, float], budget: float) -> Plan:
             continue  # between float nodes it would only add conversions
         chosen.add(node.name)
         made.update(node.output)
+    _leave_to_float_readers(graph, chosen)
     in_float = [node for node in graph.weighted if node.name not in chosen]
     return Plan(frozenset(chosen), len(graph.weighted), len(in_float))
+
+
+def _leave_to_float_readers(graph: FloatGraph, chosen: set[str]) -> None:
+    """Take out what only float nodes read: a Sigmoid in 8 bits before a Mul in float would keep both from being one."""
+    for node in reversed(graph.nodes):
+        if node.name in chosen and not graph.is_weighted(node):
+            readers = [reader.name for name in node.output for reader in graph.readers[name]]
+            if not chosen.intersection(readers):
+                chosen.remove(node.name)
 
 
 def _spared(graph: FloatGraph, errors: Mapping[str, float], budget: float) -> set[str]:
