@@ -61,8 +61,10 @@ class Order:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was written. accuracy: of float and int8, where it was measured. time: of int8 over that of the stock file,
-    one thread on this machine.
+    """What was written. accuracy: of float and int8, where it was measured.
+
+    time: of a run of int8 over that of the stock file, one thread on this machine; time_of_source: the same of the
+        float variant that it was made from.
     """
 
     bundle: Bundle
@@ -72,6 +74,7 @@ class Outcome:
     agreement: Agreement
     accuracy: tuple[DetectionAccuracy, DetectionAccuracy] | None
     time: float
+    time_of_source: float
 
 
 def quantize(bundle: Bundle, order: Order, steps: recipe.Steps) -> Outcome:
@@ -96,10 +99,20 @@ def quantize(bundle: Bundle, order: Order, steps: recipe.Steps) -> Outcome:
         if not order.force and (reason := _too_much(bundle.manifest, order, tried)):
             raise BundleError(reason)
         stock = bundle.manifest.reference
-        time = speed.ratio(tried.file, bundle.path(stock), bundle.manifest.of(tried.variant), bundle.manifest)
+        files = [(tried.file, tried.variant), (bundle.path(source), source), (bundle.path(stock), stock)]
+        seconds = speed.run_s([(path, bundle.manifest.of(variant)) for path, variant in files])
         manifest = _described(bundle, source, tried, order)
         written = extended.write(bundle, manifest, {tried.file.name: tried.file}, order.output)
-    return Outcome(written, written.variant(NAME), tried.made.plan, used, tried.agreement, tried.accuracy, time)
+    return Outcome(
+        written,
+        written.variant(NAME),
+        tried.made.plan,
+        used,
+        tried.agreement,
+        tried.accuracy,
+        seconds[0] / seconds[2],
+        seconds[1] / seconds[2],
+    )
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
-"""How long an 8-bit file takes beside the stock file, on this machine."""
+"""How long files take beside each other, on this machine."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edgemass import backends
@@ -12,26 +12,24 @@ from edgemass.detector import made_up_inputs
 from edgemass.manifest import Manifest
 from edgemass.tensors import AnyArray
 
-RUNS = 15
+RUNS = 20
 WARM_UP_RUNS = 2
 
 
-def ratio(file: Path, stock: Path, manifest: Manifest, stock_manifest: Manifest) -> float:
-    """Time of a run over that of the stock file: one thread each, turn by turn, the fastest of RUNS.
+def run_s(files: Sequence[tuple[Path, Manifest]]) -> list[float]:
+    """Seconds that one run of each ONNX file takes: one thread, turn by turn, the fastest of RUNS.
 
-    manifest, stock_manifest: with the input of either file.
+    files: each with the manifest that has its input.
     """
-    both = [
-        (backends.load("onnx").open(path, Options(threads=1)), made_up_inputs(made))
-        for path, made in ((file, manifest), (stock, stock_manifest))
+    opened = [
+        (backends.load("onnx").open(path, Options(threads=1)), made_up_inputs(manifest)) for path, manifest in files
     ]
     try:
-        seconds = [[_seconds(backend, inputs) for backend, inputs in both] for _ in range(WARM_UP_RUNS + RUNS)]
+        rounds = [[_seconds(backend, inputs) for backend, inputs in opened] for _ in range(WARM_UP_RUNS + RUNS)]
     finally:
-        for backend, _ in both:
+        for backend, _ in opened:
             backend.close()
-    ours, theirs = (min(row[place] for row in seconds[WARM_UP_RUNS:]) for place in (0, 1))
-    return ours / theirs
+    return [min(seconds[place] for seconds in rounds[WARM_UP_RUNS:]) for place in range(len(files))]
 
 
 def _seconds(backend: Backend, inputs: Mapping[str, AnyArray]) -> float:

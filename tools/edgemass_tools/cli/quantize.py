@@ -12,6 +12,8 @@ from edgemass.errors import UsageError
 if TYPE_CHECKING:
     from edgemass_tools.quantizing import Outcome
 
+NO_GAIN = 0.95
+
 EPILOG = """\
 Runs the model on pictures like those that its cameras will see, and writes a bundle with all that the model had and a
 variant `int8` for ONNX Runtime: 8-bit activations and weights, in float what 8 bits hurt most. It states what that
@@ -116,8 +118,11 @@ def _print(outcome: Outcome) -> None:
             f"mAP 50-95  float {before.map_50_95:.3f}, int8 {after.map_50_95:.3f}, lost "
             f"{before.map_50_95 - after.map_50_95:.3f} ({before.images} images)"
         )
-    slow = "; no gain in time here: keep the float variant" if outcome.time > 0.95 else ""
-    print(f"time       {outcome.time:.2f} of the stock file's, one thread on this machine{slow}")
+    slow = "; no gain here: keep the float variant" if outcome.time > NO_GAIN * outcome.time_of_source else ""
+    print(
+        f"time       {outcome.time:.2f} of the stock file's, the best float variant {outcome.time_of_source:.2f}, one "
+        f"thread on this machine{slow}"
+    )
     size = outcome.bundle.manifest.reference.size_bytes
     print(f"size       {outcome.variant.size_bytes / 1e6:.1f} MB, stock file {size / 1e6:.1f} MB")
     print(f"written to {outcome.bundle.folder}; try: edgemass bench {outcome.bundle.folder} --all")
