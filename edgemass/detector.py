@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from edgemass.frame import Image
 from edgemass.imaging.letterbox import Letterbox
 from edgemass.imaging.nms import suppress
 from edgemass.imaging.preprocess import Preprocessor
+from edgemass.in_order import InOrder
 from edgemass.manifest import AuxiliaryInput, Manifest, Nms
 from edgemass.tensors import AnyArray, TensorInfo
 
@@ -83,7 +83,7 @@ class Detector:
         family = families.load(manifest.output.family)
         self._decode = families.prepare(manifest, outputs)
         self._frame_space = bool(getattr(family, "frame_space", False))
-        self._lock = threading.Lock()
+        self._lock = InOrder()
         _check_inputs(manifest, {info.name: info for info in backend.inputs})
         _check_state(manifest, outputs)
 
