@@ -52,8 +52,10 @@ class Orientation:
 
     def view(self, luma: Luma) -> Luma:
         """Brightness cropped and rotated, without copying a pixel."""
-        left, top, right, bottom = self._box(luma.shape[1], luma.shape[0])
-        return np.rot90(luma[top:bottom, left:right], -self.rotate // 90)
+        if self.crop is not None:
+            left, top, right, bottom = self._box(luma.shape[1], luma.shape[0])
+            luma = luma[top:bottom, left:right]
+        return np.rot90(luma, -self.rotate // 90) if self.rotate else luma
 
     def _box(self, width: int, height: int) -> tuple[int, int, int, int]:
         """left, top, right, bottom in whole pixels, at least one each way."""

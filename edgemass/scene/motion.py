@@ -70,22 +70,22 @@ class MotionGate:
         self._seen_ns = mono_ns
         if self._background is None or self._size != luma.shape:
             self._size = luma.shape
-            self._background = cells.astype(np.float32)
+            self._background = cells
             return True
-        change = cv2.absdiff(cells, cv2.convertScaleAbs(self._background))
+        change = cv2.absdiff(cells, self._background)
         area = float(np.count_nonzero(change > self._config.threshold)) / change.size
         if area >= JUMP_AREA:
-            self._background = cells.astype(np.float32)
+            self._background = cells
         else:
             cv2.accumulateWeighted(cells, self._background, 1 - math.exp(-passed_s / BACKGROUND_S))
         return area >= self._config.min_area
 
 
-def _thin(luma: Luma) -> Luma:
+def _thin(luma: Luma) -> NDArray[np.float32]:
     """Every so many-th pixel each way, GRID of them along the longer side; smoothed, so that noise of single pixels
     does not count.
     """
     step = max(1, max(luma.shape) // GRID)
     top, left = (min(step, side) // 2 for side in luma.shape)
     cells = np.ascontiguousarray(luma[top::step, left::step])
-    return np.asarray(cv2.blur(cells, (3, 3)), np.uint8)
+    return np.asarray(cv2.boxFilter(cells, cv2.CV_32F, (3, 3)), np.float32)

@@ -95,8 +95,8 @@ def luma(picture: VideoFrame, upright: Orientation) -> Luma | None:
     plane = picture.planes[0]
     if plane.line_size < picture.width:  # negative: bottom-up
         return None
-    lines = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
-    return upright.view(lines[: picture.height, : picture.width])
+    shape = (picture.height, picture.width)
+    return upright.view(np.ndarray(shape, np.uint8, memoryview(plane), strides=(plane.line_size, 1)))
 
 
 def to_bgr(picture: VideoFrame, upright: Orientation) -> Image:
