@@ -2,9 +2,9 @@
 
     python tests/benchmarks/many_cameras.py MODEL [--cameras 8] [--fps 5] [--seconds 20] [--clip VIDEO] [--json FILE]
 
-H.264 files of 1280x720, played at their own speed as cameras would be, begun together: their frames come in bursts, which
-is the worst case. With `--fps 15` two cores are asked for more than they can do. The clip is drawn (discs that go round,
-noise), or scaled from the video given; all cameras play the same one. Decoding, inference and all else share the machine.
+H.264 files of 1280x720, played at their own speed as cameras would be, begun together: their frames come in bursts,
+which is the worst case. With `--fps 15` two cores are asked for more than they can do. The clip is drawn (discs that go
+round over grain), or scaled from the video given; all cameras play the same one, each with a decoder of its own.
 """
 
 from __future__ import annotations
@@ -74,9 +74,9 @@ class Counting:
 
 
 def drawn(count: int) -> Iterator[Image]:
-    noise = np.random.default_rng(0).integers(0, 8, (PHASES, HEIGHT, WIDTH, 3), np.uint8)
+    grain = np.random.default_rng(0).integers(0, 8, (HEIGHT, WIDTH, 1), np.uint8)
     for number in range(count):
-        yield draw(WIDTH, HEIGHT, number / PHASES) + noise[number % PHASES]
+        yield draw(WIDTH, HEIGHT, number / PHASES) + grain
 
 
 def scaled(video: Path, count: int) -> Iterator[Image]:
@@ -151,18 +151,15 @@ def show(rows: list[Row], seconds: float) -> float:
     """Print the table; least over most frames served."""
     print(f"{'':8} captured processed  dropped   stale  broken   age p50     p95     max ms")
     for found in rows:
-        print(
-            f"{found.camera:8} {found.captured:8} {found.processed:9} {found.dropped:8} {found.stale:7} {found.broken:7}"
-            f" {found.age_p50:9.1f} {found.age_p95:7.1f} {found.age_max:7.1f}"
-        )
+        counts = f"{found.captured:8} {found.processed:9} {found.dropped:8} {found.stale:7} {found.broken:7}"
+        print(f"{found.camera:8} {counts} {found.age_p50:9.1f} {found.age_p95:7.1f} {found.age_max:7.1f}")
     served = [found.processed for found in rows]
-    ratio = min(served) / max(max(served), 1)
+    ratio = min(served) / max(*served, 1)
     print(
         f"least / most served {min(served)} / {max(served)} = {ratio:.3f}; {sum(served) / seconds:.1f} frames a second"
     )
-    print(
-        f"oldest when run {max(found.age_max for found in rows):.0f} ms, budget {CameraConfig(source='').max_age_ms:.0f}"
-    )
+    oldest, budget = max(found.age_max for found in rows), CameraConfig(source="").max_age_ms
+    print(f"oldest when run {oldest:.0f} ms, budget {budget:.0f} ms")
     return ratio
 
 
