@@ -78,7 +78,7 @@ class MotionGate:
             self._background = cells
         else:
             cv2.accumulateWeighted(cells, self._background, 1 - math.exp(-passed_s / BACKGROUND_S))
-        return area >= self._config.min_area
+        return area > 0 and area >= self._config.min_area
 
 
 def _thin(luma: Luma) -> NDArray[np.float32]:

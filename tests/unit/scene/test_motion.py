@@ -83,6 +83,11 @@ def test_a_jump_of_the_light_passes_and_begins_a_new_background() -> None:
     assert [n for n, passes in enumerate(found) if passes] == [0, FPS]
 
 
+def test_with_no_least_area_any_place_will_do_but_a_still_scene_is_still() -> None:
+    watching = gate(min_area=0.0)
+    assert passed(watching, [scene(), scene(), with_person(600, width=16, height=16)]) == [True, False, True]
+
+
 def test_another_size_passes() -> None:
     found = passed(gate(), [scene(), scene(), scene(width=640, height=360), scene(width=640, height=360)])
     assert found == [True, False, True, False]
