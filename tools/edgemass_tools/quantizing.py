@@ -32,8 +32,8 @@ logger = logging.getLogger(__name__)
 NAME = "int8"
 TRIES = 3
 LEAST_AGREEMENT = 0.95
-"""Without annotations: share of detections that float and int8 must have in common. The models of docs/quantize.md, which
-lose less than 0.010 mAP, reach 1.00; that is a coarse measure, and the limit a coarse one."""
+"""Without annotations: share of detections that float and int8 must have in common. The models of docs/quantize.md,
+which lose less than 0.010 mAP, reach 1.00; that is a coarse measure, and the limit a coarse one."""
 
 Progress = Callable[[int, int], None]
 
