@@ -125,4 +125,4 @@ def _print(outcome: Outcome) -> None:
     )
     size = outcome.bundle.manifest.reference.size_bytes
     print(f"size       {outcome.variant.size_bytes / 1e6:.1f} MB, stock file {size / 1e6:.1f} MB")
-    print(f"written to {outcome.bundle.folder}; try: edgemass bench {outcome.bundle.folder} --all")
+    print(f"written to {outcome.bundle.folder}; try: edgemass model inspect {outcome.bundle.folder}")
