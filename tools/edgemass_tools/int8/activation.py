@@ -56,10 +56,15 @@ def _function(graph: FloatGraph, name: str) -> list[Any]:
         known.update(node.output)
         open_ends.update(node.output)
         names = {item.name for item in inside}
-        open_ends = {end for end in open_ends if not all(reader.name in names for reader in graph.readers[end])}
+        open_ends = {end for end in open_ends if not _is_read_inside(graph, end, names)}
         if open_ends == set(node.output):
             return inside
     return []
+
+
+def _is_read_inside(graph: FloatGraph, name: str, inside: set[str]) -> bool:
+    """Whether the nodes of these names are all that read a tensor; the graph's own outputs are read outside."""
+    return bool(graph.readers[name]) and all(reader.name in inside for reader in graph.readers[name])
 
 
 def _is_pointwise(graph: FloatGraph, node: Any, known: set[str]) -> bool:
