@@ -70,7 +70,14 @@ class Agent:
     def _load_model(self) -> LoadedModel:
         config = self._config
         bundle = bundles.resolve(config.model or DEFAULT_MODEL)
-        detector, variant = open_detector(bundle, runtime=config.backend, threads=config.threads, strict=config.strict)
+        detector, variant = open_detector(
+            bundle,
+            runtime=config.backend,
+            threads=config.threads,
+            strict=config.strict,
+            clock=self._clock,
+            variant=config.variant,
+        )
         backend = detector.backend
         logger.info(
             "model loaded",

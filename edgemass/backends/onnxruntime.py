@@ -127,6 +127,11 @@ class OnnxRuntimeBackend:
         self._session = None
 
 
+def providers() -> tuple[str, ...]:
+    """Short names of the execution providers that this build has: ("tensorrt", "cuda", "cpu")."""
+    return tuple(map(_short, ort.get_available_providers()))
+
+
 def save_plain(model: Path, target: Path) -> None:
     """Write the graph with its constants folded and nothing that is made for one processor.
 
