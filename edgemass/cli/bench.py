@@ -134,7 +134,7 @@ def _compare(options: argparse.Namespace) -> int:
     if picked and not options.json:
         print(f"kept: `edgemass run --model {options.model}` takes it from now on; --forget drops it")
     if options.plot:
-        plot.write(options.plot, f"{found.title}, ms", found.rows, found.choice.best)
+        plot.write(options.plot, found.title, found.rows, found.choice.best)
     return 0 if found.choice.best else 1
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,6 +59,7 @@ class CameraLine:
     """Detects in the frames of one camera and hands the documents to the sinks. Used by one thread.
 
     score: threshold for all labels, or by label with "*" for the others.
+    watch: shown every frame with its document when it is done; it must not raise or wait.
     """
 
     def __init__(
@@ -73,6 +75,9 @@ class CameraLine:
     ) -> None:
         self.camera = camera
         self.total_ms: deque[float] = deque(maxlen=LATENCIES_KEPT)
+        self.watch: Callable[[FrameMessage, Frame], None] | None = None
+        self._at_work = threading.Lock()  # held while a frame is in the line
+        self._loaded = self._next = model
         self._stream = model.detector.stream()
         self._sinks = list(sinks)
         self._identity = identity
@@ -94,6 +99,26 @@ class CameraLine:
         """Whether any sink still takes documents."""
         return bool(self._sinks)
 
+    def exchange(self, model: LoadedModel) -> bool:
+        """Run on another variant of the same bundle from the next frame on; a stateful one starts without memory.
+
+        For any thread. Returns whether the one before is out of use here; while a frame is in it, ask again.
+        """
+        self._next = model
+        if self._at_work.acquire(blocking=False):
+            try:
+                self._take_next()
+            finally:
+                self._at_work.release()
+        return self._loaded is model
+
+    def _take_next(self) -> None:
+        """Between two frames."""
+        if self._next is not self._loaded:
+            self._loaded = self._next
+            self._stream = self._loaded.detector.stream()
+            self._model = self._loaded.ref
+
     def forget(self) -> None:
         """The camera was away: what a stateful model remembers no longer holds."""
         self._stream.forget()
@@ -104,6 +129,11 @@ class CameraLine:
         Raises:
             BackendError: the runtime failed.
         """
+        with self._at_work:
+            self._take_next()
+            return self._process(frame)
+
+    def _process(self, frame: Frame) -> FrameMessage:
         started_ns = self._clock.monotonic_ns()
         inference = self._stream.detect(frame.image, self._thresholds)
         self._seq += 1
@@ -112,6 +142,9 @@ class CameraLine:
         self._counters.add("frames_processed")
         for sink in tuple(self._sinks):
             self._publish(sink, message, frame)
+        watch = self.watch  # another thread takes it away
+        if watch is not None:
+            watch(message, frame)
         return message
 
     def _publish(self, sink: Sink, message: FrameMessage, frame: Frame) -> None:

@@ -12,7 +12,7 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -63,10 +63,8 @@ def main() -> None:
     order = msgspec.json.decode(sys.stdin.buffer.readline(), type=Order)
     signal.alarm(order.deadline_s)  # ends this process even when nobody is left to do it
     os.nice(order.nice)
-    arrays = io.BytesIO(sys.stdin.buffer.read())
-    pictures = [np.load(arrays, allow_pickle=False) for _ in range(order.pictures)]
     try:
-        row = measure(order, pictures)
+        row = measure(order, lambda: _read_pictures(order.pictures))
     except EdgemassError as error:
         row = Row(candidate=order.candidate, failure=str(error))
     answer.write(msgspec.msgpack.encode(row))
@@ -74,8 +72,15 @@ def main() -> None:
     os._exit(0)  # the vendor's destructors are nobody's business here
 
 
-def measure(order: Order, pictures: Sequence[Image]) -> Row:
+def _read_pictures(count: int) -> list[Image]:
+    arrays = io.BytesIO(sys.stdin.buffer.read())
+    return [np.load(arrays, allow_pickle=False) for _ in range(count)]
+
+
+def measure(order: Order, read_pictures: Callable[[], list[Image]]) -> Row:
     """Load both, run them in turns, compare what they find.
+
+    read_pictures: called when the candidate's memory is known, which pictures would add to.
 
     Raises:
         EdgemassError: one of them cannot be loaded or run.
@@ -94,6 +99,7 @@ def measure(order: Order, pictures: Sequence[Image]) -> Row:
     ours.stream().detect(made_up_picture(), thresholds)
     load_s = time.perf_counter() - started
     rss_bytes = _rss_bytes()
+    pictures = read_pictures()
     reference = _load(bundle, order.reference)
     agreed = _agreement(reference, ours, pictures)
     streams = (reference.stream(), ours.stream())

@@ -75,7 +75,8 @@ def told(comparison: Comparison) -> str:
     """For people: what was measured, the table, the notes, the best."""
     best = comparison.choice.best
     lines = [
-        f"{comparison.title}, {comparison.seconds:g} s a row; `of ref.` is the p95 over that of {_reference(comparison)}",
+        f"{comparison.title}, {comparison.seconds:g} s a row",
+        f"of ref.: p95 over that of {reference(comparison.bundle)}, measured in turn with each row",
         "",
         table(comparison.rows, comparison.choice),
         "",
@@ -126,7 +127,3 @@ def _flat(row: Row) -> dict[str, Any]:
     fields: dict[str, Any] = msgspec.to_builtins(row)
     flat = {**fields.pop("candidate"), **fields}
     return flat if row.failure else {**flat, "ratio": round(row.ratio, 4)}
-
-
-def _reference(comparison: Comparison) -> str:
-    return f"{reference(comparison.bundle)}, measured in turn with each"

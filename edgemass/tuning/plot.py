@@ -16,6 +16,7 @@ from edgemass.tuning.row import Row
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _SCALE, _PEN = 0.55, 1
 _ROW, _BAR, _MARGIN, _TITLE, _FOOT = 34, 20, 24, 64, 44
+_LEGEND = "ms a frame: p95, tick at the median; green: the best that may be picked"
 _BARS = 620  # pixels of the longest bar
 _VALUE = 90  # pixels for the number behind a bar
 _INK, _PALE, _GRID = (40, 40, 40), (150, 150, 150), (225, 225, 225)
@@ -62,7 +63,7 @@ def draw(title: str, rows: Sequence[Row], best: Row | None) -> Image:
         x = left + round(tick * step / longest * _BARS)
         cv2.line(picture, (x, _TITLE - 8), (x, bottom), _GRID, 1)
         _text(picture, f"{tick * step:g}", (x - _width(f"{tick * step:g}") // 2, bottom + 18), _PALE)
-    _text(picture, "ms a frame: p95, tick at the median", (_MARGIN, bottom + 36), _PALE)
+    _text(picture, _LEGEND, (_MARGIN, bottom + 36), _PALE)
     for index, (row, label) in enumerate(zip(rows, labels, strict=True)):
         top = _TITLE + _ROW * index + (_ROW - _BAR) // 2
         line = top + _BAR - 5
