@@ -149,8 +149,8 @@ def quantized_for_nothing(bundle: Bundle, rows: Sequence[Row]) -> list[str]:
         ratio = min(row.ratio for row in ours) / min(row.ratio for row in floats)
         if ratio > _NO_FASTER:
             sentences.append(
-                f"{variant.name} is quantized and no faster than float here: its p95 is {ratio:.2f} of the best float "
-                "variant's; `edgemass-tools quantize` makes one that is"
+                f"{variant.name} is quantized and no faster than float here: its p95 is {ratio:.2f} times that of the "
+                "best float variant; `edgemass-tools quantize` makes one that is faster"
             )
     return sentences
 
