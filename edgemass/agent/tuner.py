@@ -25,7 +25,7 @@ from edgemass.errors import EdgemassError
 from edgemass.messages import ModelRef
 from edgemass.pipeline.line import CameraLine, LoadedModel
 from edgemass.tuning import measuring
-from edgemass.tuning.candidates import accelerators, candidates, default_threads
+from edgemass.tuning.candidates import candidates, default_threads
 from edgemass.tuning.choosing import WORTH, Choice, Limits, choose, gain, pick
 from edgemass.tuning.row import Candidate, Row
 
@@ -134,14 +134,11 @@ class Tuner:
 
     def _candidates(self, bundle: Bundle) -> list[Candidate]:
         """All that may be compared fairly now: numbers of threads other than the default only where so many cores were
-        idle, since cameras that keep them busy would make few threads look good.
+        idle, since cameras that keep them busy would make few threads look good. On the CPU: an accelerator is for who
+        asks for it, and loading one beside running cameras takes memory that they may need.
         """
         idle = self._frames.idle_cores()
-        return [
-            item
-            for item in candidates(bundle, accelerators=accelerators())
-            if item.threads == default_threads() or item.threads <= idle
-        ]
+        return [item for item in candidates(bundle) if item.threads == default_threads() or item.threads <= idle]
 
     def _use(self, bundle: Bundle, rows: Sequence[Row], choice: Choice) -> None:
         """Keep the best, and exchange what runs where that is worth it."""

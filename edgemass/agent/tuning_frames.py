@@ -11,12 +11,13 @@ from edgemass.clock import Clock
 from edgemass.frame import Frame, Image
 from edgemass.messages import DetectionMessage, FrameMessage
 
-MOST = 8
+MOST, LEAST = 8, 2
+MOST_BYTES = 64_000_000  # of all pictures together: ten of 1080p, two of 4K
 
 
 class TuningFrames:
     """Keeps the frame with the most detections of each eighth of `after_s`, over all cameras: in an empty picture all
-    variants agree.
+    variants agree. Of large pictures there are fewer.
     """
 
     def __init__(self, clock: Clock, after_s: float, idle_seconds: Callable[[], float] | None = None) -> None:
@@ -25,6 +26,7 @@ class TuningFrames:
         self._idle_seconds = idle_seconds or _idle_seconds
         self._lock = threading.Lock()
         self._kept: list[tuple[int, Frame]] = []
+        self._wanted = MOST
         self._first_ns = self._slot_ns = 0
         self._idle_s = 0.0
 
@@ -35,8 +37,9 @@ class TuningFrames:
         with self._lock:
             if not self._kept:
                 self._first_ns, self._idle_s = now_ns, self._idle_seconds()
-            if not self._kept or now_ns - self._slot_ns >= self._after_s * 1e9 / MOST:
-                if len(self._kept) < MOST:
+                self._wanted = min(MOST, max(LEAST, MOST_BYTES // (frame.width * frame.height * 3)))
+            if not self._kept or now_ns - self._slot_ns >= self._after_s * 1e9 / self._wanted:
+                if len(self._kept) < self._wanted:
                     self._kept.append((found, frame))
                     self._slot_ns = now_ns
             elif found > self._kept[-1][0]:
@@ -47,7 +50,7 @@ class TuningFrames:
         """Whether the cameras have run for so long, and have given as many frames as are wanted."""
         with self._lock:
             passed_ns = self._clock.monotonic_ns() - self._first_ns
-            return len(self._kept) == MOST and passed_ns >= self._after_s * 1e9
+            return len(self._kept) == self._wanted and passed_ns >= self._after_s * 1e9
 
     def idle_cores(self) -> float:
         """How many cores had nothing to do on average since the first frame."""

@@ -9,7 +9,9 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import IO
 
 # -I keeps the working directory and PYTHON* variables out; the import path is handed over, so that the child finds the
 # same packages as this process.
@@ -45,16 +47,18 @@ class Ended:
         return (self.noise.strip().splitlines()[-1:] or ["it said nothing"])[0]
 
 
-def run(program: str, data: bytes, *, deadline_s: float, cancelled: threading.Event) -> Ended:
+def run(
+    program: str, write_input: Callable[[IO[bytes]], object], *, deadline_s: float, cancelled: threading.Event
+) -> Ended:
     """Run Python code in a child and wait for its end.
 
-    data: its standard input; lies in a file without a name, which nothing outlives. cancelled: ends wait and child
-    early.
+    write_input: writes its standard input into a file without a name, which nothing outlives. cancelled: ends wait and
+    child early.
 
     Through files: a pipe's reader that hangs would need a thread for each end.
     """
     with tempfile.TemporaryFile() as order, tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as noise:
-        order.write(data)
+        write_input(order)
         order.seek(0)
         process = subprocess.Popen(
             [sys.executable, "-I", "-c", _PATH + program, *map(os.path.abspath, sys.path)],

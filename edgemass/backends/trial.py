@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import re
 import threading
 from collections.abc import Mapping
 from pathlib import Path
+from typing import IO
 
 import msgspec
 import numpy as np
@@ -38,11 +38,13 @@ def try_out(
         BackendError: it failed, runs on something else, crashed, or did not end in time.
     """
     order = Order(str(model.resolve()), runtime, options, list(feed), int(deadline_s) + 1)
-    data = io.BytesIO(msgspec.json.encode(order) + b"\n")
-    data.seek(0, io.SEEK_END)
-    for array in feed.values():
-        np.save(data, array, allow_pickle=False)
-    ended = own_process.run(_PROGRAM, data.getvalue(), deadline_s=deadline_s, cancelled=cancelled)
+
+    def write_input(file: IO[bytes]) -> None:
+        file.write(msgspec.json.encode(order) + b"\n")
+        for array in feed.values():
+            np.save(file, array, allow_pickle=False)
+
+    ended = own_process.run(_PROGRAM, write_input, deadline_s=deadline_s, cancelled=cancelled)
     if ended.code is None:
         why = "the trial was cancelled" if cancelled.is_set() else f"no end of a trial run within {deadline_s:g} s"
         raise BackendError(f"{name} hangs: {why}")

@@ -6,7 +6,6 @@ msgpack; what runtimes print goes to standard error.
 
 from __future__ import annotations
 
-import io
 import os
 import resource
 import signal
@@ -64,17 +63,12 @@ def main() -> None:
     signal.alarm(order.deadline_s)  # ends this process even when nobody is left to do it
     os.nice(order.nice)
     try:
-        row = measure(order, lambda: _read_pictures(order.pictures))
+        row = measure(order, lambda: [np.load(sys.stdin.buffer, allow_pickle=False) for _ in range(order.pictures)])
     except EdgemassError as error:
         row = Row(candidate=order.candidate, failure=str(error))
     answer.write(msgspec.msgpack.encode(row))
     answer.flush()
     os._exit(0)  # the vendor's destructors are nobody's business here
-
-
-def _read_pictures(count: int) -> list[Image]:
-    arrays = io.BytesIO(sys.stdin.buffer.read())
-    return [np.load(arrays, allow_pickle=False) for _ in range(count)]
 
 
 def measure(order: Order, read_pictures: Callable[[], list[Image]]) -> Row:

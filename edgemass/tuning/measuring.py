@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import IO
 
 import msgspec
 import numpy as np
@@ -95,11 +95,13 @@ def _ask(
         pictures=len(pictures),
         deadline_s=int(deadline_s) + 1,
     )
-    data = io.BytesIO(msgspec.json.encode(order) + b"\n")
-    data.seek(0, io.SEEK_END)
-    for picture in pictures:
-        np.save(data, picture, allow_pickle=False)
-    ended = own_process.run(_PROGRAM, data.getvalue(), deadline_s=deadline_s, cancelled=stop)
+
+    def write_input(file: IO[bytes]) -> None:
+        file.write(msgspec.json.encode(order) + b"\n")
+        for picture in pictures:
+            np.save(file, picture, allow_pickle=False)
+
+    ended = own_process.run(_PROGRAM, write_input, deadline_s=deadline_s, cancelled=stop)
     if ended.code is None:
         return Row(candidate=candidate, failure="not measured: the time was over") if stop.is_set() else None
     if ended.code < 0:

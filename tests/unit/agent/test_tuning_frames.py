@@ -21,11 +21,11 @@ class Camera:
         self.frames = TuningFrames(self.clock, AFTER_S, lambda: self.idle_s)
         self.count = 0
 
-    def give(self, detections: int = 0) -> None:
+    def give(self, detections: int = 0, *, side: int = 2) -> None:
         number = self.count
         self.count += 1
-        picture = np.full((2, 2, 3), number, np.uint8)
-        frame = Frame(lambda: picture, width=2, height=2, mono_ns=0, time_ns=0, arrived_ns=0)
+        picture = np.full((side, side, 3), number, np.uint8)
+        frame = Frame(lambda: picture, width=side, height=side, mono_ns=0, time_ns=0, arrived_ns=0)
         self.frames.see(documents.detections(*["cat"] * detections), frame)
 
     def taken(self) -> list[int]:
@@ -60,6 +60,15 @@ def test_a_camera_that_went_away_is_not_enough() -> None:
         camera.give()
         camera.clock.advance(STEP_S)
     assert camera.frames.enough
+
+
+def test_of_large_pictures_fewer_are_kept() -> None:
+    camera = Camera()
+    for _ in range(2):
+        camera.give(side=4000)
+        camera.clock.advance(AFTER_S / 2)
+    assert camera.frames.enough
+    assert camera.taken() == [0, 1]
 
 
 def test_idle_cores_are_those_of_the_time_that_was_watched() -> None:
