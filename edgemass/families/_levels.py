@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgemass.families._candidates import picture_size, softmax
+from edgemass.families._candidates import picture_size
 from edgemass.families._dense import Cells, level_sizes
 from edgemass.graph import FeatureMap
 from edgemass.manifest import Manifest, OutputSpec
@@ -79,13 +79,24 @@ def cut_pairs(manifest: Manifest, maps: Sequence[FeatureMap], *, end_to_end: boo
 
 
 def boxes(distributions: FloatArray, cell: IntArray, grid: Cells, bins: int, centre: float = 0.5) -> FloatArray:
-    """Distances (k, 4 x bins) at these cells -> corners (k, 4) in pixels."""
-    distance: FloatArray
-    if bins == 1:
-        distance = distributions
-    else:
-        expected = softmax(distributions.reshape(-1, 4, bins)) @ np.arange(bins, dtype=np.float32)
-        distance = np.asarray(expected, np.float32)
-    point = (grid.xy[cell] + np.float32(centre)) * grid.stride[cell]
-    distance = distance * grid.stride[cell]
-    return np.concatenate([point - distance[:, :2], point + distance[:, 2:]], axis=1)
+    """Distances (4 x bins, k), one column for each of these cells -> corners (k, 4) in pixels."""
+    distance = _expected(distributions.reshape(4, bins, len(cell))) if bins > 1 else distributions
+    stride = grid.stride[cell, 0]
+    point = (grid.xy[cell].T + np.float32(centre)) * stride
+    distance = distance * stride
+    return np.concatenate([point - distance[:2], point + distance[2:]]).T
+
+
+_LARGEST_EXPONENT = 80.0  # the sum of 256 such powers of e is still a float32
+
+
+def _expected(logits: FloatArray) -> FloatArray:
+    """Mean of 0, 1, 2, ... weighted by the softmax over the bins: (4, bins, k) -> (4, k).
+
+    In this memory order and without the usual subtraction of the largest it takes a fifth of the time.
+    """
+    if logits.size and not logits.max() < _LARGEST_EXPONENT:
+        logits = logits - logits.max(axis=1, keepdims=True)
+    weights = np.exp(logits)
+    numbers = np.arange(logits.shape[1], dtype=np.float32)
+    return np.asarray(np.einsum("sbk,b->sk", weights, numbers) / weights.sum(axis=1), np.float32)

@@ -141,17 +141,17 @@ class _Decoder:
         for classes, distances in self._tables(outputs):
             passed = pick(classes, threshold, multi_label=multi_label or options.end_to_end)
             levels.append(passed)
-            distributions.append(distances.with_data(distances.data[passed.row]).real())
+            distributions.append(distances.with_data(distances.data.T.take(passed.row, axis=1)).real())
             cells.append(start + passed.row)
             start += len(classes.data)
         score = np.concatenate([passed.score for passed in levels])
         if not options.activated:
             score = sigmoid(score)
         class_id = np.concatenate([passed.class_id for passed in levels])
-        distribution, cell = np.concatenate(distributions), np.concatenate(cells)
+        distribution, cell = np.concatenate(distributions, axis=1), np.concatenate(cells)
         if options.end_to_end and len(score) > END_TO_END_ROWS:
             best = np.argsort(-score, kind="stable")[:END_TO_END_ROWS]
-            score, class_id, distribution, cell = score[best], class_id[best], distribution[best], cell[best]
+            score, class_id, distribution, cell = score[best], class_id[best], distribution[:, best], cell[best]
         return finish(boxes(distribution, cell, self.grid, options.bins), score, class_id, score_threshold)
 
     def _tables(self, outputs: Outputs) -> list[tuple[Tensor, Tensor]]:

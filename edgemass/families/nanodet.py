@@ -304,14 +304,16 @@ class _Decoder:
         for classes, distances in self._tables(outputs):
             passed = pick(classes, threshold, multi_label=multi_label)
             found.append(passed)
-            distributions.append(distances.with_data(distances.data[passed.row]).real())
+            distributions.append(distances.with_data(distances.data[passed.row].T).real())
             cell.append(start + passed.row)
             start += len(classes.data)
         score = np.concatenate([passed.score for passed in found])
         if not self.options.activated:
             score = sigmoid(score)
         options = self.options
-        boxes = boxes_of(np.concatenate(distributions), np.concatenate(cell), self.grid, options.bins, options.centre)
+        boxes = boxes_of(
+            np.concatenate(distributions, axis=1), np.concatenate(cell), self.grid, options.bins, options.centre
+        )
         return finish(boxes, score, np.concatenate([passed.class_id for passed in found]), score_threshold)
 
     def _tables(self, outputs: Outputs) -> list[tuple[Tensor, Tensor]]:

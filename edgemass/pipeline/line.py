@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -16,7 +17,7 @@ from edgemass.clock import Clock, clock_synced, rfc3339
 from edgemass.counters import Counters
 from edgemass.detections import Classification, Detections
 from edgemass.detector import Detector, Ran, Thresholds
-from edgemass.errors import SinkClosedError, SinkError
+from edgemass.errors import SinkClosedError, SinkError, StaleFrameError
 from edgemass.frame import Frame
 from edgemass.messages import (
     ClassificationMessage,
@@ -59,6 +60,8 @@ class CameraLine:
     """Detects in the frames of one camera and hands the documents to the sinks. Used by one thread.
 
     score: threshold for all labels, or by label with "*" for the others.
+    max_age_ms: a frame older than this is not run; None = any age will do, as for a file.
+    age_ms: how old the last frames were when their runs began.
     watch: shown every frame with its document when it is done; it must not raise or wait.
     """
 
@@ -70,11 +73,13 @@ class CameraLine:
         *,
         identity: Identity,
         score: float | dict[str, float],
+        max_age_ms: float | None = None,
         clock: Clock,
         counters: Counters,
     ) -> None:
         self.camera = camera
         self.total_ms: deque[float] = deque(maxlen=LATENCIES_KEPT)
+        self.age_ms: deque[float] = deque(maxlen=LATENCIES_KEPT)
         self.watch: Callable[[FrameMessage, Frame], None] | None = None
         self._at_work = threading.Lock()  # held while a frame is in the line
         self._loaded = self._next = model
@@ -84,6 +89,7 @@ class CameraLine:
         self._model = model.ref
         self._labels = model.detector.manifest.labels
         self._per_label, self._thresholds = _thresholds(score, self._labels)
+        self._max_age_ms = max_age_ms
         self._clock = clock
         self._counters = counters
         self._failing: set[str] = set()
@@ -128,6 +134,8 @@ class CameraLine:
 
         Raises:
             BackendError: the runtime failed.
+            SourceError: the picture cannot be converted.
+            StaleFrameError: the frame was too old when its run would have begun.
         """
         with self._at_work:
             self._take_next()
@@ -135,7 +143,7 @@ class CameraLine:
 
     def _process(self, frame: Frame) -> FrameMessage:
         started_ns = self._clock.monotonic_ns()
-        inference = self._stream.detect(frame.image, self._thresholds)
+        inference = self._stream.detect(frame.image, self._thresholds, partial(self._check_age, frame))
         self._seq += 1
         message = self._message(frame, inference.found, started_ns, inference.ran)
         self.total_ms.append(message.latency_ms.total)
@@ -146,6 +154,12 @@ class CameraLine:
         if watch is not None:
             watch(message, frame)
         return message
+
+    def _check_age(self, frame: Frame) -> None:
+        age_ms = _ms(self._clock.monotonic_ns() - frame.arrived_ns)
+        if self._max_age_ms is not None and age_ms > self._max_age_ms:
+            raise StaleFrameError(f"the frame is {age_ms:.0f} ms old, the camera's max_age_ms is {self._max_age_ms:g}")
+        self.age_ms.append(age_ms)
 
     def _publish(self, sink: Sink, message: FrameMessage, frame: Frame) -> None:
         """Hand over; a sink that fails costs its own document and is logged when that starts and when it ends."""

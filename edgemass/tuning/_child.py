@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from edgemass import backends
+from edgemass import backends, cache
 from edgemass import manifest as manifests
 from edgemass.backends import Options
 from edgemass.backends.choice import parse
@@ -40,7 +40,8 @@ _MOST_DETECTIONS = 300
 class Order(msgspec.Struct, frozen=True):
     """manifest: its JSON. folder, derived, derived_folder: as in Bundle. seconds: for both sides together.
 
-    nice: added to the process's own. deadline_s: after which it ends itself.
+    cache: the parent's place for what is kept, "" where it has none. nice: added to the process's own.
+    deadline_s: after which it ends itself.
     """
 
     manifest: str
@@ -49,6 +50,7 @@ class Order(msgspec.Struct, frozen=True):
     derived_folder: str
     candidate: Candidate
     reference: Candidate
+    cache: str
     seconds: float
     nice: int
     pictures: int
@@ -62,6 +64,8 @@ def main() -> None:
     order = msgspec.json.decode(sys.stdin.buffer.readline(), type=Order)
     signal.alarm(order.deadline_s)  # ends this process even when nobody is left to do it
     os.nice(order.nice)
+    if order.cache:
+        cache.use(Path(order.cache))
     try:
         row = measure(order, lambda: [np.load(sys.stdin.buffer, allow_pickle=False) for _ in range(order.pictures)])
     except EdgemassError as error:

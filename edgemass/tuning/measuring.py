@@ -10,6 +10,7 @@ from typing import IO
 import msgspec
 import numpy as np
 
+from edgemass import cache
 from edgemass import manifest as manifests
 from edgemass.backends import own_process
 from edgemass.bundles import Bundle
@@ -90,6 +91,7 @@ def _ask(
         derived_folder=str(bundle.derived_folder or ""),
         candidate=candidate,
         reference=reference(bundle),
+        cache=_cache(),
         seconds=seconds,
         nice=nice,
         pictures=len(pictures),
@@ -109,3 +111,10 @@ def _ask(
     if ended.code or not ended.answer:
         return Row(candidate=candidate, failure=f"it failed: {ended.last_words}")
     return msgspec.msgpack.decode(ended.answer, type=Row)
+
+
+def _cache() -> str:
+    try:
+        return str(cache.root())
+    except OSError:
+        return ""

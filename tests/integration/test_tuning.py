@@ -24,7 +24,7 @@ from edgemass.tuning import frames, measuring
 from edgemass.tuning.candidates import default_threads, reference
 from edgemass.tuning.quantization import dynamic
 from edgemass.tuning.row import Candidate
-from tests.simulators import tiny_detectors
+from tests.simulators import timed_detectors
 from tests.simulators.accelerators import build_fake_delegate
 from tests.simulators.daemon import edgemass
 
@@ -49,7 +49,7 @@ def measured(bundle: Bundle, *candidates: Candidate, **more: Any) -> list[str]:
 
 
 def test_a_row_has_its_figures_and_the_reference_beside_it(tmp_path: Path) -> None:
-    bundle = tiny_detectors.write(tmp_path / "bundle", {"slow": SLOW, "fast": FAST})
+    bundle = timed_detectors.write(tmp_path / "bundle", {"slow": SLOW, "fast": FAST})
     (row,) = measuring.measure(bundle, [Candidate("fast", "onnx", 1)], frames.made_up(), seconds=0.3)
     assert row.failure == ""
     assert row.runs_on == "onnxruntime/cpu"
@@ -62,7 +62,7 @@ def test_a_row_has_its_figures_and_the_reference_beside_it(tmp_path: Path) -> No
 
 def test_a_crash_costs_only_its_row_and_a_hang_only_its_deadline(tmp_path: Path) -> None:
     library = build_fake_delegate(tmp_path)
-    bundle = tiny_detectors.write(tmp_path / "bundle", {"fp32": FAST})
+    bundle = timed_detectors.write(tmp_path / "bundle", {"fp32": FAST})
     crash, hang = (Candidate("fp32", f"tflite:{library}?fault={fault}-create", 1) for fault in ("crash", "hang"))
     started = time.monotonic()
     failures = measured(bundle, crash, reference(bundle), hang, longest_s=15.0)
@@ -72,7 +72,7 @@ def test_a_crash_costs_only_its_row_and_a_hang_only_its_deadline(tmp_path: Path)
 
 
 def test_a_variant_whose_file_is_missing_or_another_one_is_a_row_that_says_so(tmp_path: Path) -> None:
-    bundle = tiny_detectors.write(tmp_path / "bundle", {"fp32": FAST, "gone": FAST, "other": FAST})
+    bundle = timed_detectors.write(tmp_path / "bundle", {"fp32": FAST, "gone": FAST, "other": FAST})
     (bundle.folder / "gone.onnx").unlink()
     (bundle.folder / "other.onnx").write_bytes(b"something else")
     failures = measured(bundle, *(Candidate(name, "onnx", 1) for name in ("gone", "other", "fp32")))
@@ -82,13 +82,13 @@ def test_a_variant_whose_file_is_missing_or_another_one_is_a_row_that_says_so(tm
 
 
 def test_a_provider_that_is_not_here_is_a_row_that_says_so(tmp_path: Path) -> None:
-    bundle = tiny_detectors.write(tmp_path / "bundle", {"fp32": FAST})
+    bundle = timed_detectors.write(tmp_path / "bundle", {"fp32": FAST})
     (failure,) = measured(bundle, Candidate("fp32", "onnx:qnn", 1))
     assert failure.startswith("this ONNX Runtime has no execution provider 'qnn'")
 
 
 def test_a_measurement_ends_when_nobody_waits_for_it_any_more(tmp_path: Path) -> None:
-    bundle = tiny_detectors.write(tmp_path / "bundle", {"fp32": FAST})
+    bundle = timed_detectors.write(tmp_path / "bundle", {"fp32": FAST})
     cancelled = threading.Event()
     threading.Timer(0.5, cancelled.set).start()
     rows = measuring.measure(
@@ -101,7 +101,7 @@ def test_a_measurement_ends_when_nobody_waits_for_it_any_more(tmp_path: Path) ->
 
 
 def test_all_prints_a_table_keeps_the_best_draws_it_and_forgets_it(tmp_path: Path) -> None:
-    folder = tiny_detectors.write(tmp_path / "bundle", {"slow": SLOW, "fast": FAST, "wrong": {"seed": 5}}).folder
+    folder = timed_detectors.write(tmp_path / "bundle", {"slow": SLOW, "fast": FAST, "wrong": {"seed": 5}}).folder
     plot = tmp_path / "speed.png"
     done = edgemass("bench", str(folder), "--pick", "--seconds", "0.5", "--plot", str(plot))
     assert done.returncode == 0, done.stderr
@@ -119,7 +119,7 @@ def test_all_prints_a_table_keeps_the_best_draws_it_and_forgets_it(tmp_path: Pat
 
 def test_json_has_every_row_with_its_reason(tmp_path: Path) -> None:
     lossy = {**FAST, "precision": "int8", "accuracy": (Accuracy(data="x", images=9, map_50_95=0.1),)}
-    folder = tiny_detectors.write(tmp_path / "bundle", {"fp32": SLOW, "int8": lossy}).folder
+    folder = timed_detectors.write(tmp_path / "bundle", {"fp32": SLOW, "int8": lossy}).folder
     done = edgemass("bench", str(folder), "--all", "--json", "--seconds", "0.3")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
@@ -205,7 +205,7 @@ def opened(bundle: Bundle, **asked: Any) -> str:
 
 @pytest.fixture
 def two(tmp_path: Path) -> Bundle:
-    return tiny_detectors.write(tmp_path / "two", {"fp32": SLOW, "int8": {**FAST, "precision": "int8"}})
+    return timed_detectors.write(tmp_path / "two", {"fp32": SLOW, "int8": {**FAST, "precision": "int8"}})
 
 
 def test_a_pick_runs_where_nothing_else_is_asked_for(two: Bundle) -> None:
@@ -244,7 +244,7 @@ def test_a_variant_that_is_asked_for_by_name_runs_or_nothing_does(two: Bundle) -
 def test_a_preferred_variant_whose_file_is_missing_is_left_out_and_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    folder = tiny_detectors.write(tmp_path / "bundle", {"stock": SLOW, "rewritten": FAST}).folder
+    folder = timed_detectors.write(tmp_path / "bundle", {"stock": SLOW, "rewritten": FAST}).folder
     assert opened(bundles.load_bundle(folder)) == "rewritten"
     (folder / "rewritten.onnx").unlink()
     with caplog.at_level(logging.WARNING):
@@ -341,7 +341,7 @@ def test_the_better_variant_takes_over_between_two_frames(two: Bundle, run: Call
 def test_what_answers_differently_or_gains_nothing_is_not_taken(
     tmp_path: Path, run: Callable[..., Run], caplog: pytest.LogCaptureFixture
 ) -> None:
-    bundle = tiny_detectors.write(
+    bundle = timed_detectors.write(
         tmp_path / "bundle",
         {"fp32": FAST, "int8": {**SLOW, "precision": "int8"}, "int4": {"seed": 5, "precision": "int4"}},
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from edgemass.bundles import child
 from edgemass.bundles.optimize import agreement
 from edgemass.bundles.optimize.agreement import Difference
 from edgemass.detections import Detections
-from edgemass.detector import Detector, Stream, Thresholds, made_up_picture
+from edgemass.detector import Detector, Feed, Stream, Thresholds, made_up_picture
 from edgemass.errors import BackendError, BundleError
 from edgemass.frame import Image
 from edgemass.graph import FeatureMap
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from edgemass.bundles.optimize.onnx_graph_editor import Editor
 
 MOST_PICTURES = 16
+LEAST_CANDIDATES = 20
 GAIN = 0.99  # of the stock file's time; less is noise
 _LEAST_ROUNDS, _ROUNDS, _MEASURE_S = 5, 60, 2.0
 
@@ -78,9 +79,12 @@ def rewritten(order: Order) -> Report:
     pictures = _pictures(made, order.pictures)
     base = _plain(Path(order.model), made, folder / "plain.onnx")
     stock = _detector(Path(order.model), made)
+    maps = _last_maps(base, made, folder)
     refused: list[str] = []
-    for output in [*_ways(base, made, folder), None]:
-        attempt = _Attempt(base, made, output)
+    ways = families.cut(made, [item for _, item in maps.values()])
+    for output in [*ways, None]:
+        values = {name: value for name, (value, _) in maps.items()}
+        attempt = _Attempt(base, made, output, values, known=bool(ways))
         if not attempt.done:
             refused += attempt.kept_out
             break
@@ -91,6 +95,12 @@ def rewritten(order: Order) -> Report:
             refused.append(f"not kept: {error}")
             continue
         difference = _difference(stock, ours, pictures)
+        if difference.candidates < LEAST_CANDIDATES:
+            refused.append(
+                f"not kept: the stock file finds {difference.candidates} candidates on {len(pictures)} pictures, "
+                "too few to compare answers by; give pictures with something to find (--images)"
+            )
+            break
         if difference.missing:
             refused.append(f"not kept, since it answers otherwise than the stock file: {difference}")
             continue
@@ -132,42 +142,36 @@ def _plain(model: Path, made: Manifest, target: Path) -> Path:
     return target
 
 
-def _ways(base: Path, made: Manifest, folder: Path) -> Sequence[OutputSpec]:
-    """How the head may be read when it is cut; empty where its family does not know it."""
+def _last_maps(base: Path, made: Manifest, folder: Path) -> dict[str, Any]:
+    """The head's last maps, by name: their values as ONNX describes them, and as families look at them.
+
+    Empty where the graph's outputs are such maps already.
+    """
+    import onnx  # noqa: PLC0415
+
     from edgemass.bundles.optimize import cut_head  # noqa: PLC0415
 
     editor = _edited(base)
     names = cut_head.last_maps(editor)
     if not names or set(names) & set(editor.outputs):
-        return ()
-    shapes = _observed_shapes(base, names, folder, made)
-    maps = [
-        FeatureMap(name, shape[1], shape[2], shape[3], cut_head.constants_behind(editor, name, set(names)))
-        for name, shape in zip(names, shapes, strict=True)
-        if len(shape) == 4
-    ]
-    return families.cut(made, maps) if len(maps) == len(names) else ()
-
-
-def _observed_shapes(base: Path, names: Sequence[str], folder: Path, made: Manifest) -> list[tuple[int, ...]]:
-    import onnx  # noqa: PLC0415
-
-    editor = _edited(base)
+        return {}
+    constants = {name: cut_head.constants_behind(editor, name, set(names)) for name in names}
     editor.answer_with([onnx.helper.make_empty_tensor_value_info(name) for name in names])
     cut = folder / "maps.onnx"
     onnx.save_model(editor.model, str(cut))
     session = backends.load("onnx").open(cut, backends.Options())
-    detector_inputs, _ = _feed(made)
     wanted = {info.name for info in session.inputs}
-    outputs = session.run({name: array for name, array in detector_inputs.items() if name in wanted})
+    inputs, _ = Feed(made).prepare(made_up_picture())
+    outputs = session.run({name: array for name, array in inputs.items() if name in wanted})
+    maps = {}
+    for name in names:
+        data = outputs[name].data
+        if data.ndim != 4:
+            return {}
+        value = onnx.helper.make_tensor_value_info(name, onnx.helper.np_dtype_to_tensor_dtype(data.dtype), data.shape)
+        maps[name] = (value, FeatureMap(name, data.shape[1], data.shape[2], data.shape[3], constants[name]))
     session.close()
-    return [outputs[name].data.shape for name in names]
-
-
-def _feed(made: Manifest) -> tuple[Any, Any]:
-    from edgemass.detector import Feed  # noqa: PLC0415
-
-    return Feed(made).prepare(made_up_picture())
+    return maps
 
 
 def _edited(path: Path) -> Editor:
@@ -181,9 +185,9 @@ def _edited(path: Path) -> Editor:
 class _Attempt:
     """One way to rewrite. done, kept_out: sentences. manifest: as the new graph answers."""
 
-    def __init__(self, base: Path, made: Manifest, output: OutputSpec | None) -> None:
-        from onnx import helper  # noqa: PLC0415
-
+    def __init__(
+        self, base: Path, made: Manifest, output: OutputSpec | None, maps: Mapping[str, Any], *, known: bool
+    ) -> None:
         from edgemass.bundles.optimize.fold_input import fold_input  # noqa: PLC0415
         from edgemass.bundles.optimize.fuse_hard_swish import fuse_hard_swish  # noqa: PLC0415
         from edgemass.bundles.optimize.split_convolutions import split_convolutions  # noqa: PLC0415
@@ -193,12 +197,11 @@ class _Attempt:
         self.editor = _edited(base)
         if output is not None:
             names = [name for names in output.tensors.values() for name in names]
-            self.editor.answer_with([helper.make_empty_tensor_value_info(name) for name in names])
+            self.editor.answer_with([maps[name] for name in names])
             self.done.append(f"the head ends at its {len(names)} last maps; what followed is done for candidates only")
-        else:
-            self.kept_out.append(
-                f"the head of family {made.output.family} stays whole: its end is not one that is known"
-            )
+        elif not known:
+            family = made.output.family
+            self.kept_out.append(f"the head of family {family} stays whole: its end is not one that is known")
         parts = split_convolutions(self.editor)
         if parts:
             self.done.append(f"{parts} convolutions that were split afterwards are computed in parts")

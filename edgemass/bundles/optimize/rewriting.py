@@ -19,6 +19,7 @@ from edgemass.manifest import Manifest, Variant
 
 DEADLINE_S = 300.0
 SUFFIX = "-optimized"
+WORK_PREFIX = ".optimize."
 _PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from edgemass.bundles.optimize._rewriter import main; main()"
 
 
@@ -67,7 +68,7 @@ def rewrite(
     stock = made.reference
     path = bundle.path(stock)
     name = f"{Path(stock.file).stem}.optimized.onnx"
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".optimize.") as work:
+    with tempfile.TemporaryDirectory(dir=folder, prefix=WORK_PREFIX) as work:
         order = Order(
             model=str(path.resolve()),
             manifest=manifests.to_json(made).decode(),
@@ -91,11 +92,12 @@ def rewrite(
         size_bytes=size,
         precision=stock.precision,
         made_from=stock.name,
-        input=report.input,
-        output=report.output,
+        input=report.input if report.input != made.input else None,
+        output=report.output if report.output != made.output else None,
     )
+    others = tuple(item for item in made.variants if item.name != variant.name)
     try:
-        msgspec.structs.replace(made, variants=(*made.variants, variant))
+        msgspec.structs.replace(made, variants=(*others, variant))
     except ValueError as error:
         raise BundleError(f"{made.name}: the rewritten file does not fit the bundle: {error}") from error
     return Outcome(variant, target, report.done, report.kept_out, report.ratio)
