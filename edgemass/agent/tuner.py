@@ -25,7 +25,7 @@ from edgemass.errors import EdgemassError
 from edgemass.messages import ModelRef
 from edgemass.pipeline.line import CameraLine, LoadedModel
 from edgemass.tuning import measuring
-from edgemass.tuning.candidates import candidates, default_threads
+from edgemass.tuning.candidates import candidates, default_threads, reference
 from edgemass.tuning.choosing import WORTH, Choice, Limits, choose, gain, pick
 from edgemass.tuning.row import Candidate, Row
 
@@ -130,7 +130,7 @@ class Tuner:
                 cancelled=self._stop,
             )
         if not self._stop.is_set():
-            self._use(bundle, rows, choose(bundle, rows, Limits()))
+            self._use(bundle, rows, choose(bundle, rows, Limits(), reference(bundle)))
 
     def _candidates(self, bundle: Bundle) -> list[Candidate]:
         """All that may be compared fairly now: numbers of threads other than the default only where so many cores were
@@ -154,10 +154,10 @@ class Tuner:
         now = self.running
         running = Candidate(now.ref.variant, bundle.variant(now.ref.variant).runtime, default_threads())
         saved = gain(rows, best, running)
-        if saved is None or saved < 1 - WORTH:
+        if saved < WORTH:
             logger.info("going on as before: nothing is worth an exchange", extra={"best": str(kept)})
             return
-        self._exchange(bundle, f"p95 of a frame {saved:.0%} shorter; {choice.reason}")
+        self._exchange(bundle, f"a frame takes {saved:.0%} less; {choice.reason}")
 
     def _exchange(self, bundle: Bundle, reason: str) -> None:
         """Load and warm the better one beside the old, hand it to the cameras between two frames, free the old."""

@@ -10,8 +10,9 @@ from edgemass.bundles.picks import Pick, lossless
 from edgemass.manifest import Accuracy, Variant
 from edgemass.tuning.row import Agreement, Candidate, Row
 
-TIE = 1.03  # p95 within 3 % is noise: then what loses nothing, and fewer threads, which leave cores to others
-WORTH = 0.95  # of what runs now; less gain is not worth an exchange
+TIE = 1.03  # 3 % are noise even on an idle machine
+_STEADY = 0.05
+WORTH = 0.05  # of a frame's time; less is not worth an exchange
 _NO_FASTER = 0.97  # of the best float variant
 _SANE_F1 = 0.5  # a stated accuracy was measured elsewhere: kernels of this board may still compute something else
 
@@ -38,27 +39,49 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Choice:
-    """best: None where nothing may be picked. verdicts: one for each row."""
+    """best: None where nothing may be picked. verdicts: one for each row.
+
+    noise: by how much the p95 of the reference differed from itself, as a share: what smaller differences are worth.
+    """
 
     best: Row | None
     reason: str
     verdicts: tuple[Verdict, ...]
+    noise: float = 0.0
 
 
-def choose(bundle: Bundle, rows: Sequence[Row], limits: Limits) -> Choice:
-    """The row with the best p95 over that of the reference, among those that lose no more than they may."""
+def choose(bundle: Bundle, rows: Sequence[Row], limits: Limits, reference: Candidate) -> Choice:
+    """The row with the best p95 over that of the reference, among those that lose no more than they may.
+
+    Where the noise of the p95 leaves several, the median decides; where that is the same too, what loses nothing comes
+    first, and fewer threads, which leave cores to others.
+    """
     verdicts = tuple(verdict(bundle, row, limits) for row in rows)
+    noise = next((abs(row.ratio - 1) for row in rows if row.candidate == reference and not row.failure), 0.0)
     usable = [(row, said.reason) for row, said in zip(rows, verdicts, strict=True) if said.usable]
     if not usable:
-        return Choice(None, "nothing that ran may be picked", verdicts)
-    fastest = min(row.ratio for row, _ in usable)
+        return Choice(None, "nothing that ran may be picked", verdicts, noise)
 
     def order(item: tuple[Row, str]) -> tuple[bool, int, float]:
         row = item[0]
         return not lossless(bundle, bundle.variant(row.candidate.variant)), row.candidate.threads, row.ratio
 
-    best, reason = min((item for item in usable if item[0].ratio <= fastest * TIE), key=order)
-    return Choice(best, reason, verdicts)
+    fastest = min(row.ratio for row, _ in usable)
+    close = [item for item in usable if item[0].ratio <= fastest * max(TIE, 1 + noise)]
+    median = min(row.ratio_p50 for row, _ in close)
+    best, reason = min((item for item in close if item[0].ratio_p50 <= median * TIE), key=order)
+    return Choice(best, reason, verdicts, noise)
+
+
+def unsteady(choice: Choice) -> list[str]:
+    """A sentence where the machine was too busy for its figures to say much."""
+    if choice.noise <= _STEADY:
+        return []
+    told = (
+        f"the machine was busy: the p95 of the reference differed from itself by {choice.noise:.0%}, and smaller "
+        "differences say nothing; measure again when it is idle, or for longer with --seconds"
+    )
+    return [told]
 
 
 def verdict(bundle: Bundle, row: Row, limits: Limits) -> Verdict:
@@ -122,37 +145,28 @@ def pick(bundle: Bundle, choice: Choice, measured: str) -> Pick | None:
     )
 
 
-def gain(rows: Sequence[Row], best: Row, running: Candidate) -> float | None:
-    """Share of the frame's p95 that the best takes less than what runs now; None where that was not measured, or the
-    median does not show the same: a tail of a few runs is easily noise.
+def gain(rows: Sequence[Row], best: Row, running: Candidate) -> float:
+    """Share of a frame's time that the best takes less than what runs now: what p95 and median both show, since a tail
+    of a few runs is easily noise; 0 where what runs was not measured.
     """
     now = next((row for row in rows if row.candidate == running and not row.failure), None)
-    if now is None or best.candidate == running or best.ratio_p50 >= now.ratio_p50:
-        return None
-    return 1 - best.ratio / now.ratio
+    return 0.0 if now is None else 1 - max(best.ratio / now.ratio, best.ratio_p50 / now.ratio_p50)
 
 
 def quantized_for_nothing(bundle: Bundle, rows: Sequence[Row]) -> list[str]:
-    """A sentence for every quantized variant that is no faster than float on the same runtime here."""
-    sentences = []
-    ran = [row for row in rows if not row.failure]
-    for variant in bundle.variants:
-        ours = [row for row in ran if row.candidate.variant == variant.name]
-        floats = [
-            row
-            for row in ran
-            if not _quantized(bundle.variant(row.candidate.variant))
-            and row.candidate.backend in {item.candidate.backend for item in ours}
-        ]
-        if not _quantized(variant) or not floats:
-            continue
-        ratio = min(row.ratio for row in ours) / min(row.ratio for row in floats)
-        if ratio > _NO_FASTER:
-            sentences.append(
-                f"{variant.name} is quantized and no faster than float here: its p95 is {ratio:.2f} times that of the "
-                "best float variant; `edgemass-tools quantize` makes one that is faster"
-            )
-    return sentences
+    """A sentence for every quantized variant that is no faster than float on the CPU of this board."""
+    best: dict[str, float] = {}  # variant -> its least share of the reference's p95
+    for row in rows:
+        if not row.failure and ":" not in row.candidate.backend:
+            best[row.candidate.variant] = min(row.ratio, best.get(row.candidate.variant, row.ratio))
+    quantized = [name for name in best if _quantized(bundle.variant(name))]
+    floats = [ratio for name, ratio in best.items() if name not in quantized]
+    return [
+        f"{name} is quantized and no faster than float here: its p95 is {best[name] / min(floats):.2f} times that of "
+        "the best float variant; `edgemass-tools quantize` makes one that is faster"
+        for name in quantized
+        if floats and best[name] > _NO_FASTER * min(floats)
+    ]
 
 
 def _quantized(variant: Variant) -> bool:

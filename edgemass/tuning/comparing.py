@@ -13,7 +13,7 @@ from edgemass.bundles.derived import with_derived
 from edgemass.errors import UsageError
 from edgemass.tuning import frames, measuring
 from edgemass.tuning.candidates import accelerators, candidates, reference
-from edgemass.tuning.choosing import Choice, Limits, choose, quantized_for_nothing
+from edgemass.tuning.choosing import Choice, Limits, choose, quantized_for_nothing, unsteady
 from edgemass.tuning.measuring import Progress
 from edgemass.tuning.quantization import dynamic
 from edgemass.tuning.row import Row
@@ -60,14 +60,15 @@ def compare(
     wanted = candidates(bundle, variant=variant, accelerators=accelerators())
     seconds = measuring.SECONDS if seconds is None else seconds
     rows = measuring.measure(bundle, wanted, pictures, seconds=seconds, progress=progress)
+    choice = choose(bundle, rows, limits, reference(bundle))
     height, width = pictures[0].shape[:2]
     return Comparison(
         bundle,
         f"{len(pictures)} {'made-up pictures' if camera is None else 'frames'} of {width}x{height}",
         seconds,
         tuple(rows),
-        choose(bundle, rows, limits),
-        (*quantized_for_nothing(bundle, rows), *dynamic(bundle)),
+        choice,
+        (*unsteady(choice), *quantized_for_nothing(bundle, rows), *dynamic(bundle)),
     )
 
 

@@ -7,11 +7,12 @@ import pytest
 
 from edgemass.bundles import Bundle
 from edgemass.manifest import Accuracy, Variant
-from edgemass.tuning.choosing import Limits, choose, gain, pick, quantized_for_nothing
+from edgemass.tuning.choosing import Limits, choose, gain, pick, quantized_for_nothing, unsteady
 from edgemass.tuning.row import Agreement, Candidate, Row
 from tests.simulators.bundles import made_of
 
 LIMITS = Limits()
+REFERENCE = Candidate("fp32", "onnx", 1)
 
 
 def variant(name: str, precision: str = "fp32", **fields: Any) -> Variant:
@@ -37,7 +38,7 @@ def row(name: str, p95_ms: float, *, threads: int = 1, f1: float | None = 1.0, b
 
 
 def best(bundle: Bundle, *rows: Row, limits: Limits = LIMITS) -> str:
-    found = choose(bundle, rows, limits).best
+    found = choose(bundle, rows, limits, REFERENCE).best
     return str(found.candidate) if found else "none"
 
 
@@ -73,7 +74,7 @@ def test_a_lossy_variant_is_picked_by_its_stated_loss_or_by_what_it_finds(
 ) -> None:
     bundle = made_of(variant("fp32"), variant("int8", "int8", **fields), accuracy=accuracy(0.350))
     rows = [row("fp32", 100), row("int8", 50, f1=f1)]
-    choice = choose(bundle, rows, LIMITS)
+    choice = choose(bundle, rows, LIMITS, REFERENCE)
     usable = told.startswith(("it agrees", "it loses 0.005"))
     assert choice.verdicts[1].reason.startswith(told)
     assert choice.verdicts[1].usable == usable
@@ -100,7 +101,7 @@ def test_limits_are_the_users_to_set() -> None:
 def test_what_failed_is_not_picked_and_where_all_failed_nothing_is() -> None:
     bundle = made_of(variant("fp32"))
     failed = Row(candidate=Candidate("fp32", "onnx", 1), failure="it crashed (SIGSEGV)")
-    choice = choose(bundle, [failed], LIMITS)
+    choice = choose(bundle, [failed], LIMITS, REFERENCE)
     assert choice.best is None
     assert choice.verdicts[0].reason == "it crashed (SIGSEGV)"
     assert pick(bundle, choice, "2026-11-22T10:15:02.118Z") is None
@@ -108,20 +109,33 @@ def test_what_failed_is_not_picked_and_where_all_failed_nothing_is() -> None:
 
 def test_a_pick_says_what_was_measured() -> None:
     bundle = made_of(variant("fp32"), variant("fast"))
-    made = pick(bundle, choose(bundle, [row("fp32", 100), row("fast", 50)], LIMITS), "2026-11-22T10:15:02.118Z")
+    made = pick(
+        bundle, choose(bundle, [row("fp32", 100), row("fast", 50)], LIMITS, REFERENCE), "2026-11-22T10:15:02.118Z"
+    )
     assert made is not None
     assert (made.digest, made.variant, made.backend, made.threads) == (bundle.digest, "fast", "onnx", 1)
     assert (made.p95_ms, made.reference_p95_ms, made.f1, made.compared) == (50.0, 100.0, 1.0, 30)
 
 
-def test_the_gain_is_that_over_what_runs_now_and_the_median_has_to_show_it_too() -> None:
+def test_where_the_reference_differs_from_itself_the_median_decides_and_that_is_told() -> None:
+    bundle = made_of(variant("fp32"), variant("fast"))
+    noisy = row("fp32", 115)  # beside itself at 100
+    fast = msgspec.structs.replace(row("fast", 112), p50_ms=60.0)
+    choice = choose(bundle, [noisy, fast, row("fp32", 105, threads=2)], LIMITS, REFERENCE)
+    assert choice.best is fast
+    assert choice.noise == pytest.approx(0.15)
+    assert unsteady(choice)[0].startswith("the machine was busy: the p95 of the reference differed from itself by 15%")
+    assert not unsteady(choose(bundle, [row("fp32", 101), fast], LIMITS, REFERENCE))
+
+
+def test_the_gain_is_what_p95_and_median_both_show() -> None:
     rows = [row("fp32", 100), row("fast", 80), row("faster", 60)]
     running = Candidate("fast", "onnx", 1)
     assert gain(rows, rows[2], running) == pytest.approx(0.25)
-    assert gain(rows, rows[1], running) is None
-    tail_only = msgspec.structs.replace(rows[2], p50_ms=75.0)
-    assert gain(rows, tail_only, running) is None
-    assert gain(rows, rows[2], Candidate("fast", "onnx", 9)) is None
+    assert gain(rows, rows[1], running) == pytest.approx(0.0)
+    tail_only = msgspec.structs.replace(rows[2], p50_ms=71.0)
+    assert gain(rows, tail_only, running) == pytest.approx(1 - 71 / 72)
+    assert gain(rows, rows[2], Candidate("fast", "onnx", 9)) == 0.0
 
 
 def test_a_quantized_variant_that_is_no_faster_than_float_is_told() -> None:

@@ -36,7 +36,7 @@ FAILED = Row(candidate=Candidate("fp32", "onnx:cuda", 1), failure="it crashed (S
 
 def test_the_table_is_aligned_marks_the_best_and_tells_why_a_row_failed() -> None:
     rows = [*ROWS, FAILED]
-    lines = table(rows, choose(made_of(STOCK), rows, Limits())).splitlines()
+    lines = table(rows, choose(made_of(STOCK), rows, Limits(), ROWS[0].candidate)).splitlines()
     assert [line[0] for line in lines] == [" ", " ", "*", " "]
     assert lines[1].index("100.0") + len("100.0") == lines[2].index("61.5") + len("61.5")
     assert lines[3].split(maxsplit=3)[1:] == ["onnx:cuda", "1", "failed: it crashed (SIGSEGV)"]
