@@ -63,7 +63,6 @@ class Tuner:
         self._bundle = bundle
         self._open = [running]  # the one that runs, last; before it what could not be closed yet
         self._clock = clock
-        self._after_s = after_s
         self._lines: Sequence[CameraLine] = ()
         self._frames = TuningFrames(clock, after_s)
         self._stop = threading.Event()
@@ -85,7 +84,7 @@ class Tuner:
         self._stop.set()
         if self._thread.ident is not None:
             self._thread.join(STOP_S)
-        for model in self._open:
+        for model in tuple(self._open):
             model.detector.backend.close()
 
     def _run(self) -> None:

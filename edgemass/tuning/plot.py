@@ -16,7 +16,7 @@ from edgemass.tuning.row import Row
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _SCALE, _PEN = 0.55, 1
 _ROW, _BAR, _MARGIN, _TITLE, _FOOT = 34, 20, 24, 64, 44
-_LEGEND = "ms a frame: p95, tick at the median; green: the best that may be picked"
+_LEGEND = "ms a frame: p95, tick at the median, drift of the machine taken out; green: the best that may be picked"
 _BARS = 620  # pixels of the longest bar
 _VALUE = 90  # pixels for the number behind a bar
 _INK, _PALE, _GRID = (40, 40, 40), (150, 150, 150), (225, 225, 225)
@@ -50,13 +50,22 @@ def write(path: Path, title: str, rows: Sequence[Row], best: Row | None) -> None
 
 
 def draw(title: str, rows: Sequence[Row], best: Row | None) -> Image:
-    """Bars of p95 with a tick at the median, in the order of the rows; the best one is green."""
+    """Bars of p95 with a tick at the median, in the order of the rows; the best one is green.
+
+    The machine's drift from row to row is taken out: times are shares of the reference's beside them, on one scale.
+    """
+    ran = [row for row in rows if not row.failure]
+    p95_ms, p50_ms = (
+        float(np.median([getattr(row, field) for row in ran])) if ran else 1.0
+        for field in ("reference_p95_ms", "reference_p50_ms")
+    )
     labels = [_label(row) for row in rows]
     left = _MARGIN + max(_width(label) for label in labels) + 12
-    longest = max((row.p95_ms for row in rows if not row.failure), default=1.0)
+    longest = max((row.ratio * p95_ms for row in ran), default=1.0)
     step = _step(longest)
     height = _TITLE + _ROW * len(rows) + _FOOT
-    picture: Image = np.full((height, max(left + _BARS + _VALUE, _width(title) + 2 * _MARGIN), 3), 255, np.uint8)
+    width = max(left + _BARS + _VALUE, *(_width(text) + 2 * _MARGIN for text in (title, _LEGEND)))
+    picture: Image = np.full((height, width, 3), 255, np.uint8)
     _text(picture, title, (_MARGIN, 34), _INK)
     bottom = height - _FOOT
     for tick in range(int(longest / step) + 1):
@@ -71,11 +80,11 @@ def draw(title: str, rows: Sequence[Row], best: Row | None) -> Image:
         if row.failure:
             _text(picture, "failed", (left + 6, line), _PALE)
             continue
-        end = left + round(row.p95_ms / longest * _BARS)
-        median = left + round(row.p50_ms / longest * _BARS)
+        end = left + round(row.ratio * p95_ms / longest * _BARS)
+        median = left + round(row.ratio_p50 * p50_ms / longest * _BARS)
         cv2.rectangle(picture, (left, top), (end, top + _BAR), _BEST if row is best else _OTHER, cv2.FILLED)
         cv2.line(picture, (median, top - 3), (median, top + _BAR + 3), _MEDIAN, 2)
-        _text(picture, f"{row.p95_ms:.1f}", (end + 8, line), _INK)
+        _text(picture, f"{row.ratio * p95_ms:.1f}", (end + 8, line), _INK)
     return picture
 
 
