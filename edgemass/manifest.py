@@ -136,6 +136,20 @@ class OutputSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     nms: Nms | None = None
 
 
+class Accuracy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What `edgemass eval` said of a variant, with its words.
+
+    data: which pictures. images: how many of them.
+    """
+
+    data: str
+    images: int
+    map_50_95: float | None = None
+    map_50: float | None = None
+    top1: float | None = None
+    top5: float | None = None
+
+
 class Variant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """One model file of the bundle.
 
@@ -143,6 +157,9 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     precision: "fp32", "fp16", "int8", ...
     measured_ms: board -> median latency of a run.
     address: https://... of exactly this file, where `edgemass model pull` gets it; empty when it comes with the bundle.
+    made_from: name of the variant that this one was rewritten or quantized from; empty for the stock file.
+    input, output: where they differ from the manifest's own, as those of a rewritten graph do.
+    accuracy: measured with this variant; the manifest's own is that of the reference variant.
     """
 
     name: str
@@ -154,6 +171,10 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     targets: tuple[str, ...] = ()
     measured_ms: dict[str, float] = msgspec.field(default_factory=dict)
     address: str = ""
+    made_from: str = ""
+    input: InputSpec | None = None
+    output: OutputSpec | None = None
+    accuracy: tuple[Accuracy, ...] = ()
 
 
 class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -165,20 +186,6 @@ class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     boxes: tuple[tuple[float, float, float, float], ...] = ()
     score_tolerance: float = 0.05
     iou_tolerance: float = 0.9
-
-
-class Accuracy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What `edgemass eval` said of the reference variant, with its words.
-
-    data: which pictures. images: how many of them.
-    """
-
-    data: str
-    images: int
-    map_50_95: float | None = None
-    map_50: float | None = None
-    top1: float | None = None
-    top5: float | None = None
 
 
 class Needs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -221,6 +228,12 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """The stock file; it comes first."""
         return self.variants[0]
 
+    def of(self, variant: Variant) -> Manifest:
+        """This manifest as one of its variants answers: its own input and output where it has them."""
+        if variant.input is None and variant.output is None:
+            return self
+        return msgspec.structs.replace(self, input=variant.input or self.input, output=variant.output or self.output)
+
 
 def _check(manifest: Manifest) -> None:
     """Refuse what msgspec's types cannot: relations between fields.
@@ -228,31 +241,45 @@ def _check(manifest: Manifest) -> None:
     Raises:
         ValueError: msgspec turns it into a ValidationError that names the place.
     """
-    _check_input(manifest.input)
-    _check_resize(manifest.input)
+    for spec in (manifest.input, *(variant.input for variant in manifest.variants if variant.input)):
+        _check_input(spec)
+        _check_resize(spec)
     for item in manifest.auxiliary_inputs:
         _check_auxiliary(item)
     for pair in manifest.state:
         _check_tensor(f"state {pair.input}", pair.dtype, pair.shape, pair.initial)
-    if not manifest.variants:
-        raise ValueError("variants is empty, wanted at least the stock file")
-    for variant in manifest.variants:
-        name = variant.file
-        plain = Path(name).name == name and name not in ("", ".", "..") and "\0" not in name
-        if not plain or len(name.encode(errors="replace")) > MAX_FILE_NAME:
-            raise ValueError(f"variants: file {name!r} must be a plain file name inside the bundle's folder")
+    _check_variants(manifest.variants)
     if not manifest.labels:
         raise ValueError("labels is empty")
     if not 0 <= manifest.score <= 1:
         raise ValueError(f"score must lie between 0 and 1, found {manifest.score}")
-    nms = manifest.output.nms
+    for output in (manifest.output, *(variant.output for variant in manifest.variants if variant.output)):
+        _check_nms(output.nms)
+    for field, value in msgspec.structs.asdict(manifest).items():
+        _check_plain(field, value)
+
+
+def _check_variants(variants: tuple[Variant, ...]) -> None:
+    if not variants:
+        raise ValueError("variants is empty, wanted at least the stock file")
+    if variants[0].input is not None or variants[0].output is not None:
+        raise ValueError(f"variants: {variants[0].name} comes first, so its input and output are the manifest's own")
+    names = [variant.name for variant in variants]
+    for variant in variants:
+        name = variant.file
+        plain = Path(name).name == name and name not in ("", ".", "..") and "\0" not in name
+        if not plain or len(name.encode(errors="replace")) > MAX_FILE_NAME:
+            raise ValueError(f"variants: file {name!r} must be a plain file name inside the bundle's folder")
+        if names.count(variant.name) > 1:
+            raise ValueError(f"variants: two are named {variant.name!r}; give each a name of its own")
+
+
+def _check_nms(nms: Nms | None) -> None:
     if nms is not None and not (0 <= nms.iou <= 1 and 1 <= nms.max_detections <= MAX_DETECTIONS):
         raise ValueError(
             f"output.nms: iou must lie between 0 and 1 and max_detections between 1 and {MAX_DETECTIONS}, found "
             f"{nms.iou} and {nms.max_detections}"
         )
-    for field, value in msgspec.structs.asdict(manifest).items():
-        _check_plain(field, value)
 
 
 def _check_input(spec: InputSpec) -> None:

@@ -51,7 +51,7 @@ def open_detector(
     choices = _choices(bundle.manifest, runtime)
     accelerated = list(takewhile(lambda choice: choice.accelerated, choices))
     inputs = made_up_inputs(bundle.manifest) if accelerated else {}
-    floor, failure = _floor(bundle, choices, threads)
+    floor, failure = _floor(bundle, choices, threads, stock=bool(accelerated))
     if not accelerated and floor is None:
         raise failure or BundleError(f"{bundle.manifest.name} has no variants")
     if strict and not accelerated and floor is not None:
@@ -63,12 +63,13 @@ def open_detector(
         strict=strict,
         clock=clock or SystemClock(),
     )
+    running = next(variant for variant in bundle.manifest.variants if variant.name == ladder.variant)
     try:
-        detector = Detector(bundle.manifest, ladder, lambda: ladder.variant, lambda: _reason(ladder))
+        detector = Detector(bundle.manifest.of(running), ladder, lambda: ladder.variant, lambda: _reason(ladder))
     except BundleError:
         ladder.close()
         raise
-    return detector, next(variant for variant in bundle.manifest.variants if variant.name == ladder.variant)
+    return detector, running
 
 
 def _reason(ladder: Ladder) -> str:
@@ -92,8 +93,12 @@ def _choices(manifest: Manifest, wanted: str | Sequence[str] | None) -> tuple[Ch
     return choices
 
 
-def _floor(bundle: Bundle, choices: Sequence[Choice], threads: int | None) -> tuple[Floor | None, BackendError | None]:
+def _floor(
+    bundle: Bundle, choices: Sequence[Choice], threads: int | None, *, stock: bool
+) -> tuple[Floor | None, BackendError | None]:
     """What runs on the CPU: a choice that says so, else any variant, those of the wanted runtimes first.
+
+    stock: only files with the manifest's own input and output, which one decoder reads on whatever they run.
 
     Returns it, or the first reason why there is none.
     """
@@ -101,8 +106,10 @@ def _floor(bundle: Bundle, choices: Sequence[Choice], threads: int | None) -> tu
     implied = dict.fromkeys([choice.runtime for choice in choices] + [v.runtime for v in bundle.manifest.variants])
     failure: BackendError | None = None
     for choice in named or [Choice(runtime) for runtime in implied]:
-        variants = [variant for variant in bundle.manifest.variants if variant.runtime == choice.runtime]
+        variants = [variant for variant in preferred(bundle.manifest) if variant.runtime == choice.runtime]
         for variant in variants:
+            if stock and not _is_stock(variant):
+                continue
             options = Options(threads=threads, provider=choice.provider, provider_options=choice.options)
             try:
                 backend = backends.load(variant.runtime).open(bundle.path(variant), options)
@@ -119,6 +126,21 @@ def _floor(bundle: Bundle, choices: Sequence[Choice], threads: int | None) -> tu
     return None, failure
 
 
+def preferred(manifest: Manifest) -> list[Variant]:
+    """Variants in the order in which they are tried where nothing was measured: what was rewritten without loss before
+    its source, what another precision may have made worse last.
+    """
+    precision = manifest.reference.precision
+    lossless = [variant for variant in manifest.variants if variant.precision == precision]
+    rewritten = [variant for variant in lossless if variant.made_from]
+    rest = [variant for variant in manifest.variants if variant not in rewritten]
+    return [*rewritten, *sorted(rest, key=lambda variant: variant not in lossless)]
+
+
+def _is_stock(variant: Variant) -> bool:
+    return variant.input is None and variant.output is None
+
+
 def _check_floor(floor: Floor) -> None:
     try:
         backends.check_runs(floor.backend)
@@ -129,7 +151,7 @@ def _check_floor(floor: Floor) -> None:
 
 def _candidate(bundle: Bundle, choice: Choice, threads: int | None, inputs: Mapping[str, AnyArray]) -> Candidate:
     """The file for an accelerator is the variant that names it as target, else the first one of its runtime."""
-    variants = [variant for variant in bundle.manifest.variants if variant.runtime == choice.runtime]
+    variants = [v for v in bundle.manifest.variants if v.runtime == choice.runtime and _is_stock(v)]
     variant = next((variant for variant in variants if choice.provider in variant.targets), variants[0])
     path = bundle.path(variant)
     options = Options(threads=threads, provider=choice.provider, provider_options=choice.options)

@@ -84,3 +84,41 @@ def test_a_bad_manifest_is_one_error_that_names_the_file(text: bytes) -> None:
 
 def test_nothing_but_the_declared_keys_is_on_the_wire() -> None:
     assert set(msgspec.json.decode(manifest.to_json(example()))) <= set(Manifest.__struct_fields__)
+
+
+def rewritten(**changes: Any) -> Variant:
+    fields: dict[str, Any] = {
+        "name": "fp32-optimized",
+        "file": "yolo.optimized.onnx",
+        "runtime": "onnx",
+        "sha256": "01",
+        "size_bytes": 1,
+        "made_from": "fp32",
+        "input": InputSpec(name="images", layout="NHWC", dtype="uint8", width=320, height=256, color="BGR"),
+        "output": OutputSpec(family="levels", tensors={"classes": ("a",), "distances": ("b",)}, nms=Nms(iou=0.5)),
+    }
+    return Variant(**{**fields, **changes})
+
+
+def test_a_rewritten_variant_is_fed_and_read_by_its_own_input_and_output() -> None:
+    stock = example()
+    variant = rewritten()
+    both = manifest.from_toml(manifest.to_toml(example(variants=(*stock.variants, variant))), where="here")
+    assert both.of(both.reference) == both
+    as_rewritten = both.of(both.variants[1])
+    assert (as_rewritten.input, as_rewritten.output) == (variant.input, variant.output)
+    assert as_rewritten.labels == stock.labels
+
+
+@pytest.mark.parametrize(
+    ("variants", "told"),
+    [
+        ((rewritten(),), "comes first"),
+        ((example().variants[0], rewritten(name="fp32")), "two are named 'fp32'"),
+        ((example().variants[0], rewritten(input=InputSpec(name="i", layout="NHWC", dtype="uint8"))), "input.width"),
+        ((example().variants[0], rewritten(output=OutputSpec(family="a", tensors={}, nms=Nms(iou=2)))), "iou"),
+    ],
+)
+def test_variants_that_contradict_the_bundle_are_refused(variants: tuple[Variant, ...], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        example(variants=variants)
