@@ -146,9 +146,13 @@ def finish(
     *,
     rows: Sequence[Row],
     figures: Mapping[str, float],
+    more_rows: Sequence[Row] = (),
     extra_versions: Mapping[str, str] | None = None,
 ) -> None:
-    """Print the table, the figures and the circumstances, and write them."""
+    """Print the table, the figures and the circumstances, and write them.
+
+    more_rows: a second table with other columns.
+    """
     result = {
         "benchmark": name,
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
@@ -156,9 +160,11 @@ def finish(
         "versions": versions(extra_versions),
         "arguments": [Path(part).name if "/" in part else part for part in sys.argv[1:]],
         "rows": list(rows),
+        "more_rows": list(more_rows),
         "figures": dict(figures),
     }
-    print(table(rows))
+    for part in filter(None, (rows, more_rows)):
+        print(table(part))
     for figure, value in figures.items():
         print(f"{figure}: {value:.4g}")
     print(", ".join(f"{key} {value}" for key, value in machine().items()))

@@ -11,7 +11,7 @@ bare   the stock fp32 file, the runtime's own defaults but for the threads, one 
 MODEL: what `--model` takes: a bare file, a bundle. --bare: the stock file of each MODEL, where it is another one (an
 int8 variant, an optimized bundle); else MODEL's own reference variant.
 Both take turns in one process that is pinned to --cores. The ratio is the median over the rounds of line / bare;
-ratio_cpu is the same by the process's CPU time, which other work on the machine hardly touches (of use on one core only:
+ratio_cpu is the same by CPU time, which other work on the machine hardly touches (of use on one core only:
 with a second one it counts the decoder too).
 """
 

@@ -4,7 +4,7 @@
 
 ultralytics      what `pip install ultralytics` gives: on Linux with the CUDA build of PyTorch, gigabytes of it
 ultralytics-cpu  the same on a CPU build of PyTorch, for memory and start-up; only where pip's own configuration
-                 knows one, and without torchvision, which has to be of the same build
+                 knows one. Its torchvision is there to be looked up, but cannot be imported: no videos
 inference        Roboflow's `inference`; 7 GB
 
 pip's own configuration says where packages come from. What is complete is left alone; what failed is tried again.
@@ -25,7 +25,7 @@ from pathlib import Path
 
 from tests.benchmarks._harness import MODELS, PEERS
 
-CPU_TORCH = ("torch==2.14.1+cpu", "torch==2.13.0+cpu")
+CPU_TORCH = (("torch==2.14.1+cpu", "torchvision==0.29.1"), ("torch==2.13.0+cpu", "torchvision==0.28.0"))
 EXPORTER = Path(__file__).with_name("export_yolo.py")
 _STAMP = "complete.json"
 _VERSIONS = "import importlib.metadata as m, json; print(json.dumps({d.name: d.version for d in m.distributions()}))"
@@ -89,15 +89,15 @@ def install(peer: Peer, seconds: float) -> None:
 
 
 def _ultralytics_on_the_cpu(peer: Peer, seconds: float, runtime: str) -> None:
-    for torch in CPU_TORCH:
+    for torch, torchvision in CPU_TORCH:
         try:
             _pip(peer, seconds, torch)
-            break
         except Unavailable:
             continue
+        _pip(peer, seconds, "--no-deps", "ultralytics", torchvision)
+        break
     else:
-        raise Unavailable(f"pip's configuration knows no CPU build of PyTorch ({', '.join(CPU_TORCH)})")
-    _pip(peer, seconds, "--no-deps", "ultralytics")
+        raise Unavailable(f"pip's configuration knows no CPU build of PyTorch ({', '.join(t for t, _ in CPU_TORCH)})")
     needed = [requirement for requirement in json.loads(_ask(peer, _REQUIRES)) if ";" not in requirement]
     others = [requirement for requirement in needed if not re.match(r"torch|ultralytics-thop", requirement)]
     _pip(peer, seconds, *others, "onnx", runtime)
