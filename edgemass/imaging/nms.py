@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from edgemass.detections import Detections
-from edgemass.tensors import IntArray
+from edgemass.tensors import FloatArray, IntArray
 
 FIRST_LOOK = 600  # twice what a crowded street gives at a running threshold
 MOST_CANDIDATES = (
@@ -19,18 +19,28 @@ def suppress(candidates: Detections, *, iou: float, max_detections: int, class_a
 
     iou: boxes of one class (of any class if `class_agnostic`) that overlap a better one by more than this are dropped.
     """
-    n = len(candidates)
+    n = min(len(candidates), MOST_CANDIDATES)
     if n <= 1:
         return candidates
-    best_first = candidates.take(np.argsort(-candidates.score, kind="stable")[:MOST_CANDIDATES])
-    n = len(best_first)
     # Whether a box stays is decided by better ones alone, so the rest need not be looked at once enough have stayed.
     looked_at = FIRST_LOOK
     while True:
-        kept = _suppress(best_first.take(slice(0, looked_at)), iou, class_agnostic=class_agnostic)
+        best_first = candidates.take(best_rows(candidates.score, min(looked_at, n)))
+        kept = _suppress(best_first, iou, class_agnostic=class_agnostic)
         if len(kept) >= max_detections or looked_at >= n:
             return best_first.take(kept[:max_detections])
         looked_at *= 4
+
+
+def best_rows(score: FloatArray, most: int) -> IntArray:
+    """Rows of the `most` best scores, best first; of equal ones those that come first. No score is NaN."""
+    if len(score) <= most:
+        return np.argsort(-score, kind="stable")
+    worst = np.partition(score, len(score) - most)[len(score) - most]
+    better = np.flatnonzero(score > worst)
+    equal = np.flatnonzero(score == worst)[: most - len(better)]
+    some = np.concatenate([better, equal])
+    return some[np.argsort(-score[some], kind="stable")]
 
 
 def _suppress(best_first: Detections, iou: float, *, class_agnostic: bool) -> IntArray:

@@ -149,7 +149,7 @@ def contenders(wanted: Sequence[str]) -> tuple[list[Contender], list[str]]:
     missing = []
     peers: tuple[tuple[Peer, str, bool], ...] = (
         (ULTRALYTICS, "with_ultralytics", False),
-        (ULTRALYTICS_CPU, "with_ultralytics", True),  # without torchvision it plays no videos
+        (ULTRALYTICS_CPU, "with_ultralytics_cpu", True),
         (INFERENCE, "with_inference", False),
     )
     for peer, module, cold_only in peers:
