@@ -93,13 +93,27 @@ def _pick_by_class(scores: Tensor, limit: float, *, multi_label: bool) -> Candid
         return Candidates(row[nth[chosen]], class_id[chosen], score[chosen])
     found = best[row]
     if len(row) * _MANY < by_class.shape[1] or len(by_class) > _FEW_CLASSES:
-        class_id = (by_class.take(row, axis=1) == found).argmax(axis=0)
+        class_id = _classes(by_class[:, row], found, limit)
     else:
         of_row = np.zeros(len(best), np.int64)
         for number in range(len(by_class) - 1, -1, -1):  # of several that are the best one, the first
             of_row[by_class[number] == best] = number
         class_id = of_row[row]
     return Candidates(row, class_id, scores.with_data(found).real())
+
+
+def _classes(some: AnyArray, best: AnyArray, limit: float) -> IntArray:
+    """The first class of each row that has the row's best score.
+
+    some: (classes, k). best: (k,), all of them above the limit.
+    """
+    hits = np.flatnonzero(some > limit)
+    if len(hits) == len(best):  # as nearly always: nothing looks like two classes
+        class_id, nth = np.divmod(hits, len(best) or 1)
+        found = np.empty_like(nth)
+        found[nth] = class_id
+        return found
+    return np.asarray((some == best).argmax(axis=0))
 
 
 def pick_with_objectness(objectness: Tensor, classes: Tensor, threshold: float, *, multi_label: bool) -> Candidates:
