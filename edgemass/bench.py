@@ -19,6 +19,7 @@ from edgemass import backends, bundles, sources
 from edgemass.bundles import Bundle, open_detector
 from edgemass.clock import SystemClock, boot_id
 from edgemass.counters import Counters
+from edgemass.detector import Feed
 from edgemass.errors import BackendError, ConfigError, EdgemassError, SourceError, UsageError
 from edgemass.frame import Frame
 from edgemass.imaging import leave_cores_to_the_runtime
@@ -120,10 +121,8 @@ class Bare:
         variant = bundle.manifest.reference
         options = backends.Options(threads=threads, plain=True)
         self._backend = backends.load(variant.runtime).open(bundle.path(variant), options)
-        detector, _ = open_detector(bundle, threads=threads)
-        inputs, _ = detector.stream().prepare(first.image)
+        inputs, _ = Feed(bundle.manifest).prepare(first.image)
         self._inputs = {name: array.copy() for name, array in inputs.items()}
-        detector.backend.close()
 
     def run(self, times: int) -> float:
         """Runs per second."""

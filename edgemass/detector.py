@@ -141,8 +141,8 @@ class Feed:
         return self._inputs, letterbox
 
 
-def made_up_inputs(manifest: Manifest) -> Mapping[str, AnyArray]:
-    """Inputs of a run on a drawn picture, the same every time: shapes, edges and noise, so that all of a graph has
+def made_up_picture() -> Image:
+    """A drawn picture, uint8 (480, 640, 3), the same every time: shapes, edges and noise, so that all of a graph has
     something to do.
     """
     rng = np.random.default_rng(0)
@@ -152,7 +152,12 @@ def made_up_inputs(manifest: Manifest) -> Mapping[str, AnyArray]:
         x, y, width, height = rng.integers((0, 0, 40, 40), (500, 360, 140, 120))
         picture[y : y + height, x : x + width] = rng.integers(0, 256, 3)
     noisy = picture + rng.integers(-12, 13, picture.shape)
-    inputs, _ = Feed(manifest).prepare(np.clip(noisy, 0, 255).astype(np.uint8))
+    return np.clip(noisy, 0, 255).astype(np.uint8)
+
+
+def made_up_inputs(manifest: Manifest) -> Mapping[str, AnyArray]:
+    """Inputs of a run on `made_up_picture`."""
+    inputs, _ = Feed(manifest).prepare(made_up_picture())
     return {name: array.copy() for name, array in inputs.items()}
 
 

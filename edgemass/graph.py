@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from edgemass.tensors import Outputs, TensorInfo
+from edgemass.tensors import AnyArray, Outputs, TensorInfo
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,20 @@ class Hints:
 
     family: str = ""
     label_count: int = 0
+
+
+@dataclass(frozen=True)
+class FeatureMap:
+    """The answer of one of a head's last convolutions: what is left when all behind it is cut off.
+
+    name: of the tensor, [1, channels, height, width]. constants: those of the arithmetic behind it, nearest first.
+    """
+
+    name: str
+    channels: int
+    height: int
+    width: int
+    constants: tuple[AnyArray, ...] = ()
 
 
 @dataclass(frozen=True)

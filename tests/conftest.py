@@ -9,7 +9,19 @@ from pathlib import Path
 
 import pytest
 
+from edgemass import cache
+
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing of the user's is read or written; what one test made, the next one may find, as on a device."""
+    place = tmp_path_factory.mktemp("cache")
+    os.environ["EDGEMASS_CACHE"] = str(place)  # for the processes that tests start
+    cache.use(place)
+    yield
+    del os.environ["EDGEMASS_CACHE"]
 
 
 @pytest.fixture(autouse=True)

@@ -28,12 +28,14 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     provider: what to run on, in the runtime's own words; None = the CPU, as fast as the runtime knows how.
     provider_options: handed to the provider or delegate as they are.
     plain: the runtime's own defaults but for the threads: the baseline that `bench` compares with.
+    keep_graph: the runtime may keep what it makes of the file in the cache, so that the next load is quick.
     """
 
     threads: int | None = None
     provider: str | None = None
     provider_options: dict[str, str] = msgspec.field(default_factory=dict)
     plain: bool = False
+    keep_graph: bool = False
 
 
 class Backend(Protocol):

@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgemass import cache
 from edgemass.errors import BackendError
 
-CACHES = (Path("/var/lib/edgemass/engines"), Path("~/.cache/edgemass/engines"))
 UNKNOWN = "unknown"
 _SMI_S = 10.0
 _DRIVER = re.compile(r"Kernel Module.*?\s(?P<version>\d+\.\d[\d.]*)\s")
@@ -56,7 +56,7 @@ def engine_cache(model: Path, onnxruntime: str, options: Mapping[str, str]) -> d
         digest = hashlib.sha256(model.read_bytes()).hexdigest()
         gpu, driver = gpu_and_driver()
         key = EngineKey(digest, onnxruntime, tensorrt_version(), gpu, driver, tuple(options.items()))
-        folder = _cache() / folder_name(key)
+        folder = cache.folder("engines") / folder_name(key)
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BackendError(
@@ -69,12 +69,6 @@ def engine_cache(model: Path, onnxruntime: str, options: Mapping[str, str]) -> d
         "trt_timing_cache_enable": "1",
         "trt_timing_cache_path": os.fspath(folder),
     }
-
-
-def _cache() -> Path:
-    """The daemon's state folder where it can be written, else the user's cache."""
-    system, user = CACHES
-    return system if os.access(system.parent, os.W_OK) else user.expanduser()
 
 
 def tensorrt_version() -> str:

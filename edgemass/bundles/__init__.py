@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edgemass.bundles.describing import describe, describe_json
-    from edgemass.bundles.folder import Bundle, load_bundle, write_bundle
+    from edgemass.bundles.folder import Bundle, add_variant, load_bundle, write_bundle
     from edgemass.bundles.graphs import read_graph
     from edgemass.bundles.importer import import_model
     from edgemass.bundles.loading import open_detector
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Bundle",
     "Entry",
+    "add_variant",
     "describe",
     "describe_json",
     "entries",
@@ -38,6 +39,7 @@ __all__ = [
 _HOMES = {  # name -> the module that holds it
     "Bundle": "folder",
     "Entry": "zoo",
+    "add_variant": "folder",
     "describe": "describing",
     "describe_json": "describing",
     "entries": "zoo",

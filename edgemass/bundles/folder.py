@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from edgemass import durable, manifest
 from edgemass.bundles.importer import fingerprint
@@ -23,10 +26,31 @@ class Bundle:
     """A manifest and the folder that holds its files.
 
     A bare model file is a bundle too: its manifest is only in memory, its folder is the one it lies in.
+    derived: variants that this device made itself, whose files lie in `derived_folder`; the digest is without them.
     """
 
     manifest: Manifest
     folder: Path
+    derived: tuple[Variant, ...] = ()
+    derived_folder: Path | None = None
+
+    @property
+    def variants(self) -> tuple[Variant, ...]:
+        """All that can be loaded, the reference first."""
+        return (*self.manifest.variants, *self.derived)
+
+    def variant(self, name: str) -> Variant:
+        """The variant of that name.
+
+        Raises:
+            UsageError: there is none.
+        """
+        for variant in self.variants:
+            if variant.name == name:
+                return variant
+        raise UsageError(
+            f"{self.manifest.name} has no variant {name!r}, it has {', '.join(item.name for item in self.variants)}"
+        )
 
     @property
     def digest(self) -> str:
@@ -39,7 +63,8 @@ class Bundle:
         Raises:
             BundleError: it is missing, or not the file that the manifest speaks of.
         """
-        path = self.folder / variant.file
+        own = self.derived_folder is not None and variant in self.derived
+        path = (self.derived_folder if own and self.derived_folder else self.folder) / variant.file
         if not path.is_file():
             origin = f" (it comes from {self.manifest.source})" if self.manifest.source else ""
             raise BundleError(
@@ -105,6 +130,52 @@ def write_bundle(made: Manifest, model_file: Path, directory: Path) -> Bundle:
     return load_bundle(directory)
 
 
+def add_variant(bundle: Bundle, variant: Variant, file: Path, directory: Path | None = None) -> Bundle:
+    """Add a variant to a bundle folder, or replace the one of that name; the manifest is written last.
+
+    file: of the variant, wherever it lies. directory: write the whole bundle there instead, all of it or nothing.
+
+    Raises:
+        UsageError: the folder cannot be written, or holds something else.
+        BundleError: the variant does not fit the bundle, or a file of it is missing.
+    """
+    others = tuple(item for item in bundle.manifest.variants if item.name != variant.name)
+    try:
+        made = msgspec.structs.replace(bundle.manifest, variants=(*others, variant))
+    except ValueError as error:
+        raise BundleError(f"{bundle.manifest.name}: variant {variant.name} does not fit it: {error}") from error
+    target = directory or bundle.folder
+    try:
+        if target.resolve() == bundle.folder.resolve() and (target / MANIFEST).is_file():
+            _copy(file, target / variant.file)
+            durable.write_bytes(target / MANIFEST, manifest.to_toml(made))
+        else:
+            _check_free(target)
+            sources = {item.file: bundle.path(item) for item in others}
+            _write_whole(made, {**sources, variant.file: file}, target)
+    except OSError as error:
+        raise UsageError(f"cannot write {target}: {error.strerror}; choose another folder with -o") from error
+    return load_bundle(target)
+
+
+def _check_free(directory: Path) -> None:
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise UsageError(f"{directory} is not empty; choose another folder with -o, or remove it")
+
+
+def _copy(source: Path, target: Path) -> None:
+    """All of it or nothing, on the disk."""
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        shutil.copyfile(source, temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
 def _is_same_bundle(directory: Path, variant: Variant) -> bool:
     """Whether the folder is a bundle of the same model file; False where it is empty or not there.
 
@@ -127,17 +198,20 @@ def _is_same_bundle(directory: Path, variant: Variant) -> bool:
 
 
 def _write_new(made: Manifest, model_file: Path, directory: Path) -> None:
+    _write_whole(made, {made.reference.file: model_file}, directory)
+
+
+def _write_whole(made: Manifest, files: Mapping[str, Path], directory: Path) -> None:
+    """A new folder of these files, name -> where it lies now; it takes the place of an empty one."""
     directory.parent.mkdir(parents=True, exist_ok=True)
     temporary = directory.parent / f".{directory.name}.{os.getpid()}.part"
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         temporary.mkdir()
-        copy = temporary / made.reference.file
-        shutil.copyfile(model_file, copy)
-        with copy.open("rb") as file:
-            os.fsync(file.fileno())
+        for name, source in files.items():
+            _copy(source, temporary / name)
         durable.write_bytes(temporary / MANIFEST, manifest.to_toml(made))
-        temporary.rename(directory)  # takes the place of an empty folder
+        temporary.rename(directory)
     except OSError:
         shutil.rmtree(temporary, ignore_errors=True)
         raise

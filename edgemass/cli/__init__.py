@@ -8,9 +8,10 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
-from edgemass import __version__
+from edgemass import __version__, cache
 from edgemass.cli import bench, doctor, evaluate, model, run
 from edgemass.cli.logs import set_up_logging
 from edgemass.errors import ConfigError, EdgemassError, UsageError
@@ -19,6 +20,8 @@ from edgemass.redact import redact
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
 EXIT_CONFIG = 78  # sysexits.h: systemd does not restart on it
+
+CACHE_VARIABLE = "EDGEMASS_CACHE"
 
 MAX_MESSAGE = 2000
 
@@ -52,6 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0, 1 failure, 2 usage, 78 configuration."""
     options = parser().parse_args(arguments)
     set_up_logging(verbose=options.verbose)
+    if place := os.environ.get(CACHE_VARIABLE):
+        cache.use(Path(place))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: children too, and with 0
     try:
         code: int = options.call(options)

@@ -6,6 +6,8 @@ A family is one file with
     def recognise(graph: Graph) -> Recognition | None       is this graph one of ours, and what does it need
     def prepare(manifest: Manifest, outputs: Mapping[str, TensorInfo]) -> Decoder
                                                             check shapes against the manifest once, precompute anchors
+    def cut(manifest: Manifest, maps: Sequence[FeatureMap]) -> Sequence[OutputSpec]
+                                                            optional: how to read the head before its activations
 
 and a row in FAMILIES. Pure: NumPy and OpenCV, no runtime, no disk, no clock.
 """
@@ -14,7 +16,7 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar, cast
 
@@ -23,8 +25,8 @@ import numpy as np
 
 from edgemass.detections import Classification, Detections
 from edgemass.errors import BackendError, BundleError
-from edgemass.graph import Graph
-from edgemass.manifest import AuxiliaryInput, InputSpec, Manifest, Nms, StateTensor, Task
+from edgemass.graph import FeatureMap, Graph
+from edgemass.manifest import AuxiliaryInput, InputSpec, Manifest, Nms, OutputSpec, StateTensor, Task
 from edgemass.tensors import Outputs, Tensor, TensorInfo
 
 FAMILIES = {  # family -> the module that decodes it, imported when first asked for; recognised in this order
@@ -41,6 +43,7 @@ FAMILIES = {  # family -> the module that decodes it, imported when first asked 
     "fastestdet": "edgemass.families.fastestdet",
     "yolo_e2e": "edgemass.families.yolo_e2e",  # v10, 26: boxes come out without NMS
     "nanodet": "edgemass.families.nanodet",  # NanoDet and PicoDet
+    "levels": "edgemass.families.levels",  # v8 to 26, NanoDet, PicoDet before their activations
     "detr": "edgemass.families.detr",
     "faster_rcnn": "edgemass.families.faster_rcnn",
     "sequence_classifier": "edgemass.families.sequence_classifier",
@@ -98,6 +101,17 @@ class Family(Protocol):
     def recognise(self, graph: Graph) -> Recognition | None: ...
 
     def prepare(self, manifest: Manifest, outputs: Mapping[str, TensorInfo]) -> Decoder: ...
+
+
+def cut(manifest: Manifest, maps: Sequence[FeatureMap]) -> Sequence[OutputSpec]:
+    """How a head is read that was cut off behind its last convolutions, best guess first: whoever cuts tries them out.
+
+    Empty where the family does not know these maps.
+    """
+    ways: Callable[[Manifest, Sequence[FeatureMap]], Sequence[OutputSpec]] | None = getattr(
+        load(manifest.output.family), "cut", None
+    )
+    return ways(manifest, maps) if ways is not None and maps else ()
 
 
 def load(name: str) -> Family:

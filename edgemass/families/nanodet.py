@@ -13,7 +13,7 @@ their configurations (NanoDet `keep_ratio: True`, NanoDet-Plus `False`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -23,13 +23,15 @@ from edgemass import families
 from edgemass.detections import Detections
 from edgemass.errors import BundleError
 from edgemass.families import _recognise as look
-from edgemass.families._candidates import logit, picture_size, sigmoid, softmax
+from edgemass.families._candidates import logit, picture_size, sigmoid
 from edgemass.families._dense import Cells, finish, level_sizes, pick, rows_by_columns
+from edgemass.families._levels import boxes as boxes_of
+from edgemass.families._levels import by_level, cut_pairs
 from edgemass.families._picture import Picture, Recipe
 from edgemass.families.yolox import grid_of
-from edgemass.graph import Graph
-from edgemass.manifest import AuxiliaryInput, Manifest, Nms, Resize
-from edgemass.tensors import FloatArray, IntArray, Outputs, Tensor, TensorInfo
+from edgemass.graph import FeatureMap, Graph
+from edgemass.manifest import AuxiliaryInput, Manifest, Nms, OutputSpec, Resize
+from edgemass.tensors import Outputs, Tensor, TensorInfo
 
 PYRAMIDS = ((8, 16, 32), (8, 16, 32, 64))
 USUAL_BINS = 8  # reg_max 7 in every published configuration
@@ -74,30 +76,30 @@ def recognise(graph: Graph) -> families.Recognition | None:
         return decoded
     if len(graph.inputs) > 1:
         return None
-    levels = _pairs(graph, image.width, image.height) or _one_table(graph, image.width, image.height)
-    if levels is None:
+    found = _pairs(graph, image.width, image.height) or _one_table(graph, image.width, image.height)
+    if found is None:
         return None
-    classes = [run[name].real()[..., : levels.class_count].reshape(-1) for run in graph.runs for name in levels.classes]
+    classes = [run[name].real()[..., : found.class_count].reshape(-1) for run in graph.runs for name in found.classes]
     activated = look.are_probabilities(np.concatenate(classes)) if classes else True
-    variant = _variant(graph, levels)
+    variant = _variant(graph, found)
     spec, assumed = look.as_input(graph, image, variant.recipe, variant.resize)
-    tensors = {"classes": levels.classes}
-    if levels.distances:
-        tensors["distances"] = levels.distances
+    tensors = {"classes": found.classes}
+    if found.distances:
+        tensors["distances"] = found.distances
     return families.Recognition(
         task="detection",
         input=spec,
         tensors=tensors,
-        class_count=levels.class_count,
+        class_count=found.class_count,
         options={
-            "strides": levels.strides,
-            "bins": levels.bins,
+            "strides": found.strides,
+            "bins": found.bins,
             "centre": variant.centre,
             "activated": activated,
         },
         nms=Nms(),
         assumed=(*assumed, f"distances count from {variant.centre} of a cell ({variant.recipe.source})"),
-        default_labels=look.default_labels(levels.class_count),
+        default_labels=look.default_labels(found.class_count),
     )
 
 
@@ -236,6 +238,30 @@ def prepare(manifest: Manifest, outputs: Mapping[str, TensorInfo]) -> families.D
     )
 
 
+def cut(manifest: Manifest, maps: Sequence[FeatureMap]) -> Sequence[OutputSpec]:
+    """Classes and distances in two maps per level, or in one; both before any activation.
+
+    Only where a distance counts from the middle of its cell.
+    """
+    options = families.options(manifest, Options)
+    if options.decoded or options.centre != 0.5:
+        return ()
+    if ways := cut_pairs(manifest, maps, end_to_end=False):
+        return ways
+    found = by_level(maps, *picture_size(manifest))
+    channels = len(manifest.labels) + 4 * options.bins
+    if found is None or any([item.channels for item in level] != [channels] for level in found.values()):
+        return ()
+    return [
+        OutputSpec(
+            family="levels",
+            tensors={"classes": tuple(level[0].name for level in found.values())},
+            options={"strides": list(found), "bins": options.bins},
+            nms=manifest.output.nms,
+        )
+    ]
+
+
 def _check_cells(manifest: Manifest, tensors: tuple[TensorInfo, ...], options: Options, wanted: int) -> None:
     """Hold the tensors' rows against the grid.
 
@@ -274,18 +300,21 @@ class _Decoder:
 
     def __call__(self, outputs: Outputs, *, score_threshold: float, multi_label: bool = False) -> Detections:
         threshold = score_threshold if self.options.activated else logit(score_threshold)
-        levels, distributions, cell, start = [], [], [], 0
+        found, distributions, cell, start = [], [], [], 0
         for classes, distances in self._tables(outputs):
             passed = pick(classes, threshold, multi_label=multi_label)
-            levels.append(passed)
-            distributions.append(distances.with_data(distances.data[passed.row]).real())
+            found.append(passed)
+            distributions.append(distances.with_data(distances.data[passed.row].T).real())
             cell.append(start + passed.row)
             start += len(classes.data)
-        score = np.concatenate([passed.score for passed in levels])
+        score = np.concatenate([passed.score for passed in found])
         if not self.options.activated:
             score = sigmoid(score)
-        boxes = self._boxes(np.concatenate(distributions), np.concatenate(cell))
-        return finish(boxes, score, np.concatenate([passed.class_id for passed in levels]), score_threshold)
+        options = self.options
+        boxes = boxes_of(
+            np.concatenate(distributions, axis=1), np.concatenate(cell), self.grid, options.bins, options.centre
+        )
+        return finish(boxes, score, np.concatenate([passed.class_id for passed in found]), score_threshold)
 
     def _tables(self, outputs: Outputs) -> list[tuple[Tensor, Tensor]]:
         """(cells, classes) and (cells, 4 x bins) of each level."""
@@ -294,14 +323,6 @@ class _Decoder:
             return list(zip(tables, (rows_by_columns(outputs[name], "NC") for name in self.distances), strict=True))
         split = self.class_count
         return [(table.with_data(table.data[:, :split]), table.with_data(table.data[:, split:])) for table in tables]
-
-    def _boxes(self, distributions: FloatArray, cell: IntArray) -> FloatArray:
-        """Distributions (k, 4 x bins) at these cells -> corners (k, 4)."""
-        bins = self.options.bins
-        distance = softmax(distributions.reshape(-1, 4, bins)) @ np.arange(bins, dtype=np.float32)
-        point = (self.grid.xy[cell] + np.float32(self.options.centre)) * self.grid.stride[cell]
-        distance *= self.grid.stride[cell]
-        return np.concatenate([point - distance[:, :2], point + distance[:, 2:]], axis=1)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ models/experimental.py.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,9 +22,10 @@ from edgemass.detections import Detections
 from edgemass.errors import BundleError
 from edgemass.families import _recognise as look
 from edgemass.families._dense import corners, finish, pick, rows_above, rows_by_columns
+from edgemass.families._levels import cut_pairs
 from edgemass.families.yolo_v8 import LETTERBOX, RECIPE, box_scale, check_columns
-from edgemass.graph import Graph
-from edgemass.manifest import Manifest, Resize
+from edgemass.graph import FeatureMap, Graph
+from edgemass.manifest import Manifest, OutputSpec, Resize
 from edgemass.tensors import AnyArray, FloatArray, Outputs, Tensor, TensorInfo
 
 MOST_ROWS = 1000  # Ultralytics' max_det is 300; a dense head has thousands of rows
@@ -130,6 +131,11 @@ def prepare(manifest: Manifest, outputs: Mapping[str, TensorInfo]) -> families.D
             f"{manifest.name}: output {output.name} has {columns} columns, its options name column {used}"
         )
     return _Rows(output.name, options, scale, len(manifest.labels))
+
+
+def cut(manifest: Manifest, maps: Sequence[FeatureMap]) -> Sequence[OutputSpec]:
+    """The head that is trained for one box per object, before it chooses its 300 best."""
+    return cut_pairs(manifest, maps, end_to_end=True)
 
 
 @dataclass(frozen=True)

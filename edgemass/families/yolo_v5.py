@@ -8,7 +8,7 @@ models/tf.py.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -17,11 +17,16 @@ import numpy as np
 from edgemass import families
 from edgemass.detections import Detections
 from edgemass.families import _recognise as look
+from edgemass.families._candidates import picture_size
 from edgemass.families._dense import Layout, corners, finish, pick_with_objectness, rows_by_columns
+from edgemass.families._levels import by_level
+from edgemass.families._yolo_anchors import PRESETS
 from edgemass.families.yolo_v8 import LETTERBOX, RECIPE, box_scale, check_columns
-from edgemass.graph import Graph
-from edgemass.manifest import Manifest, Nms
+from edgemass.graph import FeatureMap, Graph
+from edgemass.manifest import Manifest, Nms, OutputSpec
 from edgemass.tensors import FloatArray, Outputs, TensorInfo
+
+PUBLISHED = ("yolov5", "yolov5-p6", "yolov7")
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -70,6 +75,44 @@ def prepare(manifest: Manifest, outputs: Mapping[str, TensorInfo]) -> families.D
     (output,) = families.role(manifest, outputs, "output")
     check_columns(manifest, output, options.layout, before_classes=5)
     return _Decoder(output.name, options.layout, box_scale(manifest, normalized=options.normalized))
+
+
+def cut(manifest: Manifest, maps: Sequence[FeatureMap]) -> Sequence[OutputSpec]:
+    """Raw maps with three anchors per cell, whose sizes stand in the arithmetic behind them, else are the published."""
+    found = by_level(maps, *picture_size(manifest))
+    channels = 3 * (5 + len(manifest.labels))
+    if found is None or any([item.channels for item in level] != [channels] for level in found.values()):
+        return ()
+    heads = [level[0] for level in found.values()]
+    own = [anchors_behind(item) for item in heads]
+    explicit = [tuple(size for sizes in own if sizes for size in sizes)] if all(own) else []
+    published = [name for name in PUBLISHED if set(found) <= set(PRESETS[name].strides)]
+    return [
+        OutputSpec(
+            family="yolo_grid",
+            tensors={"heads": tuple(item.name for item in heads)},
+            options={"anchors": anchors, "strides": list(found), "squared": True},
+            nms=manifest.output.nms,
+        )
+        for anchors in (*explicit, *published)
+    ]
+
+
+def anchors_behind(head: FeatureMap) -> tuple[float, ...]:
+    """Width and height in pixels of a map's three anchors: the constant (1, 3, h or 1, w or 1, 2) that is the same in
+    every cell and not a shift; () where there is none.
+    """
+    for value in head.constants:
+        if (
+            value.ndim == 5
+            and value.shape[1] == 3
+            and value.shape[-1] == 2
+            and np.ptp(value, axis=(0, 2, 3)).max() == 0
+        ):
+            sizes = value[0, :, 0, 0]
+            if sizes.min() > 1 and np.ptp(sizes) > 0:
+                return tuple(float(size) for size in sizes.reshape(-1))
+    return ()
 
 
 @dataclass(frozen=True)

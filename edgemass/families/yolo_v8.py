@@ -7,7 +7,7 @@ Source: Ultralytics' exporter and its examples (`examples/YOLOv8-ONNXRuntime`, `
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -19,9 +19,10 @@ from edgemass.errors import BundleError
 from edgemass.families import _recognise as look
 from edgemass.families._candidates import picture_size
 from edgemass.families._dense import Layout, corners, finish, first_columns, pick, rows_by_columns
+from edgemass.families._levels import cut_pairs
 from edgemass.families._picture import Recipe
-from edgemass.graph import Graph
-from edgemass.manifest import Manifest, Nms, Resize
+from edgemass.graph import FeatureMap, Graph
+from edgemass.manifest import Manifest, Nms, OutputSpec, Resize
 from edgemass.tensors import FloatArray, Outputs, TensorInfo
 
 RECIPE = Recipe("Ultralytics", "RGB", (0.0,), (255.0,), only=True)
@@ -73,6 +74,10 @@ def prepare(manifest: Manifest, outputs: Mapping[str, TensorInfo]) -> families.D
     (output,) = families.role(manifest, outputs, "output")
     check_columns(manifest, output, options.layout, before_classes=4)
     return _Decoder(output.name, options.layout, box_scale(manifest, normalized=options.normalized))
+
+
+def cut(manifest: Manifest, maps: Sequence[FeatureMap]) -> Sequence[OutputSpec]:
+    return cut_pairs(manifest, maps, end_to_end=False)
 
 
 @dataclass(frozen=True)

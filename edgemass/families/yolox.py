@@ -9,7 +9,7 @@ yolox/data/data_augment.py.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -19,13 +19,25 @@ from edgemass import families
 from edgemass.detections import Detections
 from edgemass.errors import BundleError
 from edgemass.families import _recognise as look
-from edgemass.families._candidates import picture_size
-from edgemass.families._dense import Cells, Layout, cells, corners, finish, pick_with_objectness, rows_by_columns
+from edgemass.families._candidates import logit, picture_size, sigmoid
+from edgemass.families._dense import (
+    Cells,
+    Layout,
+    cells,
+    choose,
+    corners,
+    finish,
+    level_sizes,
+    pick_with_objectness,
+    rows_above,
+    rows_by_columns,
+)
+from edgemass.families._levels import by_level
 from edgemass.families._picture import Recipe
 from edgemass.families.yolo_v8 import check_columns
-from edgemass.graph import Graph
-from edgemass.manifest import Manifest, Nms, Resize
-from edgemass.tensors import FloatArray, Outputs, TensorInfo
+from edgemass.graph import FeatureMap, Graph
+from edgemass.manifest import Manifest, Nms, OutputSpec, Resize
+from edgemass.tensors import FloatArray, Outputs, Tensor, TensorInfo
 
 RECIPE = Recipe("YOLOX since 0.1.1rc0; older exports took RGB with mean and std", "BGR")
 TOP_LEFT = Resize(rule="letterbox-top-left", pad_value=114)
@@ -36,11 +48,14 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     decoded: boxes are cx, cy, w, h in pixels already.
     strides: pixels per cell of each level, in the order of the rows.
+    maps: the head before its activations and its one table: per level boxes [1, 4, h, w], objectness [1, 1, h, w] and
+        classes [1, classes, h, w], the last two as logits, with these roles.
     """
 
     layout: Layout = "NC"
     decoded: bool = False
     strides: tuple[int, ...] = (8, 16, 32)
+    maps: bool = False
 
 
 def recognise(graph: Graph) -> families.Recognition | None:
@@ -80,6 +95,8 @@ def recognise(graph: Graph) -> families.Recognition | None:
 
 def prepare(manifest: Manifest, outputs: Mapping[str, TensorInfo]) -> families.Decoder:
     options = families.options(manifest, Options)
+    if options.maps:
+        return _prepare_maps(manifest, outputs, options)
     (output,) = families.role(manifest, outputs, "output")
     check_columns(manifest, output, options.layout, before_classes=5)
     grid = None if options.decoded else grid_of(manifest, options.strides)
@@ -90,6 +107,48 @@ def prepare(manifest: Manifest, outputs: Mapping[str, TensorInfo]) -> families.D
             f"for a picture of {manifest.input.width}x{manifest.input.height}; correct input size or strides"
         )
     return _Decoder(output.name, options.layout, grid)
+
+
+def cut(manifest: Manifest, maps: Sequence[FeatureMap]) -> Sequence[OutputSpec]:
+    """Three maps per level. A head that decodes its boxes itself has the same ones before."""
+    options = families.options(manifest, Options)
+    levels = by_level(maps, *picture_size(manifest))
+    if levels is None or tuple(levels) != options.strides:
+        return ()
+    tensors: dict[str, list[str]] = {"boxes": [], "objectness": [], "classes": []}
+    for level in levels.values():
+        channels = {item.channels: item.name for item in level}
+        if len(level) != 3 or set(channels) != {4, 1, len(manifest.labels)}:
+            return ()
+        for role, count in (("boxes", 4), ("objectness", 1), ("classes", len(manifest.labels))):
+            tensors[role].append(channels[count])
+    roles = {role: tuple(names) for role, names in tensors.items()}
+    return [
+        OutputSpec(
+            family="yolox",
+            tensors=roles,
+            options={"strides": list(options.strides), "maps": True},
+            nms=manifest.output.nms,
+        )
+    ]
+
+
+def _prepare_maps(manifest: Manifest, outputs: Mapping[str, TensorInfo], options: Options) -> families.Decoder:
+    levels = []
+    sizes = level_sizes(*picture_size(manifest), options.strides)
+    roles = [families.role(manifest, outputs, role) for role in ("boxes", "objectness", "classes")]
+    for tensors, channels in zip(roles, (4, 1, len(manifest.labels)), strict=True):
+        if len(tensors) != len(sizes):
+            raise BundleError(f"{manifest.name}: {len(tensors)} tensors for {len(sizes)} strides; name one for each")
+        for tensor, (columns, rows) in zip(tensors, sizes, strict=True):
+            wanted = (1, channels, rows, columns)
+            if any(f not in (None, w) for f, w in zip(tensor.shape, wanted, strict=False)) or len(tensor.shape) != 4:
+                raise BundleError(
+                    f"{manifest.name}: output {tensor.name} has shape {list(tensor.shape)}, wanted {list(wanted)}"
+                )
+    for boxes, objectness, classes, stride in zip(*roles, options.strides, strict=True):
+        levels.append(_Level(boxes.name, objectness.name, classes.name, grid_of(manifest, (stride,))))
+    return _MapsDecoder(tuple(levels))
 
 
 def grid_of(manifest: Manifest, strides: tuple[int, ...]) -> Cells:
@@ -121,6 +180,46 @@ class _Decoder:
         if self.grid is not None:
             boxes = _decode(boxes, self.grid.xy[found.row], self.grid.stride[found.row])
         return finish(corners(boxes), found.score, found.class_id, score_threshold)
+
+
+@dataclass(frozen=True)
+class _Level:
+    boxes: str
+    objectness: str
+    classes: str
+    grid: Cells
+
+
+@dataclass(frozen=True)
+class _MapsDecoder:
+    levels: tuple[_Level, ...]
+
+    def __call__(self, outputs: Outputs, *, score_threshold: float, multi_label: bool = False) -> Detections:
+        parts = [self._decode(outputs, level, score_threshold, multi_label=multi_label) for level in self.levels]
+        return Detections(
+            np.concatenate([part.xyxy for part in parts]),
+            np.concatenate([part.score for part in parts]),
+            np.concatenate([part.class_id for part in parts]),
+        )
+
+    @staticmethod
+    def _decode(outputs: Outputs, level: _Level, threshold: float, *, multi_label: bool) -> Detections:
+        """A class is at most 1, so objectness alone must reach the score."""
+        objectness, classes, boxes = (
+            rows_by_columns(_flat(outputs[name]), "CN") for name in (level.objectness, level.classes, level.boxes)
+        )
+        row = rows_above(objectness.with_data(objectness.data[:, 0]), logit(threshold))
+        found = sigmoid(objectness.with_data(objectness.data[row, 0]).real())
+        score = sigmoid(classes.with_data(classes.data[row]).real()) * found[:, None]
+        nth, class_id = choose(score, threshold, multi_label=multi_label)
+        kept = row[nth]
+        decoded = _decode(boxes.with_data(boxes.data[kept]).real(), level.grid.xy[kept], level.grid.stride[kept])
+        return finish(corners(decoded), score[nth, class_id], class_id, threshold)
+
+
+def _flat(tensor: Tensor) -> Tensor:
+    """[1, channels, h, w] -> [1, channels, cells]."""
+    return tensor.reshape(1, tensor.data.shape[1], -1)
 
 
 def _decode(raw: FloatArray, cell: FloatArray, stride: FloatArray) -> FloatArray:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from edgemass import cache
 from edgemass.backends import _tensorrt
 from edgemass.backends._tensorrt import EngineKey, folder_name, gpu_and_driver
 from edgemass.errors import BackendError
@@ -68,7 +69,7 @@ def test_what_cannot_be_known_is_unknown(tmp_path: Path) -> None:
 
 @pytest.fixture
 def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(_tensorrt, "CACHES", (tmp_path / "absent/engines", tmp_path / "cache/engines"))
+    monkeypatch.setattr(cache, "_chosen", [tmp_path / "cache"])
     path = tmp_path / "model.onnx"
     path.write_bytes(b"weights")
     return path

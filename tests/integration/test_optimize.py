@@ -1,0 +1,178 @@
+"""A rewritten detector answers as its stock file does, and one that would not is never kept."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import msgspec
+import numpy as np
+import pytest
+
+from edgemass import bundles, cache, evaluate
+from edgemass.bundles import Bundle, derived, optimize
+from edgemass.bundles.optimize import rewrite
+from edgemass.detections import Detections
+from edgemass.detector import Thresholds
+from edgemass.frame import Image
+from edgemass.manifest import Variant
+from tests.simulators import tiny_detectors
+from tests.simulators.daemon import edgemass
+
+pytestmark = [pytest.mark.runtime]
+
+CUT = "the head ends at its"
+LOSSLESS = 0.001
+REWRITTEN = ("picodet_s_320_coco.onnx", "yolo26n_e2e_640_int8.onnx", "yolov5n_640.onnx", "yolox_nano_416.onnx")
+
+
+def found(bundle: Bundle, variant: Variant, picture: Image, score: float = 0.05) -> Detections:
+    detector, running = bundles.open_detector(bundle, variant=variant.name, threads=1)
+    assert running == variant
+    inference = detector.stream().detect(picture, Thresholds(score, multi_label=True))
+    assert isinstance(inference.found, Detections)
+    return inference.found
+
+
+@pytest.fixture
+def picture() -> Image:
+    return np.random.default_rng(5).integers(0, 256, (90, 160, 3), np.uint8)
+
+
+def both(path: Path, folder: Path) -> tuple[Bundle, str]:
+    """The bundle with the rewritten variant, and what was done."""
+    bundle = bundles.resolve(str(path))
+    outcome = rewrite(bundle, folder, anyway=True)
+    assert outcome.variant is not None, outcome.kept_out
+    return Bundle(bundle.manifest, bundle.folder, (outcome.variant,), folder), "; ".join(outcome.done)
+
+
+@pytest.mark.parametrize("head", ["apart", "joined"])
+@pytest.mark.parametrize("side", [tiny_detectors.SIDE, "side"])
+def test_a_yolo_of_either_generation_and_of_any_size_ends_before_its_activations(
+    head: Any, side: int | str, tmp_path: Path, picture: Image
+) -> None:
+    bundle, done = both(tiny_detectors.yolo_v8(tmp_path / "m.onnx", head=head, side=side), tmp_path)
+    assert CUT in done
+    rewritten = bundle.derived[0]
+    assert rewritten.input is not None
+    assert (rewritten.input.dtype, rewritten.input.layout, rewritten.input.color) == ("uint8", "NHWC", "BGR")
+    stock, ours = (found(bundle, variant, picture) for variant in bundle.variants)
+    assert len(stock) == len(ours) > 10
+    np.testing.assert_allclose(ours.xyxy, stock.xyxy, atol=0.05)
+    np.testing.assert_allclose(ours.score, stock.score, atol=1e-5)
+    assert ours.class_id.tolist() == stock.class_id.tolist()
+
+
+def test_a_head_that_does_more_than_its_family_is_not_cut(tmp_path: Path, picture: Image) -> None:
+    bundle = bundles.resolve(str(tiny_detectors.yolo_v8(tmp_path / "m.onnx", confidence=0.9)))
+    outcome = rewrite(bundle, tmp_path, anyway=True)
+    assert any("answers otherwise" in sentence for sentence in outcome.kept_out)
+    assert outcome.variant is not None
+    assert outcome.variant.output is None  # pixels in, the same answer out
+    kept = Bundle(bundle.manifest, bundle.folder, (outcome.variant,), tmp_path)
+    stock, ours = (found(kept, variant, picture) for variant in kept.variants)
+    np.testing.assert_allclose(ours.score, stock.score, atol=1e-5)
+
+
+def test_a_bare_file_is_rewritten_once_and_runs_rewritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tiny_detectors.yolo_v8(tmp_path / "m.onnx", seed=1)
+    bundle = bundles.resolve(str(path))
+    digest = bundle.digest
+    with_variant = derived.with_derived(bundle)
+    record = json.loads(next(derived_folder(with_variant).glob("*.json")).read_text())
+    assert record["ratio"] > 0
+    monkeypatch.setattr(optimize, "rewrite", lambda *_, **__: pytest.fail("rewritten again"))
+    again = derived.with_derived(bundles.resolve(str(path)))
+    assert again.derived == with_variant.derived
+    assert again.digest == digest
+
+
+def derived_folder(made: Bundle) -> Path:
+    """A kilobyte model may gain nothing; the record of that is kept too."""
+    if made.derived_folder is not None:
+        return made.derived_folder
+    return max(cache.folder(derived.KIND).iterdir(), key=lambda entry: entry.stat().st_mtime_ns)
+
+
+def test_a_damaged_record_is_made_anew(tmp_path: Path) -> None:
+    bundle = bundles.resolve(str(tiny_detectors.yolo_v8(tmp_path / "m.onnx", seed=2)))
+    made = derived.with_derived(bundle)
+    record = next(derived_folder(made).glob("*.json"))
+    record.write_bytes(b"{")
+    derived.with_derived(bundle)
+    assert msgspec.json.decode(record.read_bytes())["ratio"] > 0
+
+
+def test_optimize_writes_a_bundle_whose_reference_is_the_stock_file(tmp_path: Path) -> None:
+    path = tiny_detectors.yolo_v8(tmp_path / "m.onnx")
+    done = edgemass("model", "optimize", str(path), "-o", str(tmp_path / "b"), "--anyway")
+    assert done.returncode == 0, done.stderr
+    assert CUT in done.stdout
+    assert "same answers on 3 pictures" in done.stdout
+    bundle = bundles.load_bundle(tmp_path / "b")
+    stock, rewritten = bundle.manifest.variants
+    assert bundle.path(stock).read_bytes() == path.read_bytes()
+    assert (rewritten.made_from, rewritten.precision) == (stock.name, stock.precision)
+    again = edgemass("model", "optimize", str(tmp_path / "b"), "--anyway")
+    assert again.returncode == 0, again.stderr
+    assert [item.name for item in bundles.load_bundle(tmp_path / "b").manifest.variants] == [
+        stock.name,
+        rewritten.name,
+    ]
+
+
+def test_pictures_that_cannot_be_read_are_left_out(tmp_path: Path, picture: Image) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    (images / "broken.jpg").write_bytes(b"\xff\xd8\xff no picture")
+    cv2.imwrite(str(images / "good.png"), picture)
+    path = tiny_detectors.yolo_v8(tmp_path / "m.onnx")
+    done = edgemass("model", "optimize", str(path), "-o", str(tmp_path / "b"), "--images", str(images), "--anyway")
+    assert done.returncode == 0, done.stderr
+    assert "same answers on 4 pictures" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--images", "absent"], "--images absent is no folder"),
+        (["-o", "full"], "full is not empty"),
+    ],
+)
+def test_a_mistake_is_one_line_and_leaves_nothing(arguments: list[str], told: str, tmp_path: Path) -> None:
+    tiny_detectors.yolo_v8(tmp_path / "m.onnx")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("mine")
+    before = sorted(tmp_path.rglob("*"))
+    done = edgemass("model", "optimize", "m.onnx", "--anyway", *arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.assets
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", REWRITTEN)
+def test_a_rewritten_model_has_the_accuracy_of_its_stock_file(name: str, assets: Path, tmp_path: Path) -> None:
+    bundle, done = both(assets / "detectors" / name, tmp_path)
+    assert CUT in done
+    truth = assets / "coco-val"
+    results = []
+    for variant in bundle.variants:
+        detector, _ = bundles.open_detector(bundle, variant=variant.name, threads=2)
+        results.append(
+            evaluate.detection(
+                detector.stream(),
+                bundle.manifest.labels,
+                truth / "images",
+                truth / "instances.json",
+                lambda _done, _total: None,
+            )
+        )
+    stock, ours = results
+    assert abs(ours.map_50_95 - stock.map_50_95) <= LOSSLESS
+    assert abs(ours.map_50 - stock.map_50) <= LOSSLESS
