@@ -26,12 +26,13 @@ if TYPE_CHECKING:
 SCORE = 0.25
 
 
-def load(bundle: Bundle, threads: int, *, synthetic: bool) -> tuple[Detector, str]:
+def load(bundle: Bundle, threads: int, *, synthetic: bool, variant: str | None = None) -> tuple[Detector, str]:
     """A detector and the name of the variant that it runs.
 
+    variant: this one and no other; None leaves the choice to edgemass.
     synthetic: 30 made-up objects take the place of what the network says, see synthetic_load.
     """
-    detector, variant = open_detector(bundle, threads=threads)
+    detector, running = open_detector(bundle, threads=threads, variant=variant)
     if synthetic:
         spec = detector.manifest.input
         assert spec.width is not None
@@ -39,7 +40,7 @@ def load(bundle: Bundle, threads: int, *, synthetic: bool) -> tuple[Detector, st
         options = detector.manifest.output.options
         normalized = bool(options.get("normalized", False))
         detector.backend = SyntheticLoad(detector.backend, spec.width, spec.height, normalized=normalized)
-    return detector, variant.name
+    return detector, running.name
 
 
 def camera_line(bundle: Bundle, detector: Detector, variant: str, outputs: list[Sink], score: float) -> CameraLine:

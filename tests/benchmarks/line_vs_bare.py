@@ -8,8 +8,8 @@ line   720p frames (from memory, or decoded from H.264 with --video), resize, in
        are left
 bare   the stock fp32 file, the runtime's own defaults but for the threads, one prepared tensor
 
-MODEL: what `--model` takes: a bare file, a bundle. --bare: the stock file of each MODEL, where it is another one (an
-int8 variant, an optimized bundle); else MODEL's own reference variant.
+MODEL: what `--model` takes: a bare file, a bundle; --variant runs that one of its variants instead of the one that
+edgemass chooses. --bare: the stock file of each MODEL where it is not its own reference variant (an int8 file).
 Both take turns in one process that is pinned to --cores. The ratio is the median over the rounds of line / bare;
 ratio_cpu is the same by CPU time, which other work on the machine hardly touches (of use on one core only:
 with a second one it counts the decoder too).
@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Generator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from edgemass import bundles
@@ -37,18 +38,27 @@ from tests.simulators.broker import Broker, wait_until
 DEFAULT_MODELS = tuple(MODELS / f"{net}_{size}.onnx" for size in (320, 640) for net in ("yolov8n", "yolo11n"))
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """How to run a pair. clip: a video file, None = pictures in memory. seconds: of a turn."""
+
+    threads: int
+    variant: str | None
+    clip: str | None
+    rounds: int
+    seconds: float
+
+
 class Pair:
     """Line and bare runtime of one model."""
 
-    def __init__(self, model: str, bare: str | None, frames: Iterator[Frame], threads: int, broker_url: str) -> None:
+    def __init__(self, bundle: Bundle, stock: Bundle, frames: Iterator[Frame], wanted: Wanted, broker_url: str) -> None:
         self._frames = frames
-        bundle = bundles.resolve(model)
-        stock = bundles.resolve(bare) if bare else bundle
         first = next(frames)
-        detector, self.variant = load(bundle, threads, synthetic=True)
+        detector, self.variant = load(bundle, wanted.threads, synthetic=True, variant=wanted.variant)
         self._mqtt, self._counters = mqtt_sink(broker_url)
         self._line = camera_line(bundle, detector, self.variant, [self._mqtt], SCORE)
-        self._bare = Bare(stock, first, threads)
+        self._bare = Bare(stock, first, wanted.threads)
         self.bundle: Bundle = bundle
         self.backend = detector.backend
         self.found = 0
@@ -117,17 +127,20 @@ def main() -> int:
     parser.add_argument("--cores", default="0", help='pin to these ("0,1"), "all" for none (default: 0)')
     parser.add_argument("--threads", type=int, default=1, metavar="T", help="of the runtime (default: 1)")
     parser.add_argument("--seconds", type=float, default=0.7, metavar="S", help="of a turn (default: 0.7)")
+    parser.add_argument("--variant", metavar="NAME", help="of each MODEL (default: what edgemass chooses)")
     options = parser.parse_args()
     if options.bare and len(options.bare) != len(options.models):
         parser.error(f"--bare names {len(options.bare)} files for {len(options.models)} models; wanted one each")
     leave_cores_to_the_runtime()
     clip = None if options.video is None else options.video or str(_clip.video())
+    wanted = Wanted(options.threads, options.variant, clip, options.rounds, options.seconds)
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder, Broker(Path(folder)) as broker:
         pin(None if options.cores == "all" else options.cores)  # the broker stays where it was
         for index, model in enumerate(options.models):
-            bare = options.bare[index] if options.bare else None
-            rows.append(_one(model, bare, clip, options.threads, broker.url, options.rounds, options.seconds))
+            bundle = bundles.resolve(model)
+            stock = bundles.resolve(options.bare[index]) if options.bare else bundle
+            rows.append(_one(bundle, stock, wanted, broker.url))
             print(", ".join(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
     figures = {}
     for size in sorted({int(row["size"] or 0) for row in rows}):
@@ -138,13 +151,12 @@ def main() -> int:
     return 0
 
 
-def _one(
-    model: str, bare: str | None, clip: str | None, threads: int, broker_url: str, rounds: int, seconds: float
-) -> Row:
+def _one(bundle: Bundle, stock: Bundle, wanted: Wanted, broker_url: str) -> Row:
+    clip = wanted.clip
     frames: Iterator[Frame] | Generator[Frame, None, None] = frames_from_memory() if clip is None else endless(clip)
-    pair = Pair(model, bare, frames, threads, broker_url)
+    pair = Pair(bundle, stock, frames, wanted, broker_url)
     try:
-        row = measure(pair, rounds, seconds)
+        row = measure(pair, wanted.rounds, wanted.seconds)
     finally:
         pair.close()
         if isinstance(frames, Generator):
