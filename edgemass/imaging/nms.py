@@ -49,8 +49,8 @@ def _suppress(found: Detections, iou: float, *, class_agnostic: bool) -> IntArra
     xywh[:, 2:] -= xywh[:, :2]
     if not class_agnostic:  # every class gets a place of its own, where it meets no other one
         span = float(found.xyxy.max()) - min(0.0, float(found.xyxy.min())) + 1
-        xywh[:, 0] += found.class_id * span
-    # Lists are faster than arrays through OpenCV's bindings, and this is faster than NMSBoxesBatched, which does the
-    # same, but lets boxes left of the picture meet those of the class before (docs/benchmarks.md).
+        xywh[:, :2] += found.class_id[:, None] * span
+    # Lists are faster than arrays through OpenCV's bindings (docs/benchmarks.md). NMSBoxesBatched does the same, but
+    # wants the classes as a list too, and lets boxes left of the picture meet those of the class before.
     kept = cv2.dnn.NMSBoxes(xywh.tolist(), found.score.tolist(), 0.0, iou)
     return np.asarray(kept, np.int64).reshape(-1)
