@@ -29,12 +29,11 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.benchmarks._fresh_process import environment, start_to_first_line
 from tests.benchmarks._harness import MODELS, REPOSITORY, RESULTS, Row, arguments, finish, pin, ratios, take_turns
 from tests.benchmarks.peers_env import INFERENCE, ULTRALYTICS, ULTRALYTICS_CPU, Peer
 
@@ -42,7 +41,6 @@ WORKER = Path(__file__).with_name("peers") / "worker.py"
 DEFAULT_MODELS = tuple(MODELS / f"{net}_{size}.onnx" for size in (320, 640) for net in ("yolov8n", "yolo11n"))
 IOU = "0.6"
 PATIENCE_S = 120.0
-COLD_FRAMES = 1
 _QUIET = {"YOLO_OFFLINE": "true", "YOLO_AUTOINSTALL": "false", "YOLO_VERBOSE": "false", "OFFLINE_MODE": "True"}
 _FILES = """
 import sys
@@ -93,7 +91,7 @@ class Worker:
         head = files.heads / f"head_{size_of(model)}.npy"
         command = [*_command(contender, model, bundle, threads), "--frames", files.arrays, "--head", str(head)]
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True, env=_environment()
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True, env=environment(_QUIET)
         )
         self._answer()
 
@@ -136,10 +134,6 @@ def _command(contender: Contender, model: Path, bundle: str, threads: int) -> li
     command = [str(contender.python), str(WORKER), contender.module, "--model", str(model), "--size"]
     command += [str(size_of(model)), "--threads", str(threads), "--iou", IOU]
     return [*command, "--bundle", bundle] if bundle and contender.module == "with_edgemass" else command
-
-
-def _environment() -> dict[str, str]:
-    return {**os.environ, **_QUIET}
 
 
 def contenders(wanted: Sequence[str]) -> tuple[list[Contender], list[str]]:
@@ -223,14 +217,14 @@ def cold(
         for contender in [contender for contender in candidates if contender.name in seconds]:
             command = _cold_command(contender, model, bundle, files, options.threads)
             try:
-                took, peak = start_to_first_line(command)
+                start = start_to_first_line(command, _QUIET)
             except RuntimeError as reason:
                 print(f"skipped: {contender.name}: {reason}", flush=True)
                 del seconds[contender.name]
                 continue
             if turn:
-                seconds[contender.name].append(took)
-                rss[contender.name].append(peak)
+                seconds[contender.name].append(start.first_s)
+                rss[contender.name].append(start.rss_bytes)
     for name, took_s in seconds.items():
         if took_s:
             yield {
@@ -258,37 +252,6 @@ def _cold_command(contender: Contender, model: Path, bundle: str, files: Files, 
         bundle or str(model),
     ]
     return [*command, "--sink", "jsonl:-", "--threads", str(threads), "--score", "0.25"]
-
-
-def start_to_first_line(command: Sequence[str]) -> tuple[float, int]:
-    """Seconds until a fresh process printed a line, and its peak resident set in bytes.
-
-    The peak is the kernel's word on the process; it begins with what this one holds, so that this one must be small.
-
-    Raises:
-        RuntimeError: it printed nothing.
-    """
-    started = time.perf_counter()
-    with tempfile.TemporaryFile("w+") as log:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=_environment())
-        assert process.stdout is not None
-        deadline = threading.Timer(PATIENCE_S, process.kill)
-        deadline.start()
-        try:
-            line = process.stdout.readline()
-            took = time.perf_counter() - started
-            process.stdout.read()
-            _, status, usage = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
-        finally:
-            deadline.cancel()
-        if not line:
-            log.seek(0)
-            said = log.read().strip().splitlines()[-3:] or ["nothing"]
-            raise RuntimeError(
-                f"{Path(command[0]).name} {' '.join(command[1:4])} ... printed nothing: {' / '.join(said)}"
-            )
-    return took, usage.ru_maxrss * 1024
 
 
 def make_files(models: Sequence[Path]) -> Files:
