@@ -21,13 +21,15 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TypeAlias
+from typing import NoReturn, TypeAlias
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BUILD = REPOSITORY / "build"
 RESULTS = BUILD / "bench"
 MODELS = RESULTS / "models"
 PEERS = BUILD / "peers"
+
+SKIPPED = 77  # exit code, as Automake's tests have it
 
 PACKAGES = (
     "edgemass",
@@ -56,6 +58,20 @@ def arguments(doc: str | None, name: str, *, rounds: int | None = None) -> argpa
             "--rounds", type=int, default=rounds, metavar="N", help=f"turns of each (default: {rounds})"
         )
     return parser
+
+
+def skip(reason: str) -> NoReturn:
+    """End as one that cannot run here, which is no failure."""
+    print(f"skipped: {reason}")
+    raise SystemExit(SKIPPED)
+
+
+def need_models(models: Iterable[str | Path]) -> None:
+    """Skip where one of the exported files is not there."""
+    for model in models:
+        path = Path(model)
+        if path.parent == MODELS and not path.is_file():
+            skip(f"no file {path.name}; `python tests/benchmarks/peers_env.py ultralytics` exports it")
 
 
 def pin(cores: str | None) -> list[int]:

@@ -18,7 +18,7 @@ import time
 from edgemass import backends, bundles
 from edgemass.backends import Backend, Options
 from edgemass.detector import made_up_inputs
-from tests.benchmarks._harness import MODELS, Row, arguments, finish, pin, ratios, spread, take_turns
+from tests.benchmarks._harness import MODELS, Row, arguments, finish, need_models, pin, ratios, skip, spread, take_turns
 
 DEFAULT_MODEL = MODELS / "yolov8n_320.onnx"
 ALONE = "1 thread alone"
@@ -56,8 +56,8 @@ def main() -> int:
     options = parser.parse_args()
     cores = pin(options.cores)
     if len(cores) < 2:
-        print(f"skipped: wants two cores, found {len(cores)}")
-        return 0
+        skip(f"wants two cores, found {len(cores)}")
+    need_models([options.model])
     bundle = bundles.resolve(options.model)
     variant = bundle.manifest.reference
     inputs = made_up_inputs(bundle.manifest)

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.benchmarks._harness import RESULTS, Row, arguments, finish, pin, ratios, take_turns
+from tests.benchmarks._harness import RESULTS, Row, arguments, finish, pin, ratios, skip, take_turns
 from tests.benchmarks.peers_env import ULTRALYTICS
 from tests.benchmarks.synthetic_load import scene
 
@@ -96,8 +96,7 @@ def main() -> int:
     parser.add_argument("--cores", default="0", help="pin to these (default: 0)")
     options = parser.parse_args()
     if not ULTRALYTICS.complete():
-        print("skipped: no environment of Ultralytics; `python tests/benchmarks/peers_env.py ultralytics` makes it")
-        return 0
+        skip("no environment of Ultralytics; `python tests/benchmarks/peers_env.py ultralytics` makes it")
     pin(options.cores)
     rows = []
     sides = {"edgemass": Side("edgemass", sys.executable), "ultralytics": Side("ultralytics", str(ULTRALYTICS.python))}

@@ -31,7 +31,7 @@ from edgemass.bundles import Bundle
 from edgemass.frame import Frame
 from edgemass.imaging import leave_cores_to_the_runtime
 from tests.benchmarks import _clip
-from tests.benchmarks._harness import MODELS, Row, arguments, finish, pin, ratios, spread, take_turns
+from tests.benchmarks._harness import MODELS, Row, arguments, finish, need_models, pin, ratios, spread, take_turns
 from tests.benchmarks._line import SCORE, camera_line, frames_from_memory, load, model_size, mqtt_sink
 from tests.simulators.broker import Broker, wait_until
 
@@ -131,6 +131,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.bare and len(options.bare) != len(options.models):
         parser.error(f"--bare names {len(options.bare)} files for {len(options.models)} models; wanted one each")
+    need_models(options.models)
     leave_cores_to_the_runtime()
     clip = None if options.video is None else options.video or str(_clip.video())
     wanted = Wanted(options.threads, options.variant, clip, options.rounds, options.seconds)

@@ -34,7 +34,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.benchmarks._fresh_process import environment, start_to_first_line
-from tests.benchmarks._harness import MODELS, REPOSITORY, RESULTS, Row, arguments, finish, pin, ratios, take_turns
+from tests.benchmarks._harness import (
+    MODELS,
+    REPOSITORY,
+    RESULTS,
+    Row,
+    arguments,
+    finish,
+    need_models,
+    pin,
+    ratios,
+    take_turns,
+)
 from tests.benchmarks.peers_env import INFERENCE, ULTRALYTICS, ULTRALYTICS_CPU, Peer
 
 WORKER = Path(__file__).with_name("peers") / "worker.py"
@@ -280,9 +291,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.bundle and len(options.bundle) != len(options.models):
         parser.error(f"--bundle names {len(options.bundle)} for {len(options.models)} models; wanted one each")
-    absent = [str(model) for model in options.models if not model.is_file()]
-    if absent:
-        parser.error(f"no file {absent[0]}; `python tests/benchmarks/peers_env.py ultralytics` exports it")
+    need_models(options.models)
     files = make_files(options.models)
     candidates, missing = contenders(options.only)
     for reason in missing:

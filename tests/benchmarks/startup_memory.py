@@ -21,7 +21,7 @@ from collections import Counter
 from pathlib import Path
 
 from tests.benchmarks._fresh_process import Start, environment, start_to_first_line
-from tests.benchmarks._harness import MODELS, REPOSITORY, Row, arguments, finish, pin
+from tests.benchmarks._harness import MODELS, REPOSITORY, Row, arguments, finish, need_models, pin
 
 DEFAULT_MODEL = MODELS / "yolov8n_320.onnx"
 IMPORT_RUNS = 5
@@ -99,8 +99,7 @@ def main() -> int:
     parser.add_argument("--bundle", default="", metavar="DIR", help="of the same model (default: made from it)")
     parser.add_argument("--cores", default="0", help="pin to these (default: 0)")
     options = parser.parse_args()
-    if not options.model.is_file():
-        parser.error(f"no file {options.model}; `python tests/benchmarks/peers_env.py ultralytics` exports it")
+    need_models([options.model])
     asked = subprocess.run([sys.executable, "-c", _PICTURE], capture_output=True, text=True, check=True, cwd=REPOSITORY)
     picture = asked.stdout.strip()
     pin(options.cores)
