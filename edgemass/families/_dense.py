@@ -18,7 +18,7 @@ from edgemass.families._candidates import check_rows
 from edgemass.imaging.nms import MOST_CANDIDATES, best_rows
 from edgemass.tensors import AnyArray, FloatArray, IntArray, Tensor
 
-_MANY = 8  # from one row in so many on, comparing whole class rows beats copying those that pass (docs/benchmarks.md)
+_FEW_ROWS = 600  # and a third of all: copying them costs less than comparing whole class rows (docs/benchmarks.md)
 
 _FEW_CLASSES = 1000  # each costs a call
 
@@ -92,7 +92,7 @@ def _pick_by_class(scores: Tensor, limit: float, *, multi_label: bool) -> Candid
         chosen = chosen[np.lexsort((class_id[chosen], nth[chosen]))]
         return Candidates(row[nth[chosen]], class_id[chosen], score[chosen])
     found = best[row]
-    if len(row) * _MANY < by_class.shape[1] or len(by_class) > _FEW_CLASSES:
+    if len(row) < _FEW_ROWS + by_class.shape[1] // 3 or len(by_class) > _FEW_CLASSES:
         class_id = _classes(by_class[:, row], found, limit)
     else:
         of_row = np.zeros(len(best), np.int64)
