@@ -6,6 +6,7 @@ log. The state folder of the daemon where that can be written, else the user's o
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -27,7 +28,10 @@ def folder(kind: str) -> Path:
         OSError: there is no place that can be written.
     """
     place = _chosen[0] if _chosen else next((place for place in PLACES if os.access(place, os.W_OK)), PLACES[-1])
-    made = place.expanduser() / kind
+    try:
+        made = place.expanduser() / kind
+    except RuntimeError as error:  # a service without a home
+        raise FileNotFoundError(errno.ENOENT, "there is no home folder to keep a cache in", str(place)) from error
     made.mkdir(mode=0o700, parents=True, exist_ok=True)
     return made
 

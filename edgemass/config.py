@@ -14,7 +14,7 @@ import stat
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import msgspec
 
@@ -30,9 +30,36 @@ MAX_BYTES = 4 * 1024 * 1024
 MAX_SIDE = 65535  # of a JPEG; no camera has more
 MIN_FPS, MAX_FPS = 1e-6, 1e6  # one picture in eleven days; what nanoseconds still tell apart
 MAX_THREADS = 1024
+MIN_AGE_MS, MAX_AGE_MS = 1.0, 3_600_000.0
+MAX_SECONDS = 86_400.0  # of anything that a camera does by the clock: a day
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 NAME_WANTED = "must be letters, digits, `_`, `.` and `-`, at most 63"
-_UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(?P<field>[^`]+)`")
+_UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(?P<field>[^`]+)`( - at `\$\.(?P<table>\w+)`)?")
+
+
+class MotionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What counts as motion.
+
+    threshold: steps of brightness, of 255, by which a place must differ from the background.
+    min_area: fraction of the picture that must differ.
+    heartbeat_s: a still scene is looked at so often all the same.
+    linger_s: frames go on passing for so long after the last motion.
+    """
+
+    threshold: float = 15.0
+    min_area: float = 0.0005
+    heartbeat_s: float = 5.0
+    linger_s: float = 2.0
+
+    def __post_init__(self) -> None:
+        for field, value, least, most in (
+            ("threshold", self.threshold, 1.0, 254.0),
+            ("min_area", self.min_area, 0.0, 1.0),
+            ("heartbeat_s", self.heartbeat_s, 0.0, MAX_SECONDS),
+            ("linger_s", self.linger_s, 0.0, MAX_SECONDS),
+        ):
+            if not least <= value <= most:
+                raise ValueError(f"motion: {field} must lie between {least:g} and {most:g}, found {value}")
 
 
 class CameraConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,6 +69,8 @@ class CameraConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     rotate: degrees clockwise, after crop. crop: x1, y1, x2, y2 as fractions of the captured picture.
     max_fps: frames a second offered to the detector; the camera itself may run faster.
     score: only detections above this; by label with "*" for all others; None = the model's own default.
+    max_age_ms: a frame that is older when its run would begin is dropped; not for files that give every frame.
+    motion: true, or a table of what counts as it: only frames with motion are run; false = all are.
     realtime: a file is played at its own speed, as a camera would, with drops.
     """
 
@@ -54,6 +83,8 @@ class CameraConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     crop: tuple[float, float, float, float] | None = None
     max_fps: float | None = None
     score: float | dict[str, float] | None = None
+    max_age_ms: float = 1000.0
+    motion: bool | MotionConfig = False
     realtime: bool = False
 
     def __post_init__(self) -> None:
@@ -68,6 +99,7 @@ class CameraConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             ("height", self.height, 1, MAX_SIDE),
             ("fps", self.fps, MIN_FPS, MAX_FPS),
             ("max_fps", self.max_fps, MIN_FPS, MAX_FPS),
+            ("max_age_ms", self.max_age_ms, MIN_AGE_MS, MAX_AGE_MS),
         ):
             if value is not None and value <= 0:
                 raise ValueError(f"{field} must be above 0, found {value}")
@@ -179,8 +211,21 @@ def convert(table: Mapping[str, Any], kind: type[_T], where: str) -> _T:
 def _explain(problem: str, kind: type[msgspec.Struct]) -> str:
     match = _UNKNOWN_FIELD.search(problem)
     if match is None:
-        return problem.replace("`$.", "`")
+        return problem.replace("`$.", "`").replace("| object`", "| table`")
+    kind = _inner(kind, match["table"]) or kind
     known = [field.encode_name for field in msgspec.structs.fields(kind)]
     near = difflib.get_close_matches(match["field"], known, n=1)
     hint = f"did you mean `{near[0]}`?" if near else f"known are {', '.join(known)}"
-    return f"unknown key `{match['field']}`; {hint}"
+    where = f" of `{match['table']}`" if match["table"] else ""
+    return f"unknown key `{match['field']}`{where}; {hint}"
+
+
+def _inner(kind: type[msgspec.Struct], key: str | None) -> type[msgspec.Struct] | None:
+    """The type of the table that may stand under a key."""
+    for field in msgspec.structs.fields(kind):
+        if field.encode_name == key:
+            types = (field.type, *get_args(field.type))
+            return next(
+                (found for found in types if isinstance(found, type) and issubclass(found, msgspec.Struct)), None
+            )
+    return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from edgemass.frame import Image
 from edgemass.imaging.letterbox import Letterbox
 from edgemass.imaging.nms import suppress
 from edgemass.imaging.preprocess import Preprocessor
+from edgemass.in_order import InOrder
 from edgemass.manifest import AuxiliaryInput, Manifest, Nms
 from edgemass.tensors import AnyArray, TensorInfo
 
@@ -83,7 +83,7 @@ class Detector:
         family = families.load(manifest.output.family)
         self._decode = families.prepare(manifest, outputs)
         self._frame_space = bool(getattr(family, "frame_space", False))
-        self._lock = threading.Lock()
+        self._lock = InOrder()
         _check_inputs(manifest, {info.name: info for info in backend.inputs})
         _check_state(manifest, outputs)
 
@@ -92,13 +92,16 @@ class Detector:
         return Stream(self)
 
     def infer(
-        self, inputs: Mapping[str, AnyArray], thresholds: Thresholds
+        self, inputs: Mapping[str, AnyArray], thresholds: Thresholds, before_run: Callable[[], object] | None = None
     ) -> tuple[Detections | Classification, Any, Ran]:
         """Run and decode under the lock, since outputs may live in the runtime's memory.
 
+        before_run: called when it is this run's turn at the runtime; what it raises ends the call.
         Returns what was decoded (model pixels, before NMS), the next state by input name, and what ran.
         """
         with self._lock:
+            if before_run is not None:
+                before_run()
             started = time.perf_counter_ns()
             outputs = self.backend.run(inputs)
             infer_ns = time.perf_counter_ns() - started
@@ -177,16 +180,16 @@ class Stream:
         """See Feed."""
         return self._feed.prepare(image)
 
-    def detect(self, image: Image, thresholds: Thresholds) -> Inference:
+    def detect(self, image: Image, thresholds: Thresholds, before_run: Callable[[], object] | None = None) -> Inference:
         """Find what is in one frame.
 
-        image: uint8 (height, width, 3) BGR.
+        image: uint8 (height, width, 3) BGR. before_run: see Detector.infer.
 
         Raises:
             BackendError: the runtime failed.
         """
         inputs, letterbox = self.prepare(image)
-        found, state, ran = self._detector.infer(inputs, thresholds)
+        found, state, ran = self._detector.infer(inputs, thresholds, before_run)
         self._feed.remember(state)
         if isinstance(found, Detections):
             found = self._finish(found, letterbox, thresholds)

@@ -9,6 +9,7 @@
         BackendUnavailableError   the runtime is not installed or the accelerator is not there
       SourceError                 the camera or file broke: reopen it
         SourceNotFoundError       a file or folder that is not there or cannot be read: opening again will not help
+      StaleFrameError             the frame waited too long for its run: drop it and take a newer one
       SinkError                   a document could not be handed over
         SinkClosedError           nobody takes documents there any more: end the run
       RegistryUnavailableError    try again later
@@ -60,6 +61,10 @@ class SourceError(EdgemassError):
 
 class SourceNotFoundError(SourceError):
     """A file source that does not exist or cannot be read."""
+
+
+class StaleFrameError(EdgemassError):
+    """A frame was older than its camera's budget when its run would have begun."""
 
 
 class SinkError(EdgemassError):

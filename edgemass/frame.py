@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 Image = NDArray[np.uint8]
 """uint8 (height, width, 3), BGR, as OpenCV has it."""
 
+Luma = NDArray[np.uint8]
+"""uint8 (height, width): how bright each pixel is; may be a view with any strides, and is only read."""
+
 
 class Frame:
     """One picture of one source, converted to BGR only when somebody looks at it.
@@ -20,9 +23,11 @@ class Frame:
         presentation time. Trackers, dwell times and rules use this one.
     time_ns: the same instant as Unix time.
     arrived_ns: monotonic time at which the frame came out of the source; latencies count from here.
+    look: gives the brightness without a conversion, where the decoder has it lying there; None = it does not, for this
+        picture or any.
     """
 
-    __slots__ = ("_image", "_load", "arrived_ns", "height", "mono_ns", "time_ns", "width")
+    __slots__ = ("_image", "_load", "_look", "arrived_ns", "height", "mono_ns", "time_ns", "width")
 
     def __init__(
         self,
@@ -33,8 +38,10 @@ class Frame:
         mono_ns: int,
         time_ns: int,
         arrived_ns: int,
+        look: Callable[[], Luma | None] | None = None,
     ) -> None:
         self._load: Callable[[], Image] | None = load
+        self._look = look
         self._image: Image | None = None
         self.width = width
         self.height = height
@@ -51,11 +58,37 @@ class Frame:
             if image.shape != (self.height, self.width, 3):
                 raise ValueError(f"image must have shape ({self.height}, {self.width}, 3), got {image.shape}")
             self._image = image
-            self._load = None  # lets go of the decoder's buffer
+            self._load = self._look = None  # lets go of the decoder's buffer
         return self._image
 
-    def transformed(self, change: Callable[[Image], Image], *, width: int, height: int) -> Frame:
-        """The same instant with its pixels changed (cropped, rotated) when they are first looked at."""
+    @property
+    def luma(self) -> Luma | None:
+        """Brightness (height, width), as a view over the decoder's buffer: to be used at once, not kept.
+
+        None where it would cost a conversion, and once `image` has been looked at.
+        """
+        return self._look() if self._look is not None else None
+
+    def convert(self) -> None:
+        """Convert now rather than when somebody looks at `image`.
+
+        Raises:
+            SourceError: it cannot be; looking at `image` will say so again.
+        """
+        _ = self.image
+
+    def transformed(
+        self, change: Callable[[Image], Image], *, width: int, height: int, view: Callable[[Luma], Luma] | None = None
+    ) -> Frame:
+        """The same instant with its pixels changed (cropped, rotated) when they are first looked at.
+
+        view: does the same to brightness without copying it; None = the frame made has no `luma`.
+        """
+
+        def look() -> Luma | None:
+            luma = self.luma
+            return None if luma is None or view is None else view(luma)
+
         return Frame(
             lambda: change(self.image),
             width=width,
@@ -63,4 +96,5 @@ class Frame:
             mono_ns=self.mono_ns,
             time_ns=self.time_ns,
             arrived_ns=self.arrived_ns,
+            look=look,
         )

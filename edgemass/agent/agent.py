@@ -10,14 +10,18 @@ import uuid
 from edgemass import bundles, sinks, sources
 from edgemass.bundles import open_detector
 from edgemass.clock import Clock, SystemClock, boot_id
-from edgemass.config import CameraConfig, Config
+from edgemass.config import CameraConfig, Config, MotionConfig
 from edgemass.counters import Counters
 from edgemass.errors import ConfigError, EdgemassError, SinkError
 from edgemass.imaging import leave_cores_to_the_runtime
+from edgemass.imaging.orient import Orientation
 from edgemass.messages import CameraState, ModelRef
 from edgemass.pipeline.camera import Camera
 from edgemass.pipeline.capture import Capture
 from edgemass.pipeline.line import CameraLine, Identity, LoadedModel
+from edgemass.pipeline.selection import Selection
+from edgemass.pipeline.turns import Turns, default_at_once
+from edgemass.scene.motion import MotionGate
 from edgemass.sinks import Sink, SinkContext
 from edgemass.sources import CaptureOptions
 
@@ -38,6 +42,7 @@ class Agent:
         self.loading = True
         self._config = config
         self._clock = clock or SystemClock()
+        self._turns = Turns(default_at_once(), self._clock)  # one model, and so one queue for it
         self._identity = Identity(config.device, boot_id(), uuid.uuid4().hex)
 
     def run(self, stop: threading.Event) -> int:
@@ -112,11 +117,11 @@ class Agent:
         capture = Capture(
             name,
             source,
-            rotate=camera.rotate,
-            crop=camera.crop,
+            orientation=Orientation(camera.rotate, camera.crop),
             clock=self._clock,
             counters=counters,
             on_state=on_state,
+            convert_ahead=camera.max_fps is None and not camera.motion,
         )
         line = CameraLine(
             name,
@@ -124,11 +129,18 @@ class Agent:
             outputs,
             identity=self._identity,
             score=_score(name, camera, manifest.score, manifest.labels),
+            max_age_ms=camera.max_age_ms if source.realtime else None,
             clock=self._clock,
             counters=counters,
         )
         return Camera(
-            capture, line, max_fps=camera.max_fps, frames=self._config.frames, clock=self._clock, counters=counters
+            capture,
+            line,
+            selection=Selection(max_fps=camera.max_fps, gate=_gate(camera)),
+            place=self._turns.place(),
+            frames=self._config.frames,
+            clock=self._clock,
+            counters=counters,
         )
 
     def _watch(self, cameras: list[Camera], stop: threading.Event) -> int:
@@ -160,6 +172,12 @@ def _capture_options(camera: CameraConfig) -> CaptureOptions:
     return CaptureOptions(
         width=camera.width, height=camera.height, fps=camera.fps, fourcc=camera.fourcc, realtime=camera.realtime
     )
+
+
+def _gate(camera: CameraConfig) -> MotionGate | None:
+    if isinstance(camera.motion, MotionConfig):
+        return MotionGate(camera.motion)
+    return MotionGate(MotionConfig()) if camera.motion else None
 
 
 def _score(name: str, camera: CameraConfig, default: float, labels: tuple[str, ...]) -> float | dict[str, float]:

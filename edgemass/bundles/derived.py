@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import platform
+import shutil
 from pathlib import Path
 
 import msgspec
@@ -66,6 +67,8 @@ def _kept(folder: Path) -> _Record | None:
 
 def _make(bundle: Bundle, folder: Path) -> _Record:
     name = bundle.manifest.name
+    for left_over in folder.glob(f"{optimize.WORK_PREFIX}*"):  # of a process that was killed
+        shutil.rmtree(left_over, ignore_errors=True)
     logger.info("optimizing %s for this board; this is done once", name)
     try:
         outcome = optimize.rewrite(bundle, folder, deadline_s=_DEADLINE_S)

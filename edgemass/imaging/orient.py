@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from edgemass.frame import Image
+from edgemass.frame import Image, Luma
 
 _ROTATIONS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 
@@ -49,6 +49,13 @@ class Orientation:
         if self.rotate:
             image = np.asarray(cv2.rotate(image, _ROTATIONS[self.rotate]), np.uint8)
         return image
+
+    def view(self, luma: Luma) -> Luma:
+        """Brightness cropped and rotated, without copying a pixel."""
+        if self.crop is not None:
+            left, top, right, bottom = self._box(luma.shape[1], luma.shape[0])
+            luma = luma[top:bottom, left:right]
+        return np.rot90(luma, -self.rotate // 90) if self.rotate else luma
 
     def _box(self, width: int, height: int) -> tuple[int, int, int, int]:
         """left, top, right, bottom in whole pixels, at least one each way."""

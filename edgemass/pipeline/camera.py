@@ -7,10 +7,12 @@ import threading
 
 from edgemass.clock import Clock
 from edgemass.counters import Counters
-from edgemass.errors import BackendError, SourceError
+from edgemass.errors import BackendError, SourceError, StaleFrameError
 from edgemass.frame import Frame
 from edgemass.pipeline.capture import Capture
 from edgemass.pipeline.line import CameraLine
+from edgemass.pipeline.selection import Selection
+from edgemass.pipeline.turns import Place
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +23,8 @@ FAILURES_IN_A_ROW = 3
 class Camera:
     """Runs a line over a capture until the source ends, `frames` are done, or it is stopped.
 
-    max_fps: by the frames' own time, so that a file is thinned as a camera would be.
+    A frame waits in the slot until it is this camera's turn, and a newer one may take its place there meanwhile.
+
     failure: why it ended, where it did not end well; read it after `join`.
     """
 
@@ -30,7 +33,8 @@ class Camera:
         capture: Capture,
         line: CameraLine,
         *,
-        max_fps: float | None,
+        selection: Selection,
+        place: Place,
         frames: int | None,
         clock: Clock,
         counters: Counters,
@@ -40,10 +44,12 @@ class Camera:
         self.counters = counters
         self.failure: Exception | None = None
         self.first_ns = self.last_ns = 0
-        self._interval_ns = int(1e9 / max_fps) if max_fps else 0
-        self._next_ns: int | None = None
+        self._selection = selection
+        self._place = place
         self._frames = frames
         self._clock = clock
+        self._failures = 0
+        self._reconnects = 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"detect-{line.camera}", daemon=True)
 
@@ -76,51 +82,76 @@ class Camera:
             self.capture.stop()
 
     def _loop(self) -> None:
-        failures = 0
-        reconnects = 0
+        slot = self.capture.slot
         while not self._stop.is_set():
-            frame = self.capture.slot.get(POLL_S)
+            frame = slot.look(POLL_S)
             if frame is None:
-                if self.capture.slot.closed:
+                if slot.closed:
                     self.failure = self.capture.error
                     return
                 continue
-            if not self._due(frame):
-                self.counters.add("frames_skipped")
+            self._mind_the_gap()
+            refusal = self._selection.refuses(frame)
+            if refusal is not None:
+                if slot.discard(frame):
+                    self.counters.add(refusal)
                 continue
-            if self.counters["reconnects"] != reconnects:
-                reconnects = self.counters["reconnects"]
-                self.line.forget()
+            if not self._take_turn():
+                return
             try:
-                self._process(frame)
-                failures = 0
-            except SourceError as error:  # a picture that cannot be converted: the next one may be whole
-                self.counters.add("frames_broken")
-                logger.debug("frame left out: %s", error, extra={"camera": self.line.camera})
-            except BackendError as error:
-                failures += 1
-                self.counters.add("backend_failures")
-                logger.warning("%s", error, extra={"camera": self.line.camera})
-                if failures >= FAILURES_IN_A_ROW:
-                    self.failure = error
-                    return
-            if not self.line.heard or (self._frames is not None and self.line.processed >= self._frames):
+                self._use_turn()
+            finally:
+                self._place.give_back()
+            done = self._frames is not None and self.line.processed >= self._frames
+            if self.failure is not None or done or not self.line.heard:
                 return
 
-    def _process(self, frame: Frame) -> None:
+    def _take_turn(self) -> bool:
+        """Wait until it is this camera's turn; False when it was stopped before."""
+        while not self._stop.is_set():
+            if self._place.take(POLL_S):
+                return True
+        return False
+
+    def _use_turn(self) -> None:
+        """Run the newest frame. One that grew too old at the runtime's door is followed by a fresh one in the same
+        turn: at the end of the queue again, a camera behind others' long runs would never have its own.
+        """
+        stale = True
+        while stale and not self._stop.is_set():
+            frame = self.capture.slot.take()
+            if frame is None:
+                return
+            stale = not self._process(frame)
+
+    def _process(self, frame: Frame) -> bool:
+        """Run one frame; False when it was too old."""
+        self._selection.ran(frame)
+        self._mind_the_gap()
         if not self.first_ns:
             self.first_ns = self._clock.monotonic_ns()
-        self.line.process(frame)
-        self.last_ns = self._clock.monotonic_ns()
-
-    def _due(self, frame: Frame) -> bool:
-        """Whether max_fps leaves room for this frame; kept on average, not rounded to a part of the camera's rate."""
-        if not self._interval_ns:
-            return True
-        if self._next_ns is None or frame.mono_ns >= self._next_ns + self._interval_ns:
-            self._next_ns = frame.mono_ns + self._interval_ns
-            return True
-        if frame.mono_ns < self._next_ns:
+        try:
+            self.line.process(frame)
+            self._failures = 0
+            self.last_ns = self._clock.monotonic_ns()
+        except StaleFrameError:
+            self.counters.add("frames_stale")
             return False
-        self._next_ns += self._interval_ns
+        except SourceError as error:  # a picture that cannot be converted: the next one may be whole
+            self.counters.add("frames_broken")
+            logger.debug("frame left out: %s", error, extra={"camera": self.line.camera})
+        except BackendError as error:
+            self._failures += 1
+            self.counters.add("backend_failures")
+            logger.warning("%s", error, extra={"camera": self.line.camera})
+            if self._failures >= FAILURES_IN_A_ROW:
+                self.failure = error
         return True
+
+    def _mind_the_gap(self) -> None:
+        """After a reconnect nothing that was remembered of the scene holds any more."""
+        reconnects = self.counters["reconnects"]
+        if reconnects != self._reconnects:
+            self._reconnects = reconnects
+            self._selection.forget()
+            self.line.forget()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import threading
@@ -53,6 +54,8 @@ class Capture:
     counters: frames_captured, frames_dropped, reconnects (times that frames flowed again after an outage).
     on_state: told when the camera is online or offline, on change only, by the supervisor's thread; it must not raise.
     error: why a file ended, where it did not end well; a live source is tried for ever instead.
+    convert_ahead: the frames of a file are converted here while the one before is run; not worth it where many of them
+        are left out unseen. Of a realtime source only what is run is converted, by who runs it.
     gave_up: why nothing is opened any more: too many readers hang, and only a new process frees their devices.
     """
 
@@ -64,8 +67,8 @@ class Capture:
         clock: Clock,
         counters: Counters,
         on_state: Callable[[CameraState], None] | None = None,
-        rotate: int = 0,
-        crop: tuple[float, float, float, float] | None = None,
+        orientation: Orientation | None = None,
+        convert_ahead: bool = True,
         draw: Callable[[], float] = random.random,
     ) -> None:
         self.camera = camera
@@ -76,7 +79,8 @@ class Capture:
         self._clock = clock
         self._counters = counters
         self._on_state = on_state
-        self._orientation = Orientation(rotate, crop)
+        self._orientation = orientation or Orientation()
+        self._convert_ahead = convert_ahead
         self._draw = draw
         self._stop = threading.Event()
         self._lock = threading.Lock()
@@ -234,7 +238,8 @@ class Capture:
         """Put one frame into the slot; False when nobody wants it any more."""
         if self._orientation.changes:
             width, height = self._orientation.size(frame.width, frame.height)
-            frame = frame.transformed(self._orientation.apply, width=width, height=height)
+            turn = self._orientation
+            frame = frame.transformed(turn.apply, width=width, height=height, view=turn.view)
         with self._lock:
             if self._current is not reading:
                 return False
@@ -248,6 +253,9 @@ class Capture:
             if self._source.realtime:
                 self.slot.put(frame)
                 return True
+        if self._convert_ahead:
+            with contextlib.suppress(SourceError):  # whoever takes the frame meets the same error, and counts it
+                frame.convert()
         while not self.slot.put_wait(frame, _POLL_S):
             if self._stop.is_set() or self._current is not reading:
                 return False

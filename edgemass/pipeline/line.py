@@ -6,6 +6,7 @@ import logging
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -15,7 +16,7 @@ from edgemass.clock import Clock, clock_synced, rfc3339
 from edgemass.counters import Counters
 from edgemass.detections import Classification, Detections
 from edgemass.detector import Detector, Ran, Thresholds
-from edgemass.errors import SinkClosedError, SinkError
+from edgemass.errors import SinkClosedError, SinkError, StaleFrameError
 from edgemass.frame import Frame
 from edgemass.messages import (
     ClassificationMessage,
@@ -58,6 +59,8 @@ class CameraLine:
     """Detects in the frames of one camera and hands the documents to the sinks. Used by one thread.
 
     score: threshold for all labels, or by label with "*" for the others.
+    max_age_ms: a frame older than this is not run; None = any age will do, as for a file.
+    age_ms: how old the last frames were when their runs began.
     """
 
     def __init__(
@@ -68,17 +71,20 @@ class CameraLine:
         *,
         identity: Identity,
         score: float | dict[str, float],
+        max_age_ms: float | None = None,
         clock: Clock,
         counters: Counters,
     ) -> None:
         self.camera = camera
         self.total_ms: deque[float] = deque(maxlen=LATENCIES_KEPT)
+        self.age_ms: deque[float] = deque(maxlen=LATENCIES_KEPT)
         self._stream = model.detector.stream()
         self._sinks = list(sinks)
         self._identity = identity
         self._model = model.ref
         self._labels = model.detector.manifest.labels
         self._per_label, self._thresholds = _thresholds(score, self._labels)
+        self._max_age_ms = max_age_ms
         self._clock = clock
         self._counters = counters
         self._failing: set[str] = set()
@@ -103,9 +109,11 @@ class CameraLine:
 
         Raises:
             BackendError: the runtime failed.
+            SourceError: the picture cannot be converted.
+            StaleFrameError: the frame was too old when its run would have begun.
         """
         started_ns = self._clock.monotonic_ns()
-        inference = self._stream.detect(frame.image, self._thresholds)
+        inference = self._stream.detect(frame.image, self._thresholds, partial(self._check_age, frame))
         self._seq += 1
         message = self._message(frame, inference.found, started_ns, inference.ran)
         self.total_ms.append(message.latency_ms.total)
@@ -113,6 +121,12 @@ class CameraLine:
         for sink in tuple(self._sinks):
             self._publish(sink, message, frame)
         return message
+
+    def _check_age(self, frame: Frame) -> None:
+        age_ms = _ms(self._clock.monotonic_ns() - frame.arrived_ns)
+        if self._max_age_ms is not None and age_ms > self._max_age_ms:
+            raise StaleFrameError(f"the frame is {age_ms:.0f} ms old, the camera's max_age_ms is {self._max_age_ms:g}")
+        self.age_ms.append(age_ms)
 
     def _publish(self, sink: Sink, message: FrameMessage, frame: Frame) -> None:
         """Hand over; a sink that fails costs its own document and is logged when that starts and when it ends."""

@@ -15,11 +15,18 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from edgemass.errors import SourceError
-from edgemass.frame import Image
+from edgemass.frame import Image, Luma
 from edgemass.imaging.orient import Orientation
 
 _TEXT_ART = frozenset({"tty", "bin", "xbin", "adf", "idf"})  # FFmpeg's demuxers that draw any text as a picture
 
+
+_LUMA_FIRST = frozenset(
+    {"gray", "nv12", "nv21", "nv16", "nv24", "nv42"}
+    | {f"yuv{full}{layout}p" for full in ("", "j") for layout in ("410", "411", "420", "422", "440", "444")}
+    | {"yuva420p", "yuva422p", "yuva444p"}
+)
+"""FFmpeg's names of the pixel formats whose first plane is brightness, a byte a pixel."""
 
 _LENIENT: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 """Titles in another encoding must not keep a video from being played; since PyAV 19 they never do."""
@@ -79,6 +86,17 @@ def orientation(picture: VideoFrame) -> Orientation:
     FFmpeg counts degrees counterclockwise (av_display_rotation_get).
     """
     return Orientation(rotate=round(-picture.rotation / 90) % 4 * 90)
+
+
+def luma(picture: VideoFrame, upright: Orientation) -> Luma | None:
+    """Brightness as it lies in the decoder's buffer, without the padding of its lines; None in other pixel formats."""
+    if picture.format.name not in _LUMA_FIRST:
+        return None
+    plane = picture.planes[0]
+    if plane.line_size < picture.width:  # negative: bottom-up
+        return None
+    shape = (picture.height, picture.width)
+    return upright.view(np.ndarray(shape, np.uint8, memoryview(plane), strides=(plane.line_size, 1)))
 
 
 def to_bgr(picture: VideoFrame, upright: Orientation) -> Image:

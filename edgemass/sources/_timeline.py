@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 from edgemass.clock import Clock
-from edgemass.frame import Frame, Image
+from edgemass.frame import Frame, Image, Luma
 
 NS = 1_000_000_000
 
@@ -37,11 +37,18 @@ class Timeline:
         self._last_ns = 0
 
     def frame(
-        self, load: Callable[[], Image], *, width: int, height: int, presentation_ns: int | None = None
+        self,
+        load: Callable[[], Image],
+        *,
+        width: int,
+        height: int,
+        presentation_ns: int | None = None,
+        look: Callable[[], Luma | None] | None = None,
     ) -> Frame | None:
         """The frame with its times, when it is due; None once the source is closed.
 
         presentation_ns: on the file's own clock, which may begin anywhere; None = one step after the frame before.
+        look: see Frame.
         """
         since_start_ns = self._since_start_ns(presentation_ns)
         if self._start_ns is None:
@@ -58,6 +65,7 @@ class Timeline:
             mono_ns=mono_ns,
             time_ns=self._start_time_ns + since_start_ns,
             arrived_ns=self._clock.monotonic_ns(),
+            look=look,
         )
 
     def _since_start_ns(self, presentation_ns: int | None) -> int:

@@ -125,6 +125,7 @@ class RtspCamera:
                     mono_ns=picture_ns,
                     time_ns=self._clock.time_ns(),
                     arrived_ns=picture_ns,
+                    look=partial(_av.luma, picture, upright),
                 )
                 picture_ns = self._clock.monotonic_ns()  # the time that the taker took is not the camera's
             if self._since_s(picture_ns) > NO_PICTURE_S:

@@ -92,8 +92,13 @@ class VideoFile:
         for picture in self._pictures(container, stream, decoding):
             upright = _av.orientation(picture)
             width, height = upright.size(picture.width, picture.height)
-            load = partial(_av.to_bgr, picture, upright)
-            frame = timeline.frame(load, width=width, height=height, presentation_ns=_presentation_ns(picture))
+            frame = timeline.frame(
+                partial(_av.to_bgr, picture, upright),
+                width=width,
+                height=height,
+                presentation_ns=_presentation_ns(picture),
+                look=partial(_av.luma, picture, upright),
+            )
             if frame is None:
                 return
             shown += 1

@@ -23,6 +23,8 @@ from edgemass.messages import CameraState, FrameMessage, ModelRef
 from edgemass.pipeline.camera import Camera
 from edgemass.pipeline.capture import Capture
 from edgemass.pipeline.line import CameraLine, Identity, LoadedModel
+from edgemass.pipeline.selection import Selection
+from edgemass.pipeline.turns import Turns, default_at_once
 from edgemass.sinks import SinkContext
 from edgemass.sources import CaptureOptions
 from tests.simulators.broker import Broker, Listener, wait_until
@@ -93,7 +95,15 @@ def measure(model: str, frames: int) -> list[int]:
         counters = Counters()
         source = sources.open(server.address, CaptureOptions(), clock)
         capture = Capture("cam", source, clock=clock, counters=counters)
-        camera = Camera(capture, line, max_fps=None, frames=frames, clock=clock, counters=counters)
+        camera = Camera(
+            capture,
+            line,
+            selection=Selection(),
+            place=Turns(default_at_once(), clock).place(),
+            frames=frames,
+            clock=clock,
+            counters=counters,
+        )
         arrivals = Arrivals(listener)
         arrivals.start()
         camera.start()

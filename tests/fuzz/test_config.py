@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import strategies as st
 
@@ -35,6 +36,8 @@ rotate = 90
 crop = [0.1, 0.2, 0.9, 1.0]
 max_fps = 5.0
 score = {person = 0.6, "*" = 0.5}
+max_age_ms = 500
+motion = {threshold = 20, min_area = 0.001, heartbeat_s = 5.0, linger_s = 2}
 realtime = false
 
 [cameras.yard]
@@ -49,6 +52,10 @@ def check_usable(read: config.Config) -> None:
     for camera in read.cameras.values():
         assert all(value is None or (value > 0 and math.isfinite(value)) for value in (camera.fps, camera.max_fps))
         assert camera.max_fps is None or int(1e9 / camera.max_fps) >= 0
+        assert 0 < camera.max_age_ms < math.inf
+        assert isinstance(camera.motion, bool) or all(
+            math.isfinite(value) for value in msgspec.structs.astuple(camera.motion)
+        )
         assert camera.fps is None or round(1e9 / camera.fps) >= 0
     assert read.threads is None or 0 < read.threads < 2**31
     assert read.frames is None or read.frames > 0

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgemass import backends
+from edgemass import backends, cache
 from edgemass.backends import Options
 from edgemass.bundles import read_graph
 from edgemass.bundles.graphs import read
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.runtime
 LOAD = """
 import sys
 from pathlib import Path
-from edgemass import backends
+from edgemass import backends, cache
 backends.load(sys.argv[1]).open(Path(sys.argv[2]), backends.Options())
 """
 
@@ -157,3 +157,55 @@ def test_a_truncated_model_is_refused_in_one_line(tmp_path: Path, make: object, 
         read_graph(path)
     assert "cut" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def kept_graphs(monkeypatch: pytest.MonkeyPatch, place: Path) -> Path:
+    monkeypatch.setattr(cache, "_chosen", [place])
+    return place / "graphs"
+
+
+def answer(model: Path, *, keep_graph: bool) -> list[float]:
+    backend = backends.load("onnx").open(model, Options(threads=1, keep_graph=keep_graph))
+    outputs = backend.run({"in": np.arange(48, dtype=np.float32).reshape(1, 3, 4, 4)})
+    found: list[float] = outputs["out"].real().reshape(-1).tolist()
+    backend.close()
+    return found
+
+
+def test_an_optimized_graph_is_kept_and_answers_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    graphs = kept_graphs(monkeypatch, tmp_path / "cache")
+    model = tiny_models.onnx_add(tmp_path / "model.onnx")
+    wanted = answer(model, keep_graph=False)
+    assert not graphs.exists()
+    assert answer(model, keep_graph=True) == wanted
+    (kept,) = graphs.iterdir()
+    written_ns = kept.stat().st_mtime_ns
+    assert answer(model, keep_graph=True) == wanted
+    assert kept.stat().st_mtime_ns == written_ns
+
+
+@pytest.mark.parametrize("damage", [b"", b"no graph"])
+def test_a_damaged_graph_is_made_anew(damage: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    graphs = kept_graphs(monkeypatch, tmp_path / "cache")
+    model = tiny_models.onnx_add(tmp_path / "model.onnx")
+    wanted = answer(model, keep_graph=True)
+    (kept,) = graphs.iterdir()
+    whole = kept.read_bytes()
+    kept.write_bytes(damage)
+    assert answer(model, keep_graph=True) == wanted
+    assert kept.read_bytes() == whole
+
+
+def test_a_model_that_was_replaced_has_another_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    graphs = kept_graphs(monkeypatch, tmp_path / "cache")
+    model = tiny_models.onnx_add(tmp_path / "model.onnx")
+    answer(model, keep_graph=True)
+    tiny_models.onnx_add(tmp_path / "other.onnx").replace(model)
+    answer(model, keep_graph=True)
+    assert len(list(graphs.iterdir())) == 2
+
+
+def test_without_a_place_for_graphs_the_model_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "cache").touch()
+    kept_graphs(monkeypatch, tmp_path / "cache")
+    assert answer(tiny_models.onnx_add(tmp_path / "model.onnx"), keep_graph=True)[0] == 1.0

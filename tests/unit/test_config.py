@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from edgemass import config
-from edgemass.config import CameraConfig
+from edgemass.config import CameraConfig, MotionConfig
 from edgemass.errors import ConfigError
 
 
@@ -56,13 +57,28 @@ def test_an_unknown_key_names_file_camera_key_and_the_nearest_known_one(tmp_path
         ("max_fps = 0", "max_fps must be above 0"),
         ('fourcc = "MJPEG"', "four characters"),
         ("score = 1.5", "between 0 and 1"),
+        ("max_age_ms = 0", "max_age_ms must be above 0"),
+        ("max_age_ms = nan", "max_age_ms must lie between"),
+        ('motion = "yes"', "bool | table"),
+        ("motion = { threshold = 0 }", "threshold must lie between 1 and 254"),
+        ("motion = { min_area = nan }", "min_area must lie between 0 and 1"),
+        ("motion = { linger_s = -1 }", "linger_s must lie between"),
+        ("motion = { heart_s = 1 }", "unknown key `heart_s` of `motion`; did you mean `heartbeat_s`?"),
         ('width = "wide"', "width"),
     ],
 )
 def test_a_value_out_of_range_says_what_was_wanted(tmp_path: Path, line: str, told: str) -> None:
     path = write(tmp_path, f'[cameras.door]\nsource = "0"\n{line}\n')
-    with pytest.raises(ConfigError, match=told):
+    with pytest.raises(ConfigError, match=re.escape(told)):
         config.load(path)
+
+
+def test_motion_is_off_or_on_or_a_table_of_what_counts_as_it(tmp_path: Path) -> None:
+    read = [
+        config.load(write(tmp_path, f'[cameras.door]\nsource = "0"\n{line}\n')).cameras["door"].motion
+        for line in ("", "motion = true", "motion = { heartbeat_s = 60 }")
+    ]
+    assert read == [False, True, MotionConfig(heartbeat_s=60.0)]
 
 
 @pytest.mark.parametrize("text", ["cameras = 3", "[cameras]\ndoor = 3", "not toml at all", '\x00"'])

@@ -81,6 +81,29 @@ def test_a_frame_is_converted_once_and_only_when_looked_at() -> None:
     assert len(loads) == 1
 
 
+def test_brightness_is_looked_at_without_a_conversion_and_let_go_of_with_the_decoder() -> None:
+    luma = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    load = pytest.fail  # nobody may call it
+    frame = Frame(load, width=3, height=2, mono_ns=0, time_ns=0, arrived_ns=0, look=lambda: luma)
+    turned = frame.transformed(lambda image: image.transpose(1, 0, 2), width=2, height=3, view=np.transpose)
+    hidden = frame.transformed(lambda image: image, width=3, height=2)
+    assert frame.luma is luma
+    assert turned.luma is not None
+    assert np.shares_memory(turned.luma, luma)
+    assert turned.luma.shape == (3, 2)
+    assert hidden.luma is None
+
+
+def test_a_frame_that_was_converted_has_no_brightness_of_its_own_any_more() -> None:
+    luma = np.zeros((2, 3), np.uint8)
+    image = np.zeros((2, 3, 3), np.uint8)
+    frame = Frame(lambda: image, width=3, height=2, mono_ns=0, time_ns=0, arrived_ns=0, look=lambda: luma)
+    turned = frame.transformed(lambda image: image, width=3, height=2, view=np.asarray)
+    turned.convert()
+    assert frame.luma is None
+    assert turned.luma is None
+
+
 def test_a_frame_of_another_size_than_it_says_is_refused() -> None:
     frame = Frame(lambda: np.zeros((2, 3, 3), np.uint8), width=4, height=2, mono_ns=0, time_ns=0, arrived_ns=0)
     with pytest.raises(ValueError, match=r"\(2, 4, 3\), got \(2, 3, 3\)"):

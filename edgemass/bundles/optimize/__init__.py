@@ -6,6 +6,6 @@ process, since the file is one that nobody vouches for; `agreement` says whether
 
 from __future__ import annotations
 
-from edgemass.bundles.optimize.rewriting import Outcome, rewrite, supports
+from edgemass.bundles.optimize.rewriting import WORK_PREFIX, Outcome, rewrite, supports
 
-__all__ = ["Outcome", "rewrite", "supports"]
+__all__ = ["WORK_PREFIX", "Outcome", "rewrite", "supports"]

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from edgemass.bundles.optimize.onnx_graph_editor import Editor
 
 MOST_PICTURES = 16
+LEAST_CANDIDATES = 20
 GAIN = 0.99  # of the stock file's time; less is noise
 _LEAST_ROUNDS, _ROUNDS, _MEASURE_S = 5, 60, 2.0
 
@@ -94,6 +95,12 @@ def rewritten(order: Order) -> Report:
             refused.append(f"not kept: {error}")
             continue
         difference = _difference(stock, ours, pictures)
+        if difference.candidates < LEAST_CANDIDATES:
+            refused.append(
+                f"not kept: the stock file finds {difference.candidates} candidates on {len(pictures)} pictures, "
+                "too few to compare answers by; give pictures with something to find (--images)"
+            )
+            break
         if difference.missing:
             refused.append(f"not kept, since it answers otherwise than the stock file: {difference}")
             continue

@@ -39,16 +39,36 @@ def last_maps(editor: Editor) -> list[str]:
 
 
 def _is_convolution(editor: Editor, node: Any) -> bool:
-    """A convolution, or the bias that is added to one of integers; not the weighted mean over bins that DFL writes as
-    a convolution.
+    """A convolution, what quantization makes of one, or the bias that is added to one of integers; not the weighted
+    mean over bins that DFL writes as a convolution.
     """
     if node.op_type == "Conv":
-        weights = editor.constant(node.input[1])
-        return weights is None or not np.array_equal(weights.reshape(-1), np.arange(weights.size))
+        return not _is_mean_over_bins(editor, node)
+    if node.op_type == "DequantizeLinear":
+        quantized = editor.producer(node.input[0])
+        if quantized is None or quantized.op_type != "QuantizeLinear":
+            return False
+        made = editor.producer(quantized.input[0])
+        return made is not None and _is_convolution(editor, made)
     if node.op_type == "Add":
         summed = [editor.producer(name) for name in node.input]
         return any(_scaled_integers(editor, made) for made in summed if made is not None)
     return False
+
+
+def _is_mean_over_bins(editor: Editor, node: Any) -> bool:
+    """Whether the weights are 0, 1, 2, ...; quantization rounds them."""
+    stored = editor.producer(node.input[1])
+    if stored is not None and stored.op_type == "DequantizeLinear":
+        weights, scale = editor.constant(stored.input[0]), editor.constant(stored.input[1])
+        if weights is None or scale is None or scale.size != 1:
+            return False
+        weights = weights.astype(np.float32) * scale.reshape(())
+    else:
+        weights = editor.constant(node.input[1])
+    if weights is None or weights.shape[0] != 1 or weights.size < 2:
+        return False
+    return bool(np.allclose(weights.reshape(-1), np.arange(weights.size), atol=0.1))
 
 
 def _scaled_integers(editor: Editor, node: Any) -> bool:

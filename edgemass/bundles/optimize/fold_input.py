@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 from onnx import TensorProto, helper
 
+from edgemass.bundles.optimize.fold_focus import fold_focus
 from edgemass.bundles.optimize.onnx_graph_editor import Editor, attributes
 from edgemass.manifest import InputSpec
 from edgemass.tensors import AnyArray
@@ -26,6 +27,7 @@ def fold_input(editor: Editor, spec: InputSpec) -> tuple[InputSpec, str]:
     if spec.color == "GRAY" or spec.dtype not in ("float32", "float16") or spec.layout not in ("NCHW", "NHWC"):
         return spec, f"its input is {spec.color} {spec.dtype} {spec.layout} already"
     planes, into = _planes(editor, spec)
+    fold_focus(editor, planes)
     fold = _Fold(spec)
     convolutions = _first_convolutions(editor, planes)
     padded = any(_is_padded(node) for node in convolutions)
@@ -72,61 +74,32 @@ class _Fold:
         self.shifts = bool(self.mean.any())
 
     def into(self, editor: Editor, node: Any, *, with_mean: bool) -> None:
-        """New weights for a convolution whose input channels are the picture's, once or several times over."""
+        """New weights for a convolution that reads the picture."""
         weights = editor.constant(node.input[1])
         assert weights is not None
-        exact = weights.astype(np.float64)
-        groups = exact.reshape(exact.shape[0], -1, 3, *exact.shape[2:])[:, :, self.order]
-        groups = groups / self.std[:, None, None]
+        folded = weights.astype(np.float64)[:, self.order] / self.std[:, None, None]
         if with_mean:
-            bias = editor.constant(node.input[2]) if len(node.input) > 2 else np.zeros(len(exact))
+            bias = editor.constant(node.input[2]) if len(node.input) > 2 else np.zeros(len(folded))
             assert bias is not None
-            shift = (groups * self.mean[:, None, None]).sum(axis=(1, 2, 3, 4))
+            shift = (folded * self.mean[:, None, None]).sum(axis=(1, 2, 3))
             name = editor.add_constant((bias.astype(np.float64) - shift).astype(weights.dtype), "folded_bias")
             del node.input[2:]
             node.input.append(name)
-        node.input[1] = editor.add_constant(groups.reshape(exact.shape).astype(weights.dtype), "folded_weights")
+        node.input[1] = editor.add_constant(folded.astype(weights.dtype), "folded_weights")
 
 
 def _first_convolutions(editor: Editor, planes: str) -> list[Any]:
-    """The convolutions that read the picture, directly or as YOLOv5's and YOLOX's Focus does: cut into four and put on
-    top of each other. Empty where anything else reads it.
-    """
+    """The convolutions that read the picture; empty where anything else reads it too."""
     readers = editor.readers(planes)
-    if readers and all(_takes_weights(editor, node, 3) for node in readers):
-        return readers
-    stacked = _stacked(editor, planes)
-    nodes = editor.readers(stacked) if stacked else []
-    return nodes if nodes and all(_takes_weights(editor, node, 12) for node in nodes) else []
+    return readers if all(_takes_weights(editor, node) for node in readers) else []
 
 
-def _stacked(editor: Editor, planes: str) -> str | None:
-    """The output of the one Concat that slices of the picture lead to."""
-    ends = [planes]
-    concats: list[Any] = []
-    while ends:
-        for node in editor.readers(ends.pop()):
-            if node.op_type == "Slice" and _keeps_channels(editor, node):
-                ends.append(node.output[0])
-            elif node.op_type == "Concat" and attributes(node).get("axis") == 1:
-                concats.append(node)
-            else:
-                return None
-    outputs = {node.output[0] for node in concats}
-    return outputs.pop() if len(outputs) == 1 else None
-
-
-def _keeps_channels(editor: Editor, node: Any) -> bool:
-    axes = editor.constant(node.input[3]) if len(node.input) > 3 else None
-    return axes is not None and all(int(axis) in (2, 3) for axis in np.ravel(axes))
-
-
-def _takes_weights(editor: Editor, node: Any, channels: int) -> bool:
+def _takes_weights(editor: Editor, node: Any) -> bool:
     if node.op_type != "Conv" or attributes(node).get("group", 1) != 1:
         return False
     weights = editor.constant(node.input[1])
     bias_known = len(node.input) < 3 or editor.constant(node.input[2]) is not None
-    return weights is not None and weights.ndim == 4 and weights.shape[1] == channels and bias_known
+    return weights is not None and weights.ndim == 4 and weights.shape[1] == 3 and bias_known
 
 
 def _is_padded(node: Any) -> bool:

@@ -19,6 +19,7 @@ from edgemass.manifest import Manifest, Variant
 
 DEADLINE_S = 300.0
 SUFFIX = "-optimized"
+WORK_PREFIX = ".optimize."
 _PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from edgemass.bundles.optimize._rewriter import main; main()"
 
 
@@ -67,7 +68,7 @@ def rewrite(
     stock = made.reference
     path = bundle.path(stock)
     name = f"{Path(stock.file).stem}.optimized.onnx"
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".optimize.") as work:
+    with tempfile.TemporaryDirectory(dir=folder, prefix=WORK_PREFIX) as work:
         order = Order(
             model=str(path.resolve()),
             manifest=manifests.to_json(made).decode(),

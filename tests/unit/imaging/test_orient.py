@@ -69,3 +69,15 @@ def test_what_makes_no_picture_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=words):
         Orientation(rotate, crop)
+
+
+@given(rotations, crops, st.integers(1, 40), st.integers(1, 40))
+def test_brightness_is_turned_as_the_picture_is_but_never_copied(
+    rotate: int, crop: tuple[float, float, float, float] | None, width: int, height: int
+) -> None:
+    orientation = Orientation(rotate, crop)
+    image = numbered(width, height)
+    luma = image[:, :, 1]
+    view = orientation.view(luma)
+    np.testing.assert_array_equal(view, orientation.apply(image)[:, :, 1])
+    assert np.shares_memory(view, luma)

@@ -9,7 +9,8 @@ import pytest
 
 from edgemass.counters import Counters
 from edgemass.errors import SourceError
-from edgemass.frame import Frame
+from edgemass.frame import Frame, Image
+from edgemass.imaging.orient import Orientation
 from edgemass.messages import CameraState
 from edgemass.pipeline.capture import MAX_STUCK, STEADY_S, Capture
 from tests.simulators.manual_clock import PATIENCE_S, ManualClock
@@ -34,7 +35,7 @@ class Running:
             counters=self.counters,
             on_state=self.states.append,
             draw=lambda: 1.0,
-            **more,  # type: ignore[arg-type]  # rotate and crop
+            **more,  # type: ignore[arg-type]  # orientation
         )
         self.capture.start()
 
@@ -93,6 +94,24 @@ def test_every_frame_of_a_file_is_given_and_its_end_closes_the_slot(run: Callabl
     assert camera.capture.error is None
     camera.told("online", "offline")
     assert camera.source.opened == 1
+
+
+@pytest.mark.parametrize(("realtime", "ahead", "converted"), [(False, True, 2), (False, False, 0), (True, True, 0)])
+def test_frames_of_a_file_are_converted_before_they_are_taken_if_asked(
+    realtime: bool, ahead: bool, converted: int, run: Callable[..., Running]
+) -> None:
+    conversions = []
+
+    class Noting(Orientation):
+        changes = True
+
+        def apply(self, image: Image) -> Image:
+            conversions.append(image[0, 0, 0])
+            return image
+
+    camera = run([Give(2), Wait()], live=False, realtime=realtime, orientation=Noting(), convert_ahead=ahead)
+    camera.until(lambda: camera.counters["frames_captured"] == 2 and len(conversions) >= converted)
+    assert len(conversions) == converted
 
 
 def test_a_file_that_breaks_gives_its_frames_and_then_the_error(run: Callable[..., Running]) -> None:
@@ -258,7 +277,8 @@ def test_a_bug_in_a_source_is_logged_with_its_trace_and_tried_again(
 
 
 def test_frames_are_cropped_and_rotated_when_they_are_looked_at(run: Callable[..., Running]) -> None:
-    camera = run([Give(1, width=8, height=6), Give(1, width=4, height=2)], live=False, rotate=90, crop=(0, 0, 0.5, 1))
+    turned = Orientation(90, (0, 0, 0.5, 1))
+    camera = run([Give(1, width=8, height=6), Give(1, width=4, height=2)], live=False, orientation=turned)
     first, second = camera.frame(), camera.frame()
     assert [(frame.width, frame.height) for frame in (first, second)] == [(6, 4), (2, 2)]
     assert [frame.image.shape for frame in (first, second)] == [(4, 6, 3), (2, 2, 3)]

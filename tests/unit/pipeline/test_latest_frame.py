@@ -3,7 +3,7 @@ from __future__ import annotations
 import threading
 
 from edgemass.counters import Counters
-from edgemass.pipeline.latest_frame import MAX_AGE_S, LatestFrame
+from edgemass.pipeline.latest_frame import LatestFrame
 from tests.simulators.manual_clock import ManualClock
 from tests.simulators.scripted_camera import picture
 
@@ -91,13 +91,39 @@ def test_nothing_gets_into_a_closed_slot() -> None:
     assert counters.snapshot() == {}
 
 
-def test_a_camera_frame_that_has_lain_too_long_is_never_given() -> None:
-    clock = ManualClock(jump=True)
+def test_a_frame_that_was_looked_at_stays_and_may_be_replaced_by_a_newer_one() -> None:
+    clock = ManualClock()
     slot, counters = slot_on(clock)
-    slot.put(picture(clock, 1))
-    clock.advance(MAX_AGE_S + 0.1)
-    assert slot.get(1.0) is None
+    old, new = picture(clock, 1), picture(clock, 2)
+    slot.put(old)
+    assert slot.look(0.0) is old
+    assert slot.look(0.0) is old
+    slot.put(new)
+    assert slot.take() is new
+    assert slot.take() is None
     assert counters["frames_dropped"] == 1
+
+
+def test_only_the_frame_that_was_meant_is_discarded() -> None:
+    clock = ManualClock()
+    slot, counters = slot_on(clock)
+    old, new = picture(clock, 1), picture(clock, 2)
+    slot.put(old)
+    slot.put(new)
+    assert not slot.discard(old)
+    assert slot.look(0.0) is new
+    assert slot.discard(new)
+    assert slot.look(0.0) is None
+    assert counters["frames_dropped"] == 1  # the old one, when the new one came
+
+
+def test_discarding_makes_room_for_the_next_frame_of_a_file() -> None:
+    clock = ManualClock()
+    slot, _ = slot_on(clock)
+    frame = picture(clock, 1)
+    slot.put_wait(frame)
+    slot.discard(frame)
+    assert slot.put_wait(picture(clock, 2), timeout_s=0.0)
 
 
 def test_a_frame_of_a_file_may_lie_as_long_as_it_takes() -> None:

@@ -1,19 +1,22 @@
 from __future__ import annotations
 
 import types
+from collections.abc import Callable
 from typing import Any, cast
 
 import numpy as np
 import pytest
 
-from edgemass.clock import SystemClock
+from edgemass.clock import Clock, SystemClock
 from edgemass.counters import Counters
 from edgemass.detections import Classification, Detections
 from edgemass.detector import Detector, Inference, Ran, Thresholds
-from edgemass.errors import SinkClosedError, SinkError
+from edgemass.errors import SinkClosedError, SinkError, StaleFrameError
 from edgemass.frame import Frame
 from edgemass.messages import CameraState, ClassificationMessage, DetectionMessage, FrameMessage, ModelRef
 from edgemass.pipeline.line import CameraLine, Identity, LoadedModel
+from tests.simulators.manual_clock import ManualClock
+from tests.simulators.scripted_camera import picture
 
 
 class Answer:
@@ -24,12 +27,17 @@ class Answer:
         self.thresholds: Thresholds | None = None
         self.manifest = types.SimpleNamespace(labels=("person", "car"))
         self.variant = "fp32"
+        self.before_preparation: Callable[[], object] = lambda: None
+        self.ran = 0
 
     def stream(self) -> Answer:
         return self
 
-    def detect(self, image: object, thresholds: Thresholds) -> Inference:  # noqa: ARG002
+    def detect(self, image: object, thresholds: Thresholds, before_run: Callable[[], object]) -> Inference:  # noqa: ARG002
         self.thresholds = thresholds
+        self.before_preparation()
+        before_run()
+        self.ran += 1
         return Inference(self.found, Ran(2_000_000, "scripted/cpu", self.variant))
 
 
@@ -61,7 +69,11 @@ def frame(width: int = 200, height: int = 100) -> Frame:
 
 
 def line(
-    found: Detections | Classification, *sinks: RecordingSink, score: Any = 0.5
+    found: Detections | Classification,
+    *sinks: RecordingSink,
+    score: Any = 0.5,
+    max_age_ms: float | None = None,
+    clock: Clock | None = None,
 ) -> tuple[CameraLine, Answer, Counters]:
     answer, counters = Answer(found), Counters()
     made = CameraLine(
@@ -70,7 +82,8 @@ def line(
         sinks,
         identity=Identity("pi", "boot", "run"),
         score=score,
-        clock=SystemClock(),
+        max_age_ms=max_age_ms,
+        clock=clock or SystemClock(),
         counters=counters,
     )
     return made, answer, counters
@@ -153,3 +166,24 @@ def test_a_closed_sink_is_left_out_and_the_line_knows_when_nobody_listens() -> N
     made.process(frame())
     assert [*heard, made.heard] == [True, False]
     assert counters["sink_failed.first"] == 0
+
+
+def test_a_frame_that_grew_too_old_before_its_run_is_not_run_and_yields_no_document() -> None:
+    sink, clock = RecordingSink(), ManualClock()
+    made, answer, counters = line(TWO, sink, max_age_ms=500, clock=clock)
+    made.process(picture(clock, 1))
+    answer.before_preparation = lambda: clock.advance(0.6)  # the runtime was busy with another camera
+    with pytest.raises(StaleFrameError, match="600 ms old, the camera's max_age_ms is 500"):
+        made.process(picture(clock, 2))
+    assert answer.ran == 1
+    assert [message.seq for message in sink.messages] == [1]
+    assert counters.snapshot() == {"frames_processed": 1}
+    assert list(made.age_ms) == [0.0]
+
+
+def test_without_a_budget_a_frame_of_any_age_is_run() -> None:
+    sink, clock = RecordingSink(), ManualClock()
+    made, answer, _ = line(TWO, sink, clock=clock)
+    answer.before_preparation = lambda: clock.advance(3600)
+    made.process(picture(clock, 1))
+    assert len(sink.messages) == 1

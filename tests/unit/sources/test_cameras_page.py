@@ -7,12 +7,13 @@ import shlex
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from edgemass import sources
 from edgemass.cli import parser
 from edgemass.cli.run import _cameras
-from edgemass.config import CameraConfig, load
+from edgemass.config import CameraConfig, MotionConfig, load
 from edgemass.errors import SourceNotFoundError
 from edgemass.sources import SOURCES, CaptureOptions
 from tests.simulators.manual_clock import ManualClock
@@ -40,7 +41,14 @@ def test_every_example_is_understood(command: str) -> None:
 
 
 def test_the_configuration_shown_is_accepted(tmp_path: Path) -> None:
-    (table,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
-    (tmp_path / "edgemass.toml").write_text(table, encoding="utf-8")
-    door = load(tmp_path / "edgemass.toml").cameras["door"]
-    assert door == CameraConfig(source="csi://0", width=1280, height=720, fps=30, rotate=180)
+    tables = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+    (tmp_path / "edgemass.toml").write_text("\n".join(tables), encoding="utf-8")
+    assert load(tmp_path / "edgemass.toml").cameras == {
+        "door": CameraConfig(source="csi://0", width=1280, height=720, fps=30, rotate=180),
+        "yard": CameraConfig(source="rtsp://10.0.0.7/stream1", max_age_ms=500, motion=MotionConfig()),
+    }
+
+
+def test_every_key_of_motion_is_told_with_its_default() -> None:
+    for field in msgspec.structs.fields(MotionConfig):
+        assert re.search(rf"^\| `{field.name}` \| [^|]+ \| {field.default:g} \|", PAGE, re.MULTILINE), field.name

@@ -117,6 +117,44 @@ def test_a_phone_video_is_turned_upright(tmp_path: Path) -> None:
     assert frame.image[36:].mean() < 50
 
 
+@pytest.mark.parametrize("rotate", [0, -90, 180])
+@pytest.mark.parametrize("codec", ["mpeg4", "mjpeg"])
+def test_brightness_lies_where_the_picture_shows_it_without_the_padding_of_lines(
+    tmp_path: Path, codec: str, rotate: int
+) -> None:
+    frame = next(opened(write_video(tmp_path / "a.mov", codec=codec, rotate=rotate)).frames())
+    luma = frame.luma
+    assert luma is not None
+    assert luma.shape == (frame.height, frame.width)
+    expected = frame.image.mean(axis=2)
+    shown = (luma.astype(float) - luma.min()) / max(float(np.ptp(luma)), 1) * np.ptp(expected)
+    assert np.abs(shown - (expected - expected.min())).mean() < 10
+
+
+@pytest.mark.parametrize(
+    ("name", "there"),
+    [
+        ("yuv420p", True),
+        ("yuvj422p", True),
+        ("nv12", True),
+        ("gray", True),
+        ("yuv420p10le", False),
+        ("gray16le", False),
+        ("rgb24", False),
+        ("yuyv422", False),
+        ("pal8", False),
+    ],
+)
+def test_brightness_is_told_only_of_formats_that_have_it_a_byte_a_pixel(name: str, there: bool) -> None:
+    picture = VideoFrame(100, 48, name)  # 100: lines are padded
+    luma = _av.luma(picture, Orientation())
+    assert (luma is not None) is there
+    if luma is not None:
+        assert luma.shape == (48, 100)
+        assert picture.planes[0].line_size >= 100
+        np.testing.assert_array_equal(luma, np.frombuffer(bytes(picture.planes[0]), np.uint8).reshape(48, -1)[:, :100])
+
+
 def test_a_video_that_ends_in_garbage_gives_its_good_frames_and_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
