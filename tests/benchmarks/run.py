@@ -16,20 +16,28 @@ import sys
 import time
 from pathlib import Path
 
-from tests.benchmarks._harness import REPOSITORY, RESULTS, SKIPPED, machine
+from tests.benchmarks._harness import MODELS, REPOSITORY, RESULTS, SKIPPED, machine
 
 HERE = Path(__file__).parent
 NO_BENCHMARKS = ("run", "plot", "peers_env", "export_yolo", "synthetic_load")
 ASSETS = Path(os.environ.get("EDGEMASS_ASSETS", REPOSITORY.parent / "shared" / "assets"))
 LAG_MODEL = ASSETS / "detectors" / "ssd_mobilenet_v1_coco_quant_postprocess.tflite"
+INT8_MODEL = ASSETS / "detectors" / "yolov8n_full_integer_quant_416.tflite"
+SMALL_MODEL = MODELS / "yolov8n_320.onnx"
 
 STEPS: dict[str, tuple[str, ...]] = {  # name of a step -> script and arguments, where a script alone is not all
     "line_vs_bare": ("line_vs_bare.py",),
     "line_vs_bare_video": ("line_vs_bare.py", "--video", "--cores", "0,1"),
     "rtsp_lag": ("rtsp_lag.py", str(LAG_MODEL)),
+    "many_cameras": ("many_cameras.py", str(INT8_MODEL)),
+    "motion_gate": ("motion_gate.py", str(SMALL_MODEL)),
     "accuracy": ("accuracy.py",),
+    "lossless": ("lossless.py",),
     "agreement": ("agreement.py",),
 }
+WRITERS = ("line_vs_bare", "line_vs_bare_video", "many_cameras", "motion_gate")  # have to be told where to
+WANT_ASSETS = ("rtsp_lag", "many_cameras", "accuracy", "lossless")
+TAKE_MINUTES = ("accuracy", "lossless")
 QUICK: dict[str, tuple[str, ...]] = {
     "line_vs_bare": ("--rounds", "3", "--seconds", "0.2"),
     "line_vs_bare_video": ("--rounds", "3", "--seconds", "0.2"),
@@ -40,6 +48,8 @@ QUICK: dict[str, tuple[str, ...]] = {
     "contention": ("--rounds", "3", "--seconds", "0.3"),
     "soak": ("--frames", "3000", "--settle", "1000"),
     "rtsp_lag": ("--frames", "30"),
+    "many_cameras": ("--seconds", "4"),
+    "motion_gate": ("--rounds", "30"),
 }
 
 
@@ -50,26 +60,28 @@ def steps() -> dict[str, tuple[str, ...]]:
     return STEPS | {path.stem: (path.name,) for path in others if path.name not in listed}
 
 
-def cannot_run(name: str) -> str:
+def cannot_run(name: str, *, quick: bool) -> str:
     """Why a step makes no sense here; "" where it does."""
     if name == "agreement":
         return "it compares an accelerator that has to be named; see its first lines"
-    if name in ("rtsp_lag", "accuracy") and not LAG_MODEL.is_file():
+    if name in WANT_ASSETS and not LAG_MODEL.is_file():
         return "no model files; set EDGEMASS_ASSETS"
+    if name == "motion_gate" and not SMALL_MODEL.is_file():
+        return "no exported model; `python tests/benchmarks/peers_env.py ultralytics` makes it"
+    if quick and name in TAKE_MINUTES:
+        return "it takes minutes"
     return ""
 
 
 def run(name: str, command: tuple[str, ...], *, quick: bool) -> str:
     """What came of it, in a word or a sentence."""
-    if reason := cannot_run(name):
+    if reason := cannot_run(name, quick=quick):
         return f"skipped: {reason}"
     arguments = list(command[1:])
     arguments += QUICK.get(name, ()) if quick else ()
-    if name.startswith("line_vs_bare"):
+    if name in WRITERS:
         arguments += ["--json", str(RESULTS / f"{name}.json")]
-    if quick and name == "accuracy":
-        return "skipped: it takes minutes"
-    print(f"\n=== {name}: python tests/benchmarks/{command[0]} {' '.join(command[1:])}", flush=True)
+    print(f"\n=== {name}: {command[0]} {' '.join(Path(part).name for part in command[1:])}", flush=True)
     started = time.monotonic()
     environment = {**os.environ, "PATH": f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"}
     done = subprocess.run([sys.executable, str(HERE / command[0]), *arguments], check=False, env=environment)
