@@ -7,7 +7,7 @@ PIP = $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 UV_VERSION = 0.13.9
 
 DEMO = $(VENV)/bin/edgemass run --camera demo: --model demo: --sink console: --sink snapshots:build/demo
-BENCH = $(VENV)/bin/python -m pytest tests/benchmarks --capture=no
+BENCH = $(VENV)/bin/python tests/benchmarks/run.py
 LOCK = build/lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes \
 	--no-emit-index-url --custom-compile-command "make lock"
 
@@ -38,9 +38,9 @@ check: $(VENV)/dev.stamp ## Check format, lint, types and the layers
 	done; \
 	if [ -n "$$failed" ]; then echo "check failed:$$failed" >&2; exit 1; fi
 
-bench: $(VENV)/dev.stamp ## Measure this machine
-	@mkdir -p tests/benchmarks
-	$(BENCH) $(UNLESS_NONE)
+bench: $(VENV)/dev.stamp ## Measure this machine; the first time installs the peers to compare with (15 GB)
+	@sh tests/install-servers.sh
+	$(BENCH)
 
 docs: $(VENV)/dev.stamp ## Build the documentation into site/
 	@if [ -f mkdocs.yml ]; then $(VENV)/bin/mkdocs build --strict; else echo "docs: there is no mkdocs.yml yet"; fi

@@ -59,7 +59,7 @@ class Benchmark:
     rss_bytes: int
 
 
-class _CountingSink:
+class CountingSink:
     """Takes every document as bytes and throws it away."""
 
     name = "count"
@@ -90,10 +90,10 @@ def measure(model: str, camera: str, *, threads: int | None, seconds: float, var
     first_detection_s, rss_bytes = cold_start(model, camera, threads, variant)
     bundle = bundles.resolve(model)
     line, detector, running = _line(bundle, threads, variant)
-    frames = _endless(camera)
+    frames = endless(camera)
     try:
         first = next(frames)
-        bare = _Bare(bundle, first, threads)
+        bare = Bare(bundle, first, threads)
         _warm_up(line, bare, frames)
         rounds = _rounds(line, bare, frames, seconds)
     finally:
@@ -118,7 +118,7 @@ def measure(model: str, camera: str, *, threads: int | None, seconds: float, var
     )
 
 
-class _Bare:
+class Bare:
     """The stock file, the plain runtime, one prepared tensor."""
 
     def __init__(self, bundle: Bundle, first: Frame, threads: int) -> None:
@@ -142,7 +142,7 @@ def _line(bundle: Bundle, threads: int, variant: str | None) -> tuple[CameraLine
     line = CameraLine(
         "bench",
         LoadedModel(detector, ModelRef(manifest.name, manifest.version, bundle.digest, running.name)),
-        [_CountingSink()],
+        [CountingSink()],
         identity=Identity("bench", boot_id(), "bench"),
         score=manifest.score,
         clock=SystemClock(),
@@ -151,7 +151,7 @@ def _line(bundle: Bundle, threads: int, variant: str | None) -> tuple[CameraLine
     return line, detector, running.name
 
 
-def _endless(camera: str) -> Generator[Frame, None, None]:
+def endless(camera: str) -> Generator[Frame, None, None]:
     """The frames of a source through its capture thread, from the beginning again when it ends."""
     clock = SystemClock()
     while True:
@@ -173,13 +173,13 @@ def _endless(camera: str) -> Generator[Frame, None, None]:
             raise capture.error or SourceError(f"{source.name} gave no frames")
 
 
-def _warm_up(line: CameraLine, bare: _Bare, frames: Iterator[Frame]) -> None:
+def _warm_up(line: CameraLine, bare: Bare, frames: Iterator[Frame]) -> None:
     bare.run(WARM_UP_RUNS)
     for _ in range(WARM_UP_RUNS):
         line.process(next(frames))
 
 
-def _rounds(line: CameraLine, bare: _Bare, frames: Iterator[Frame], seconds: float) -> list[tuple[float, float]]:
+def _rounds(line: CameraLine, bare: Bare, frames: Iterator[Frame], seconds: float) -> list[tuple[float, float]]:
     """(bare fps, pipeline fps) of each round; they take turns so that drift of the machine hits both."""
     times = max(1, round(bare.run(WARM_UP_RUNS) * ROUND_S))
     rounds: list[tuple[float, float]] = []

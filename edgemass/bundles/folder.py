@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from edgemass import durable, manifest
-from edgemass.bundles.importer import fingerprint
+from edgemass.bundles.fingerprint import fingerprint
 from edgemass.bundles.oci import digest
 from edgemass.errors import BundleError, UsageError
 from edgemass.manifest import Manifest, Variant

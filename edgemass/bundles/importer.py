@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,6 +13,7 @@ from edgemass import families, manifest
 from edgemass.bundles import graphs
 from edgemass.bundles import labels as label_lists
 from edgemass.bundles import settings as overrides
+from edgemass.bundles.fingerprint import fingerprint
 from edgemass.bundles.graphs import ModelFile
 from edgemass.errors import BundleError, FamilyUnknownError, UsageError
 from edgemass.families import FAMILIES, Family, Recognition
@@ -21,7 +21,6 @@ from edgemass.graph import Graph, Hints
 from edgemass.manifest import Manifest, OutputSpec, Variant
 from edgemass.tensors import TensorInfo
 
-_CHUNK_BYTES = 1 << 20
 _IMAGENET_CLASSES = 1000
 
 
@@ -197,24 +196,6 @@ def _manifest(
         return manifest.from_toml(manifest.to_toml(made), where=path.name)
     except (ValueError, msgspec.ValidationError) as error:
         raise BundleError(f"{path.name}: {error}") from error
-
-
-def fingerprint(path: Path) -> tuple[str, int]:
-    """Hexadecimal SHA-256 and size in bytes of a file.
-
-    Raises:
-        BundleError: it cannot be read.
-    """
-    digest = hashlib.sha256()
-    size = 0
-    try:
-        with path.open("rb") as file:
-            while chunk := file.read(_CHUNK_BYTES):
-                digest.update(chunk)
-                size += len(chunk)
-    except OSError as error:
-        raise BundleError(f"cannot read {path}: {error.strerror}") from error
-    return digest.hexdigest(), size
 
 
 def _check_size(made: Manifest, graph: Graph) -> None:

@@ -10,8 +10,6 @@ from pathlib import Path
 
 from edgemass import __version__, cache, durable, manifest
 from edgemass.bundles.folder import MANIFEST, Bundle, load_bundle
-from edgemass.bundles.importer import import_model
-from edgemass.bundles.zoo import installed, names, packed
 from edgemass.errors import BundleError, UsageError
 
 logger = logging.getLogger(__name__)
@@ -42,6 +40,8 @@ def resolve(model: str, *, zoo: Sequence[Path] | None = None, store: Sequence[Pa
         return load_bundle(path)
     if path.exists():
         return from_file(path)
+    from edgemass.bundles.zoo import installed, names, packed  # noqa: PLC0415 (brings the whole of HTTP with it)
+
     bundle = installed(model, zoo, store)
     if bundle is not None:
         return bundle
@@ -63,6 +63,8 @@ def from_file(path: Path) -> Bundle:
             return Bundle(manifest.from_json(kept.read_bytes(), where=str(kept)), path.parent)
     except (OSError, BundleError) as error:
         logger.debug("%s is imported anew: %s", path, error)
+    from edgemass.bundles.importer import import_model  # noqa: PLC0415 (a known model needs none of it)
+
     made = import_model(path)
     try:
         if kept is not None:

@@ -13,8 +13,8 @@ from pathlib import Path
 from edgemass import durable, manifest
 from edgemass.bundles import download, part_file
 from edgemass.bundles.download import Limits, Progress, Wanted
+from edgemass.bundles.fingerprint import fingerprint
 from edgemass.bundles.folder import MANIFEST, Bundle, load_bundle
-from edgemass.bundles.importer import fingerprint
 from edgemass.bundles.model_file import MAX_MODEL_BYTES
 from edgemass.clock import Clock
 from edgemass.errors import BundleError, UsageError

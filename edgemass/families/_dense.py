@@ -15,7 +15,12 @@ import numpy as np
 
 from edgemass.detections import Detections
 from edgemass.families._candidates import check_rows
+from edgemass.imaging.nms import MOST_CANDIDATES, best_rows
 from edgemass.tensors import AnyArray, FloatArray, IntArray, Tensor
+
+_FEW_ROWS = 600  # and a third of all: copying them costs less than comparing whole class rows (docs/benchmarks.md)
+
+_FEW_CLASSES = 1000  # each costs a call
 
 Layout = Literal["NC", "CN"]
 """Rows by columns ([1, boxes, 4 + classes]) or columns by rows ([1, 4 + classes, boxes])."""
@@ -60,16 +65,55 @@ def pick(scores: Tensor, threshold: float, *, multi_label: bool) -> Candidates:
     """
     data = scores.data
     limit = stored_limit(scores, threshold)
-    if data.strides[0] < data.strides[1]:  # one class after the other: running maxima over whole class rows vectorise
-        by_class = data.T
-        row = np.flatnonzero(np.fmax.reduce(by_class, axis=0) > limit)
-        some = by_class.take(row, axis=1).T
-    else:
-        hits = np.flatnonzero(data > limit) // data.shape[1]
-        row = hits[np.flatnonzero(np.diff(hits, prepend=-1))]
-        some = data.take(row, axis=0)
+    if data.strides[0] < data.strides[1]:  # one class after the other: whole class rows are worked on, which vectorises
+        return _pick_by_class(scores.with_data(data.T), limit, multi_label=multi_label)
+    hits = np.flatnonzero(data > limit) // data.shape[1]
+    row = hits[np.flatnonzero(np.diff(hits, prepend=-1))]
+    some = data.take(row, axis=0)
     nth, class_id = _label(some, limit, multi_label=multi_label)
     return Candidates(row[nth], class_id, scores.with_data(some[nth, class_id]).real())
+
+
+def _pick_by_class(scores: Tensor, limit: float, *, multi_label: bool) -> Candidates:
+    """As `pick`.
+
+    scores: (classes, rows). limit: in the stored domain.
+    """
+    by_class = scores.data
+    best = np.maximum.reduce(by_class, axis=0)
+    if best.dtype.kind == "f" and np.isnan(best).any():  # it hides what is beside it
+        best = np.fmax.reduce(by_class, axis=0)
+    row = np.flatnonzero(best > limit)
+    if multi_label:
+        some = by_class if len(row) == by_class.shape[1] else by_class.take(row, axis=1)
+        class_id, nth = np.divmod(np.flatnonzero(some > limit), max(1, len(row)))
+        score = scores.with_data(some[class_id, nth]).real()
+        chosen = best_rows(score, MOST_CANDIDATES)  # a quarter of a million boxes that NMS leaves out need no decoding
+        chosen = chosen[np.lexsort((class_id[chosen], nth[chosen]))]
+        return Candidates(row[nth[chosen]], class_id[chosen], score[chosen])
+    found = best[row]
+    if len(row) < _FEW_ROWS + by_class.shape[1] // 3 or len(by_class) > _FEW_CLASSES:
+        class_id = _classes(by_class[:, row], found, limit)
+    else:
+        of_row = np.zeros(len(best), np.int64)
+        for number in range(len(by_class) - 1, -1, -1):  # of several that are the best one, the first
+            of_row[by_class[number] == best] = number
+        class_id = of_row[row]
+    return Candidates(row, class_id, scores.with_data(found).real())
+
+
+def _classes(some: AnyArray, best: AnyArray, limit: float) -> IntArray:
+    """The first class of each row that has the row's best score.
+
+    some: (classes, k). best: (k,), all of them above the limit.
+    """
+    hits = np.flatnonzero(some > limit)
+    if len(hits) == len(best):  # as nearly always: nothing looks like two classes
+        class_id, nth = np.divmod(hits, len(best) or 1)
+        found = np.empty_like(nth)
+        found[nth] = class_id
+        return found
+    return np.asarray((some == best).argmax(axis=0))
 
 
 def pick_with_objectness(objectness: Tensor, classes: Tensor, threshold: float, *, multi_label: bool) -> Candidates:
@@ -103,18 +147,30 @@ def _label(values: AnyArray, limit: float, *, multi_label: bool) -> tuple[IntArr
 
 def finish(xyxy: FloatArray, score: FloatArray, class_id: IntArray, threshold: float) -> Detections:
     """Detections, without boxes that are no boxes (NaN, infinite) and scores that rounding left at the threshold."""
-    keep = np.isfinite(xyxy).all(axis=1) & (score > threshold)
-    if not keep.all():
+    if not (np.isfinite(xyxy).all() and (score > threshold).all()):
+        keep = np.isfinite(xyxy).all(axis=1) & (score > threshold)
         xyxy, score, class_id = xyxy[keep], score[keep], class_id[keep]
     return Detections(
         xyxy.astype(np.float32, copy=False), score.astype(np.float32, copy=False), class_id.astype(np.int64, copy=False)
     )
 
 
+def first_columns(table: Tensor, row: IntArray, count: int) -> FloatArray:
+    """(k, count) real numbers: the first columns of some rows of a table (rows, columns) in any memory order."""
+    data = table.data
+    by_column = data.strides[0] < data.strides[1]
+    some = data.T[:count].take(row, axis=1).T if by_column else data[row, :count]
+    return table.with_data(some).real()
+
+
 def corners(cx_cy_w_h: FloatArray) -> FloatArray:
     """(k, 4) centre and size -> left, top, right, bottom."""
-    half = cx_cy_w_h[:, 2:] / 2
-    return np.concatenate([cx_cy_w_h[:, :2] - half, cx_cy_w_h[:, :2] + half], axis=1)
+    centre, size = cx_cy_w_h.T[:2], cx_cy_w_h.T[2:]  # columns are long, rows are short
+    half = size * np.float32(0.5)
+    xyxy = np.empty((4, len(cx_cy_w_h)), np.result_type(centre, half))
+    np.subtract(centre, half, out=xyxy[:2])
+    np.add(centre, half, out=xyxy[2:])
+    return xyxy.T
 
 
 def level_sizes(width: int, height: int, strides: Sequence[int]) -> list[tuple[int, int]]:

@@ -18,7 +18,7 @@ from edgemass.detections import Detections
 from edgemass.errors import BundleError
 from edgemass.families import _recognise as look
 from edgemass.families._candidates import picture_size
-from edgemass.families._dense import Layout, corners, finish, pick, rows_by_columns
+from edgemass.families._dense import Layout, corners, finish, first_columns, pick, rows_by_columns
 from edgemass.families._levels import cut_pairs
 from edgemass.families._picture import Recipe
 from edgemass.graph import FeatureMap, Graph
@@ -89,7 +89,7 @@ class _Decoder:
     def __call__(self, outputs: Outputs, *, score_threshold: float, multi_label: bool = False) -> Detections:
         table = rows_by_columns(outputs[self.output], self.layout)
         found = pick(table.with_data(table.data[:, 4:]), score_threshold, multi_label=multi_label)
-        boxes = table.with_data(table.data[found.row, :4]).real()
+        boxes = first_columns(table, found.row, 4)
         if self.scale is not None:
             boxes = boxes * self.scale
         return finish(corners(boxes), found.score, found.class_id, score_threshold)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from edgemass.detections import Detections
-from edgemass.tensors import IntArray
+from edgemass.tensors import FloatArray, IntArray
 
 FIRST_LOOK = 600  # twice what a crowded street gives at a running threshold
 MOST_CANDIDATES = (
@@ -19,28 +19,38 @@ def suppress(candidates: Detections, *, iou: float, max_detections: int, class_a
 
     iou: boxes of one class (of any class if `class_agnostic`) that overlap a better one by more than this are dropped.
     """
-    n = len(candidates)
+    n = min(len(candidates), MOST_CANDIDATES)
     if n <= 1:
         return candidates
-    best_first = candidates.take(np.argsort(-candidates.score, kind="stable")[:MOST_CANDIDATES])
-    n = len(best_first)
     # Whether a box stays is decided by better ones alone, so the rest need not be looked at once enough have stayed.
     looked_at = FIRST_LOOK
     while True:
-        kept = _suppress(best_first.take(slice(0, looked_at)), iou, class_agnostic=class_agnostic)
+        some = candidates if looked_at >= len(candidates) else candidates.take(best_rows(candidates.score, looked_at))
+        kept = _suppress(some, iou, class_agnostic=class_agnostic)
         if len(kept) >= max_detections or looked_at >= n:
-            return best_first.take(kept[:max_detections])
-        looked_at *= 4
+            return some.take(kept[:max_detections])
+        looked_at = min(4 * looked_at, n)
 
 
-def _suppress(best_first: Detections, iou: float, *, class_agnostic: bool) -> IntArray:
-    """Rows that stay, in the given order."""
-    xywh = best_first.xyxy.astype(np.float64)
+def best_rows(score: FloatArray, most: int) -> IntArray:
+    """Rows of the `most` best scores, best first; of equal ones those that come first. No score is NaN."""
+    if len(score) <= most:
+        return np.argsort(-score, kind="stable")
+    worst = np.partition(score, len(score) - most)[len(score) - most]
+    better = np.flatnonzero(score > worst)
+    equal = np.flatnonzero(score == worst)[: most - len(better)]
+    some = np.concatenate([better, equal])
+    return some[np.argsort(-score[some], kind="stable")]
+
+
+def _suppress(found: Detections, iou: float, *, class_agnostic: bool) -> IntArray:
+    """Rows that stay, best first."""
+    xywh = found.xyxy.astype(np.float64)
     xywh[:, 2:] -= xywh[:, :2]
-    # Lists are faster than arrays through OpenCV's bindings (docs/benchmarks.md).
-    boxes, scores = xywh.tolist(), best_first.score.tolist()
-    if class_agnostic:
-        kept = cv2.dnn.NMSBoxes(boxes, scores, 0.0, iou)
-    else:
-        kept = cv2.dnn.NMSBoxesBatched(boxes, scores, best_first.class_id.tolist(), 0.0, iou)
-    return np.sort(np.asarray(kept, np.int64).reshape(-1))
+    if not class_agnostic:  # every class gets a place of its own, where it meets no other one
+        span = float(found.xyxy.max()) - min(0.0, float(found.xyxy.min())) + 1
+        xywh[:, :2] += found.class_id[:, None] * span
+    # Lists are faster than arrays through OpenCV's bindings (docs/benchmarks.md). NMSBoxesBatched does the same, but
+    # wants the classes as a list too, and lets boxes left of the picture meet those of the class before.
+    kept = cv2.dnn.NMSBoxes(xywh.tolist(), found.score.tolist(), 0.0, iou)
+    return np.asarray(kept, np.int64).reshape(-1)

@@ -105,7 +105,7 @@ def _converter(spec: InputSpec, canvas: Image) -> tuple[AnyArray, Callable[[], N
 
 def _floats(spec: InputSpec, canvas: Image) -> tuple[AnyArray, Callable[[], None]]:
     """Planes are split and scaled one at a time: faster than blobFromImageWithParams and ten times as fast as
-    blobFromImage (tests/benchmarks/hot_path.py).
+    blobFromImage (tests/benchmarks/preprocess.py).
     """
     height, width = canvas.shape[:2]
     planar = spec.layout in ("NCHW", "CHW")

@@ -64,7 +64,7 @@ def measure(model: str, rounds: int) -> dict[str, list[float]]:
     """Milliseconds of every call by what was called."""
     bundle = bundles.resolve(model)
     detector, _ = bundles.open_detector(bundle, threads=1)
-    inputs = made_up_inputs(bundle.manifest)
+    inputs = made_up_inputs(detector.manifest)
     pictures = {name: frames(*size) for name, size in SIZES.items()}
     gates = {name: MotionGate(MotionConfig()) for name in SIZES}
     times: dict[str, list[float]] = {"inference": []}

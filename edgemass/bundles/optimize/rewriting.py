@@ -11,8 +11,8 @@ import msgspec
 
 from edgemass import manifest as manifests
 from edgemass.bundles.child import Child
+from edgemass.bundles.fingerprint import fingerprint
 from edgemass.bundles.folder import Bundle
-from edgemass.bundles.importer import fingerprint
 from edgemass.bundles.optimize._rewriter import Order, Report
 from edgemass.errors import BundleError
 from edgemass.manifest import Manifest, Variant

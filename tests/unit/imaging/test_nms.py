@@ -60,3 +60,15 @@ def test_the_answer_does_not_depend_on_how_many_are_looked_at_first(monkeypatch:
         answers.append((kept.xyxy.tolist(), kept.score.tolist()))
     assert len(answers[0][1]) == 40
     assert answers[0] == answers[1] == answers[2]
+
+
+@given(st.integers(1, 300), st.integers(1, 300), st.integers(0, 2**32))
+def test_the_best_rows_are_those_of_a_stable_order(n: int, most: int, seed: int) -> None:
+    score = np.random.default_rng(seed).integers(0, 20, n).astype(np.float32)  # many ties
+    assert nms.best_rows(score, most).tolist() == np.argsort(-score, kind="stable")[:most].tolist()
+
+
+def test_boxes_left_of_the_picture_do_not_meet_those_of_another_class() -> None:
+    xyxy = np.array([[0, 0, 100, 100], [-101, -101, -1, -1], [0, 0, 100, 100]], np.float32)
+    found = Detections(xyxy, np.array([0.9, 0.8, 0.7], np.float32), np.array([0, 1, 1]))
+    assert suppress(found, iou=0.3, max_detections=10).score.tolist() == found.score.tolist()
