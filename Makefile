@@ -78,11 +78,11 @@ $(VENV)/run.stamp: requirements/run.txt requirements/demo.txt pyproject.toml $(V
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/dev.stamp: requirements/dev.txt requirements/demo.txt pyproject.toml $(VENV)/python.stamp
+$(VENV)/dev.stamp: requirements/dev.txt requirements/demo.txt pyproject.toml tools/pyproject.toml $(VENV)/python.stamp
 	@echo "Installing edgemass and its development tools into $(VENV) ..."
 	@$(PIP) install --require-hashes --requirement requirements/dev.txt
 	@$(PIP) install --require-hashes --no-deps --requirement requirements/demo.txt
-	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@$(PIP) install --no-deps --no-build-isolation --editable . --editable ./tools
 	@touch $@
 
 $(VENV)/python.stamp:

@@ -19,7 +19,7 @@ from edgemass import backends, bundles, sources
 from edgemass.bundles import Bundle, open_detector
 from edgemass.clock import SystemClock, boot_id
 from edgemass.counters import Counters
-from edgemass.detector import Feed
+from edgemass.detector import Detector, Feed
 from edgemass.errors import BackendError, ConfigError, EdgemassError, SourceError, UsageError
 from edgemass.frame import Frame
 from edgemass.imaging import leave_cores_to_the_runtime
@@ -43,6 +43,7 @@ class Benchmark:
     """
 
     model: str
+    variant: str
     backend: str
     runtime_version: str
     threads: int
@@ -76,17 +77,19 @@ class CountingSink:
         pass
 
 
-def measure(model: str, camera: str, *, threads: int | None, seconds: float) -> Benchmark:
+def measure(model: str, camera: str, *, threads: int | None, seconds: float, variant: str | None = None) -> Benchmark:
     """Measure one model on the frames of one source for about `seconds`.
+
+    variant: in the whole line; the bare runtime always runs the stock file.
 
     Raises:
         EdgemassError: the model or the source cannot be opened.
     """
     leave_cores_to_the_runtime()
     threads = threads or max(1, (os.cpu_count() or 1) - 1)
-    first_detection_s, rss_bytes = cold_start(model, camera, threads)
+    first_detection_s, rss_bytes = cold_start(model, camera, threads, variant)
     bundle = bundles.resolve(model)
-    line, detector_name, version = _line(bundle, threads)
+    line, detector, running = _line(bundle, threads, variant)
     frames = endless(camera)
     try:
         first = next(frames)
@@ -98,8 +101,9 @@ def measure(model: str, camera: str, *, threads: int | None, seconds: float) -> 
     ratios = [pipeline / plain for plain, pipeline in rounds]
     return Benchmark(
         model=bundle.manifest.name,
-        backend=detector_name,
-        runtime_version=version,
+        variant=running,
+        backend=detector.backend.name,
+        runtime_version=detector.backend.version,
         threads=threads,
         frame_width=first.width,
         frame_height=first.height,
@@ -132,19 +136,19 @@ class Bare:
         return times / (time.perf_counter() - started)
 
 
-def _line(bundle: Bundle, threads: int) -> tuple[CameraLine, str, str]:
-    detector, variant = open_detector(bundle, threads=threads)
+def _line(bundle: Bundle, threads: int, variant: str | None) -> tuple[CameraLine, Detector, str]:
+    detector, running = open_detector(bundle, threads=threads, variant=variant)
     manifest = bundle.manifest
     line = CameraLine(
         "bench",
-        LoadedModel(detector, ModelRef(manifest.name, manifest.version, bundle.digest, variant.name)),
+        LoadedModel(detector, ModelRef(manifest.name, manifest.version, bundle.digest, running.name)),
         [CountingSink()],
         identity=Identity("bench", boot_id(), "bench"),
         score=manifest.score,
         clock=SystemClock(),
         counters=Counters(),
     )
-    return line, detector.backend.name, detector.backend.version
+    return line, detector, running.name
 
 
 def endless(camera: str) -> Generator[Frame, None, None]:
@@ -190,7 +194,7 @@ def _rounds(line: CameraLine, bare: Bare, frames: Iterator[Frame], seconds: floa
     return rounds
 
 
-def cold_start(model: str, camera: str, threads: int) -> tuple[float, int]:
+def cold_start(model: str, camera: str, threads: int, variant: str | None = None) -> tuple[float, int]:
     """Seconds to the first document of a fresh `edgemass run`, and its peak resident set in bytes.
 
     Raises:
@@ -198,6 +202,7 @@ def cold_start(model: str, camera: str, threads: int) -> tuple[float, int]:
     """
     command = [sys.executable, "-m", "edgemass", "run", "--camera", camera, "--model", model, "--sink", "jsonl:-"]
     command += ["--frames", str(COLD_START_FRAMES), "--threads", str(threads)]
+    command += ["--variant", variant] if variant else []
     started = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None

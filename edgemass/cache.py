@@ -21,17 +21,26 @@ def use(place: Path) -> None:
     _chosen[:] = [place]
 
 
+def root() -> Path:
+    """The folder of all kinds, whether it is there or not.
+
+    Raises:
+        OSError: there is none.
+    """
+    chosen = _chosen[0] if _chosen else next((item for item in PLACES if os.access(item, os.W_OK)), PLACES[-1])
+    try:
+        return chosen.expanduser()
+    except RuntimeError as error:  # a service without a home
+        raise FileNotFoundError(errno.ENOENT, "there is no home folder to keep a cache in", str(chosen)) from error
+
+
 def folder(kind: str) -> Path:
     """The folder of one kind of things, made where it is not there.
 
     Raises:
         OSError: there is no place that can be written.
     """
-    place = _chosen[0] if _chosen else next((place for place in PLACES if os.access(place, os.W_OK)), PLACES[-1])
-    try:
-        made = place.expanduser() / kind
-    except RuntimeError as error:  # a service without a home
-        raise FileNotFoundError(errno.ENOENT, "there is no home folder to keep a cache in", str(place)) from error
+    made = root() / kind
     made.mkdir(mode=0o700, parents=True, exist_ok=True)
     return made
 

@@ -118,6 +118,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     device: its id in topics and documents. model: MODEL as the command line takes it. sinks: addresses.
     backend: what to run on, in order of preference, as `--backend` takes it; one text or a list.
     threads, strict: asked of the runtime; strict refuses to run on anything else than the first that was asked for.
+    variant: run this one of the model and no other.
+    tune: where neither backend nor threads nor variant is asked for, measure once in the background what runs best.
     frames: end after so many frames of each camera; None = never.
     """
 
@@ -128,6 +130,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     backend: str | tuple[str, ...] | None = None
     threads: int | None = None
     strict: bool = False
+    variant: str | None = None
+    tune: bool = True
     frames: int | None = None
 
     def __post_init__(self) -> None:

@@ -8,7 +8,8 @@ import threading
 import uuid
 
 from edgemass import bundles, sinks, sources
-from edgemass.bundles import open_detector
+from edgemass.agent.tuner import AFTER_S, Tuner, refusal
+from edgemass.bundles import Bundle, open_detector
 from edgemass.clock import Clock, SystemClock, boot_id
 from edgemass.config import CameraConfig, Config, MotionConfig
 from edgemass.counters import Counters
@@ -36,10 +37,12 @@ class Agent:
     """One board at work.
 
     loading: nothing is open yet; whoever does not want to wait for the model may interrupt.
+    tune_after_s: of frames, before it is measured what runs best.
     """
 
-    def __init__(self, config: Config, clock: Clock | None = None) -> None:
+    def __init__(self, config: Config, clock: Clock | None = None, *, tune_after_s: float = AFTER_S) -> None:
         self.loading = True
+        self._tune_after_s = tune_after_s
         self._config = config
         self._clock = clock or SystemClock()
         self._turns = Turns(default_at_once(), self._clock)  # one model, and so one queue for it
@@ -57,7 +60,9 @@ class Agent:
             name: sources.open(camera.source, _capture_options(camera), self._clock)
             for name, camera in config.cameras.items()
         }
-        model = self._load_model()
+        bundle = bundles.resolve(config.model or DEFAULT_MODEL)
+        model = self._load_model(bundle)
+        tuner = Tuner(bundle, model, clock=self._clock, after_s=self._tune_after_s)
         self.loading = False
         outputs = self._open_sinks()
         try:
@@ -66,16 +71,26 @@ class Agent:
             ]
             for camera in cameras:
                 camera.start()
+            if reason := refusal(config, bundle, model.ref):
+                logger.debug("what runs best is not measured: %s", reason)
+            else:
+                tuner.start([camera.line for camera in cameras])
             return self._watch(cameras, stop)
         finally:
             for sink in outputs:
                 sink.close(STOP_S)
-            model.detector.backend.close()
+            tuner.close()
 
-    def _load_model(self) -> LoadedModel:
+    def _load_model(self, bundle: Bundle) -> LoadedModel:
         config = self._config
-        bundle = bundles.resolve(config.model or DEFAULT_MODEL)
-        detector, variant = open_detector(bundle, runtime=config.backend, threads=config.threads, strict=config.strict)
+        detector, variant = open_detector(
+            bundle,
+            runtime=config.backend,
+            threads=config.threads,
+            strict=config.strict,
+            clock=self._clock,
+            variant=config.variant,
+        )
         backend = detector.backend
         logger.info(
             "model loaded",

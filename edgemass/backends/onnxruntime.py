@@ -123,6 +123,11 @@ class OnnxRuntimeBackend:
         self._session = None
 
 
+def providers() -> tuple[str, ...]:
+    """Short names of the execution providers that this build has: ("tensorrt", "cuda", "cpu")."""
+    return tuple(map(_short, ort.get_available_providers()))
+
+
 def _session(model: Path, wanted: Any, providers: list[Any]) -> Any:
     """Load a file.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from edgemass.bundles import labels
+from edgemass.bundles import labels, picks
 from edgemass.bundles.folder import Bundle
 from edgemass.manifest import InputSpec, Manifest
 
@@ -20,9 +20,10 @@ def describe(bundle: Bundle) -> str:
 
 
 def describe_json(bundle: Bundle) -> str:
-    """One JSON object on one line: the manifest's fields, its digest and its folder."""
+    """One JSON object on one line: the manifest's fields, its digest, its folder and what was picked on this board."""
     fields: dict[str, Any] = msgspec.to_builtins(bundle.manifest)
-    return msgspec.json.encode({"digest": bundle.digest, "folder": str(bundle.folder), **fields}).decode()
+    own = {"digest": bundle.digest, "folder": str(bundle.folder), "pick": picks.load(bundle)}
+    return msgspec.json.encode({**own, **fields}).decode()
 
 
 def _lines(bundle: Bundle) -> Iterator[str]:
@@ -42,6 +43,9 @@ def _lines(bundle: Bundle) -> Iterator[str]:
             f"  variant   {variant.name}: {variant.file}, {variant.runtime}, {variant.precision}, "
             f"{variant.size_bytes / 1e6:.1f} MB, sha256 {variant.sha256[:12]}..."
         )
+    pick = picks.load(bundle)
+    if pick is not None:
+        yield f"  pick      {pick}; measured {pick.measured}"
     for position, sentence in enumerate(manifest.assumed):
         yield f"  {'' if position else 'assumed':<10}{sentence}"
 

@@ -57,14 +57,21 @@ class Bundle:
         """Of the OCI manifest."""
         return digest(self.manifest)
 
+    def has(self, variant: Variant) -> bool:
+        """Whether the variant's file is there; its content is checked when it is loaded."""
+        return self._place(variant).is_file()
+
+    def _place(self, variant: Variant) -> Path:
+        own = self.derived_folder is not None and variant in self.derived
+        return (self.derived_folder if own and self.derived_folder else self.folder) / variant.file
+
     def path(self, variant: Variant) -> Path:
         """The variant's file, checked against the manifest every time (10 ms for 12 MB).
 
         Raises:
             BundleError: it is missing, or not the file that the manifest speaks of.
         """
-        own = self.derived_folder is not None and variant in self.derived
-        path = (self.derived_folder if own and self.derived_folder else self.folder) / variant.file
+        path = self._place(variant)
         if not path.is_file():
             origin = f" (it comes from {self.manifest.source})" if self.manifest.source else ""
             raise BundleError(
@@ -82,10 +89,10 @@ class Bundle:
 
 
 def load_bundle(directory: Path) -> Bundle:
-    """Read a bundle folder; every file of the manifest has to be there, its content is checked when it is loaded.
+    """Read a bundle folder; the stock file has to be there. The content of a file is checked when it is loaded.
 
     Raises:
-        BundleError: no manifest, a wrong one, or a file is missing.
+        BundleError: no manifest, a wrong one, or the stock file is missing.
     """
     path = directory / MANIFEST
     try:
@@ -102,9 +109,8 @@ def load_bundle(directory: Path) -> Bundle:
     except OSError as error:
         raise BundleError(f"cannot read {path}: {error.strerror}") from error
     bundle = Bundle(manifest.from_toml(text, where=str(path)), directory)
-    for variant in bundle.manifest.variants:
-        if not (directory / variant.file).is_file():
-            bundle.path(variant)
+    if not bundle.has(bundle.manifest.reference):
+        bundle.path(bundle.manifest.reference)  # tells which file, and what to do
     return bundle
 
 

@@ -12,11 +12,12 @@ from edgemass import backends
 from edgemass.backends import Options, trial
 from edgemass.backends.choice import Choice, parse
 from edgemass.backends.ladder import Candidate, Floor, Ladder, Sample
+from edgemass.bundles import picks
 from edgemass.bundles.derived import with_derived
 from edgemass.bundles.folder import Bundle
 from edgemass.clock import Clock, SystemClock
 from edgemass.detector import Detector, made_up_inputs
-from edgemass.errors import BackendError, BundleError, UsageError
+from edgemass.errors import BackendError, BundleError, EdgemassError, UsageError
 from edgemass.manifest import Manifest, Variant
 from edgemass.tensors import AnyArray
 
@@ -44,21 +45,53 @@ def open_detector(
     strict: refuse when something else runs than what was asked for first, now or later.
     clock: of the pauses before an accelerator is tried again.
 
+    Where neither runtime nor threads nor variant is asked for, what was measured best on this board runs (see picks).
+
     Returns the detector and the variant that runs first.
 
     Raises:
         UsageError: no such backend, or no variant for it.
         BackendError: no variant could be loaded.
-        BundleError: the file does not fit its manifest.
+        BundleError: the file does not fit its manifest, or is missing.
     """
+    if runtime is None and threads is None and variant is None:
+        picked = _open_pick(bundle, strict=strict, clock=clock)
+        if picked is not None:
+            return picked
+    return _load(bundle, runtime=runtime, threads=threads, strict=strict, clock=clock, variant=variant)
+
+
+def _open_pick(bundle: Bundle, *, strict: bool, clock: Clock | None) -> tuple[Detector, Variant] | None:
+    """What was picked for this board; None where nothing was, or it no longer loads, which the log tells."""
+    pick = picks.load(bundle)
+    if pick is None:
+        return None
+    try:
+        opened = _load(
+            bundle, runtime=pick.backend, threads=pick.threads, strict=strict, clock=clock, variant=pick.variant
+        )
+    except (UsageError, BackendError, BundleError) as error:
+        logger.warning("what was measured best no longer loads, going on without it: %s", error)
+        return None
+    logger.debug("running what was measured best: %s", pick)
+    return opened
+
+
+def _load(
+    bundle: Bundle,
+    *,
+    runtime: str | Sequence[str] | None,
+    threads: int | None,
+    strict: bool,
+    clock: Clock | None,
+    variant: str | None,
+) -> tuple[Detector, Variant]:
     choices = _choices(bundle.manifest, runtime)
     accelerated = list(takewhile(lambda choice: choice.accelerated, choices))
-    inputs = made_up_inputs(bundle.manifest) if accelerated else {}
-    if not accelerated and variant != bundle.manifest.reference.name:
+    if variant != bundle.manifest.reference.name and (variant is not None or not accelerated):
         bundle = with_derived(bundle)
-    wanted = [bundle.variant(variant)] if variant is not None else preferred(bundle)
-    if accelerated:  # one decoder reads the answers of all that may run
-        wanted = [item for item in wanted if item.input is None and item.output is None]
+    wanted = [_named(bundle, variant, choices)] if variant is not None else _offered(bundle, accelerated)
+    inputs = made_up_inputs(bundle.manifest.of(wanted[0])) if accelerated else {}
     floor, failure = _floor(bundle, choices, threads, wanted)
     if not accelerated and floor is None:
         raise failure or BundleError(f"{bundle.manifest.name} has no variants")
@@ -78,6 +111,36 @@ def open_detector(
         ladder.close()
         raise
     return detector, running
+
+
+def _named(bundle: Bundle, name: str, choices: Sequence[Choice]) -> Variant:
+    """The variant that was asked for.
+
+    Raises:
+        UsageError: there is none of that name, or it is for another runtime.
+    """
+    variant = bundle.variant(name)
+    runtimes = dict.fromkeys(choice.runtime for choice in choices)
+    if variant.runtime not in runtimes:
+        raise UsageError(f"variant {name} is for backend {variant.runtime}, asked for was {', '.join(runtimes)}")
+    return variant
+
+
+def _offered(bundle: Bundle, accelerated: Sequence[Choice]) -> list[Variant]:
+    """The variants that may run, best first; beside an accelerator only those with the manifest's own input and output,
+    since one decoder reads the answers of all.
+
+    Raises:
+        BundleError: all their files are missing.
+    """
+    offered = [item for item in preferred(bundle) if not accelerated or (item.input is None and item.output is None)]
+    present = [item for item in offered if bundle.has(item)]
+    for item in offered:
+        if item not in present:
+            logger.warning("the file of a variant is missing, it is left out", extra={"variant": item.name})
+    if not present:
+        bundle.path(offered[0])  # tells which file, and what to do
+    return present
 
 
 def _reason(ladder: Ladder) -> str:
@@ -103,14 +166,14 @@ def _choices(manifest: Manifest, wanted: str | Sequence[str] | None) -> tuple[Ch
 
 def _floor(
     bundle: Bundle, choices: Sequence[Choice], threads: int | None, wanted: Sequence[Variant]
-) -> tuple[Floor | None, BackendError | None]:
+) -> tuple[Floor | None, EdgemassError | None]:
     """What runs on the CPU: a choice that says so, else any of the wanted variants, in their order.
 
     Returns it, or the first reason why there is none.
     """
     named = [choice for choice in choices if not choice.accelerated]
     implied = dict.fromkeys([choice.runtime for choice in choices] + [variant.runtime for variant in wanted])
-    failure: BackendError | None = None
+    failure: EdgemassError | None = None
     for choice in named or [Choice(runtime) for runtime in implied]:
         for variant in [variant for variant in wanted if variant.runtime == choice.runtime]:
             options = Options(
@@ -118,7 +181,7 @@ def _floor(
             )
             try:
                 backend = backends.load(variant.runtime).open(bundle.path(variant), options)
-            except BackendError as error:
+            except (BackendError, BundleError) as error:
                 failure = failure or error
                 logger.log(
                     logging.WARNING if len(wanted) > 1 else logging.DEBUG,

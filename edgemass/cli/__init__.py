@@ -30,22 +30,23 @@ logger = logging.getLogger(__name__)
 VERBS = (run, model, evaluate, bench, doctor)
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
     """Errors in the same form as everywhere else."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(EXIT_USAGE, f"edgemass: error: {_shortened(message)}; see `{self.prog} --help`\n")
+        program = self.prog.split()[0]
+        self.exit(EXIT_USAGE, f"{program}: error: {_shortened(message)}; see `{self.prog} --help`\n")
 
 
 def parser() -> argparse.ArgumentParser:
-    top = _Parser(
+    top = Parser(
         prog="edgemass",
         description="Turns a board with a camera into a managed detector.",
         epilog="example: edgemass run --camera 0 --model yolov8n.onnx --mqtt mqtt://broker",
     )
     top.add_argument("--version", action="version", version=f"edgemass {__version__}")
     top.add_argument("-v", "--verbose", action="store_true", help="log what happens in detail")
-    verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB", parser_class=_Parser)
+    verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB", parser_class=Parser)
     for verb in VERBS:
         verb.add_parser(verbs)
     return top
@@ -53,7 +54,15 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0, 1 failure, 2 usage, 78 configuration."""
-    options = parser().parse_args(arguments)
+    return execute(parser(), arguments)
+
+
+def execute(top: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int:
+    """Parse, call what the verb set as `call`, turn errors into one line and an exit code; for `edgemass-tools` too.
+
+    arguments: None for those of this process.
+    """
+    options = top.parse_args(arguments)
     set_up_logging(verbose=options.verbose)
     if place := os.environ.get(CACHE_VARIABLE):
         cache.use(Path(place))
@@ -68,12 +77,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except EdgemassError as error:
-        print(f"edgemass: error: {one_line(error)}", file=sys.stderr)
+        print(f"{top.prog}: error: {one_line(error)}", file=sys.stderr)
         return _exit_code(error)
     except OSError as error:  # a file or folder that the verb did not foresee
         logger.debug("where it happened", exc_info=True)
         where = f"{error.filename}: " if error.filename is not None else ""
-        print(f"edgemass: error: {where}{error.strerror or one_line(error)}", file=sys.stderr)
+        print(f"{top.prog}: error: {where}{error.strerror or one_line(error)}", file=sys.stderr)
         return EXIT_FAILURE
     return code
 

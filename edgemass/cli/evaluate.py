@@ -13,7 +13,7 @@ from edgemass.cli.progress import Progress
 from edgemass.errors import UsageError
 
 if TYPE_CHECKING:
-    from edgemass.evaluate import DetectionAccuracy
+    from edgemass.evaluate import ClassificationAccuracy, DetectionAccuracy
 
 EPILOG = """\
 Detection: COCO mAP of --annotations instances.json over the pictures in --images.
@@ -35,6 +35,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     truth.add_argument("--labels", type=Path, metavar="CSV", help="file,label, for a classifier")
     add("--threads", type=int, metavar="T", help="threads of the runtime (default: all cores)")
     add("--backend", metavar="B", help="what to run on, as `edgemass run` takes it; never on anything else")
+    add("--variant", metavar="NAME", help="measure this variant and no other, see `edgemass model inspect`")
     add("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(call=call)
 
@@ -47,27 +48,35 @@ def call(options: argparse.Namespace) -> int:
     wanted = "--annotations instances.json" if manifest.task == "detection" else "--labels truth.csv"
     if (manifest.task == "detection") != bool(options.annotations):
         raise UsageError(f"{manifest.name} is a {manifest.task} model: give {wanted}")
-    detector, _ = bundles.open_detector(
-        bundle, runtime=options.backend, threads=options.threads or os.cpu_count(), strict=bool(options.backend)
+    detector, variant = bundles.open_detector(
+        bundle,
+        runtime=options.backend,
+        threads=options.threads or os.cpu_count(),
+        strict=bool(options.backend),
+        variant=options.variant,
     )
     progress = Progress("eval")
     if manifest.task == "detection":
         result = evaluate.detection(detector.stream(), manifest.labels, options.images, options.annotations, progress)
         progress.end()
-        _print_detection(result, as_json=options.json)
+        _print_detection(result, variant.name, as_json=options.json)
         return 0
     accuracy = evaluate.classification(detector.stream(), manifest.labels, options.images, options.labels, progress)
     progress.end()
     if options.json:
-        print(msgspec.json.encode(accuracy).decode())
+        _print_json(accuracy, variant.name)
     else:
         print(f"top-1 {accuracy.top1:.3f}  top-5 {accuracy.top5:.3f}  ({accuracy.right} of {accuracy.images} right)")
     return 0
 
 
-def _print_detection(result: DetectionAccuracy, *, as_json: bool) -> None:
+def _print_json(result: DetectionAccuracy | ClassificationAccuracy, variant: str) -> None:
+    print(msgspec.json.encode({**msgspec.to_builtins(result), "variant": variant}).decode())
+
+
+def _print_detection(result: DetectionAccuracy, variant: str, *, as_json: bool) -> None:
     if as_json:
-        print(msgspec.json.encode(result).decode())
+        _print_json(result, variant)
         return
     width = max((len(label) for label in result.per_class), default=5)
     print(f"{'class':{width}}  mAP 50-95  mAP 50")

@@ -43,4 +43,5 @@ def set_up_logging(*, verbose: bool) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
-    logging.getLogger("edgemass").setLevel(logging.DEBUG if verbose else logging.INFO)
+    for package in ("edgemass", "edgemass_tools"):
+        logging.getLogger(package).setLevel(logging.DEBUG if verbose else logging.INFO)

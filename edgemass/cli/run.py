@@ -68,6 +68,8 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "the CPU takes over from what fails; may be repeated (default: the CPU)",
     )
     add("--threads", type=int, metavar="T", help="threads of the runtime (default: cores minus one for decoding)")
+    add("--variant", metavar="NAME", help="run this variant of the model and no other, see `edgemass model inspect`")
+    add("--no-tune", action="store_true", help="do not measure in the background what else would run faster here")
     add("--strict", action="store_true", help="refuse to run on anything else than the first --backend")
     add("--realtime", action="store_true", help="play files at their own speed, dropping frames as a camera would")
     parser.set_defaults(call=call)
@@ -128,6 +130,8 @@ def _config(options: argparse.Namespace) -> Config:
         backend=tuple(options.backend) if options.backend else base.backend,
         threads=options.threads or base.threads,
         strict=options.strict or base.strict,
+        variant=options.variant or base.variant,
+        tune=base.tune and not options.no_tune,
         frames=options.frames or base.frames,
     )
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -61,6 +62,7 @@ class CameraLine:
     score: threshold for all labels, or by label with "*" for the others.
     max_age_ms: a frame older than this is not run; None = any age will do, as for a file.
     age_ms: how old the last frames were when their runs began.
+    watch: shown every frame with its document when it is done; it must not raise or wait.
     """
 
     def __init__(
@@ -78,6 +80,9 @@ class CameraLine:
         self.camera = camera
         self.total_ms: deque[float] = deque(maxlen=LATENCIES_KEPT)
         self.age_ms: deque[float] = deque(maxlen=LATENCIES_KEPT)
+        self.watch: Callable[[FrameMessage, Frame], None] | None = None
+        self._at_work = threading.Lock()  # held while a frame is in the line
+        self._loaded = self._next = model
         self._stream = model.detector.stream()
         self._sinks = list(sinks)
         self._identity = identity
@@ -100,6 +105,26 @@ class CameraLine:
         """Whether any sink still takes documents."""
         return bool(self._sinks)
 
+    def exchange(self, model: LoadedModel) -> bool:
+        """Run on another variant of the same bundle from the next frame on; a stateful one starts without memory.
+
+        For any thread. Returns whether the one before is out of use here; while a frame is in it, ask again.
+        """
+        self._next = model
+        if self._at_work.acquire(blocking=False):
+            try:
+                self._take_next()
+            finally:
+                self._at_work.release()
+        return self._loaded is model
+
+    def _take_next(self) -> None:
+        """Between two frames."""
+        if self._next is not self._loaded:
+            self._loaded = self._next
+            self._stream = self._loaded.detector.stream()
+            self._model = self._loaded.ref
+
     def forget(self) -> None:
         """The camera was away: what a stateful model remembers no longer holds."""
         self._stream.forget()
@@ -112,6 +137,11 @@ class CameraLine:
             SourceError: the picture cannot be converted.
             StaleFrameError: the frame was too old when its run would have begun.
         """
+        with self._at_work:
+            self._take_next()
+            return self._process(frame)
+
+    def _process(self, frame: Frame) -> FrameMessage:
         started_ns = self._clock.monotonic_ns()
         inference = self._stream.detect(frame.image, self._thresholds, partial(self._check_age, frame))
         self._seq += 1
@@ -120,6 +150,9 @@ class CameraLine:
         self._counters.add("frames_processed")
         for sink in tuple(self._sinks):
             self._publish(sink, message, frame)
+        watch = self.watch  # another thread takes it away
+        if watch is not None:
+            watch(message, frame)
         return message
 
     def _check_age(self, frame: Frame) -> None:

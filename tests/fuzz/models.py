@@ -58,10 +58,18 @@ def _levels(name: str, columns: int) -> dict[str, tuple[int, ...]]:
     return {f"{name}{stride}": (1, (SIDE // stride) ** 2, columns) for stride in (8, 16, 32)}
 
 
+def _maps(name: str, channels: int) -> dict[str, tuple[int, ...]]:
+    return {f"{name}_map{stride}": (1, channels, SIDE // stride, SIDE // stride) for stride in (8, 16, 32)}
+
+
 _FACE_ANCHORS = (SIDE // 8) ** 2 * 2 + (SIDE // 16) ** 2 * 6
 _SSD_ANCHORS = 4 * 4 * 3 + (2 * 2 + 1 + 1 + 1 + 1) * 6
 _DISTANCES = _levels("distance", 32)
 _SCORES = _levels("class", CLASSES)
+_DISTANCE_MAPS = _maps("distance", 4 * 16)
+_SCORE_MAPS = _maps("class", CLASSES)
+_BOX_MAPS = _maps("box", 4)
+_OBJECTNESS_MAPS = _maps("objectness", 1)
 
 MODELS = {
     "ssd_postprocessed": _model(
@@ -86,6 +94,24 @@ MODELS = {
     "yolo_fastestv2": _model("yolo_fastestv2", {"out": (1, 4 * 4 + 2 * 2, 15 + CLASSES)}, roles={"levels": ("out",)}),
     "yolo_v8": _model("yolo_v8", {"output": (1, 4 + CLASSES, CELLS)}),
     "yolox": _model("yolox", {"output": (1, CELLS, 5 + CLASSES)}),
+    "yolox, maps": _model(
+        "yolox",
+        {**_BOX_MAPS, **_OBJECTNESS_MAPS, **_SCORE_MAPS},
+        roles={"boxes": tuple(_BOX_MAPS), "objectness": tuple(_OBJECTNESS_MAPS), "classes": tuple(_SCORE_MAPS)},
+        options={"maps": True},
+    ),
+    "levels": _model(
+        "levels",
+        {**_SCORE_MAPS, **_DISTANCE_MAPS},
+        roles={"classes": tuple(_SCORE_MAPS), "distances": tuple(_DISTANCE_MAPS)},
+    ),
+    "levels, end to end": _model(
+        "levels",
+        {**_SCORE_MAPS, **_BOX_MAPS},
+        roles={"classes": tuple(_SCORE_MAPS), "distances": tuple(_BOX_MAPS)},
+        options={"bins": 1, "end_to_end": True},
+        nms=False,
+    ),
     "fastestdet": _model("fastestdet", {"output": (1, 5 + CLASSES, 4, 4)}),
     "yolo_e2e": _model("yolo_e2e", {"output": (1, 30, 6)}, nms=False),
     "nanodet": _model(

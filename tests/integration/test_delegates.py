@@ -20,11 +20,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from edgemass import families
+from edgemass import cache, families
 from edgemass.agent import Agent
 from edgemass.backends import Options, trial
 from edgemass.backends.ladder import Ladder
-from edgemass.bundles import Bundle, loading, write_bundle
+from edgemass.bundles import Bundle, loading, picks, write_bundle
 from edgemass.config import CameraConfig, Config
 from edgemass.counters import Counters
 from edgemass.detections import Classification
@@ -224,6 +224,31 @@ def test_a_hang_in_a_run_costs_one_deadline(open_board: Callable[..., Board]) ->
     assert board.reason == "litert/fakenpu hangs: no answer to run within 3 s"
     board.control.write_text("none")
     board.recovers()
+
+
+def test_an_accelerator_that_was_measured_best_runs_without_being_asked_for(
+    bundle: Bundle, library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "_chosen", [tmp_path / "cache"])
+    pick = picks.Pick(
+        digest=bundle.digest,
+        variant="fp32",
+        backend=f"tflite:{library}",
+        threads=1,
+        p95_ms=1.0,
+        reference_p95_ms=2.0,
+        f1=1.0,
+        compared=9,
+        reason="it agrees",
+        measured="2026-11-22T10:15:02.118Z",
+    )
+    picks.keep(bundle, pick)
+    names = []
+    for asked in ({}, {"threads": 1}):
+        detector, _ = loading.open_detector(bundle, **asked)  # type: ignore[arg-type]
+        names.append(detector.backend.name)
+        detector.backend.close()
+    assert names == ["litert/fakenpu", "litert/xnnpack"]
 
 
 def test_a_trial_run_ends_when_nobody_waits_for_it_any_more(library: Path, tmp_path: Path) -> None:

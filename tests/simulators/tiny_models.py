@@ -126,3 +126,54 @@ def tflite_add(
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
     path.write_bytes(bytes(builder.Output()))
     return path
+
+
+def onnx_classifier(path: Path, *, unknown_operator: bool = False, seed: int = 0) -> Path:
+    """A convolutional network of random weights for pictures of 32x32 pixels and ten classes: a strided convolution, a
+    depthwise and two pointwise ones, each with SiLU, a mean over the picture and a softmax. One channel of the
+    depthwise convolution's input is a hundred times as large as the others, which 8 bits of one scale cannot hold.
+    """
+    import onnx
+
+    rng = np.random.default_rng(seed)
+    make = onnx.helper.make_node
+    nodes, constants = [], []
+
+    def convolution(number: int, source: str, shape: Sequence[int], stride: int = 1, group: int = 1) -> str:
+        scale = (2 / np.prod(shape[1:])) ** 0.5
+        weights = rng.normal(0, scale, shape)
+        if number == 1:
+            weights[0] *= 100
+        if number == 2:
+            weights[0] /= 100
+        constants.append(onnx.numpy_helper.from_array(weights.astype(np.float32), f"w{number}"))
+        constants.append(onnx.numpy_helper.from_array(rng.normal(0, 0.1, shape[0]).astype(np.float32), f"b{number}"))
+        pad = shape[2] // 2
+        attributes: dict[str, Any] = {"strides": [stride] * 2, "pads": [pad] * 4, "group": group}
+        nodes.append(make("Conv", [source, f"w{number}", f"b{number}"], [f"c{number}"], f"conv{number}", **attributes))
+        nodes.append(make("Sigmoid", [f"c{number}"], [f"s{number}"]))
+        nodes.append(make("Mul", [f"c{number}", f"s{number}"], [f"a{number}"]))
+        return f"a{number}"
+
+    last = convolution(0, "images", (8, 3, 3, 3), stride=2)
+    last = convolution(1, last, (16, 8, 1, 1))
+    last = convolution(2, last, (16, 1, 3, 3), group=16)
+    last = convolution(3, last, (32, 16, 1, 1))
+    last = convolution(4, last, (10, 32, 3, 3), stride=2)
+    if unknown_operator:
+        nodes.append(make("Novelty", [last], ["novel"], domain="com.example"))
+        last = "novel"
+    nodes += [
+        make("GlobalAveragePool", [last], ["mean"]),
+        make("Flatten", ["mean"], ["flat"]),
+        make("Softmax", ["flat"], ["probabilities"], axis=1),
+    ]
+    kind = onnx.TensorProto.FLOAT
+    graph = onnx.helper.make_graph(
+        nodes,
+        "classifier",
+        [onnx.helper.make_tensor_value_info("images", kind, [1, 3, 32, 32])],
+        [onnx.helper.make_tensor_value_info("probabilities", kind, [1, 10])],
+        constants,
+    )
+    return save_onnx(graph, path)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 import types
 from collections.abc import Callable
 from typing import Any, cast
@@ -17,6 +18,8 @@ from edgemass.messages import CameraState, ClassificationMessage, DetectionMessa
 from edgemass.pipeline.line import CameraLine, Identity, LoadedModel
 from tests.simulators.manual_clock import ManualClock
 from tests.simulators.scripted_camera import picture
+
+PATIENCE_S = 10.0
 
 
 class Answer:
@@ -187,3 +190,58 @@ def test_without_a_budget_a_frame_of_any_age_is_run() -> None:
     answer.before_preparation = lambda: clock.advance(3600)
     made.process(picture(clock, 1))
     assert len(sink.messages) == 1
+
+
+def other_model(found: Detections | Classification) -> LoadedModel:
+    return LoadedModel(cast("Detector", Answer(found)), ModelRef("toy", "1", "sha256:00", "int8"))
+
+
+class Blocking(Answer):
+    """Is in a frame until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__(TWO)
+        self.entered, self.go = threading.Event(), threading.Event()
+
+    def detect(self, image: object, thresholds: Thresholds, before_run: Callable[[], object]) -> Inference:
+        self.entered.set()
+        assert self.go.wait(PATIENCE_S)
+        return super().detect(image, thresholds, before_run)
+
+
+def test_a_model_is_exchanged_between_two_frames_and_no_number_is_left_out() -> None:
+    made, _, _ = line(TWO)
+    first = made.process(frame())
+    new = other_model(TWO)
+    cast("Answer", new.detector).variant = "int8"
+    assert made.exchange(new)
+    second = made.process(frame())
+    assert [(message.seq, message.model.variant) for message in (first, second)] == [(1, "fp32"), (2, "int8")]
+
+
+def test_the_old_model_ends_its_frame_before_it_is_out_of_use() -> None:
+    made, _, _ = line(TWO)
+    old = Blocking()
+    made.exchange(LoadedModel(cast("Detector", old), ModelRef("toy", "1", "sha256:00", "fp32")))
+    told: list[FrameMessage] = []
+    loop = threading.Thread(target=lambda: told.append(made.process(frame())))
+    loop.start()
+    assert old.entered.wait(PATIENCE_S)
+    new = other_model(TWO)
+    cast("Answer", new.detector).variant = "int8"
+    assert not made.exchange(new)
+    old.go.set()
+    loop.join(PATIENCE_S)
+    assert made.exchange(new)
+    told.append(made.process(frame()))
+    assert [message.model.variant for message in told] == ["fp32", "int8"]
+
+
+def test_a_frame_is_shown_to_whoever_watches_with_its_document() -> None:
+    made, _, _ = line(TWO)
+    seen: list[FrameMessage] = []
+    made.watch = lambda message, _: seen.append(message)
+    shown = [made.process(frame())]
+    made.watch = None
+    made.process(frame())
+    assert seen == shown

@@ -1,0 +1,86 @@
+"""Work on a runtime in a process of its own: what crashes or hangs there costs nothing here."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import IO
+
+# -I keeps the working directory and PYTHON* variables out; the import path is handed over, so that the child finds the
+# same packages as this process.
+_PATH = "import sys; sys.path[:] = sys.argv[1:]; "
+_LOOK_EVERY_S = 0.2
+_MOST_NOISE = 65536
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a child ended.
+
+    code: exit status, below 0 for a signal; None where it was killed for its time. answer: its standard output.
+    noise: the end of its standard error.
+    """
+
+    code: int | None
+    answer: bytes
+    noise: str
+
+    @property
+    def signal(self) -> str:
+        """Name of the signal that ended it."""
+        number = -(self.code or 0)
+        try:
+            return signal.Signals(number).name
+        except ValueError:
+            return f"signal {number}"
+
+    @property
+    def last_words(self) -> str:
+        """The last line of its standard error."""
+        return (self.noise.strip().splitlines()[-1:] or ["it said nothing"])[0]
+
+
+def run(
+    program: str, write_input: Callable[[IO[bytes]], object], *, deadline_s: float, cancelled: threading.Event
+) -> Ended:
+    """Run Python code in a child and wait for its end.
+
+    write_input: writes its standard input into a file without a name, which nothing outlives. cancelled: ends wait and
+    child early.
+
+    Through files: a pipe's reader that hangs would need a thread for each end.
+    """
+    with tempfile.TemporaryFile() as order, tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as noise:
+        write_input(order)
+        order.seek(0)
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-c", _PATH + program, *map(os.path.abspath, sys.path)],
+            stdin=order,
+            stdout=answer,
+            stderr=noise,
+            start_new_session=True,  # Ctrl-C is the parent's to answer
+        )
+        try:
+            code = _wait(process, time.monotonic() + deadline_s, cancelled)
+        finally:
+            process.kill()
+            process.wait()
+        answer.seek(0)
+        noise.seek(max(0, noise.seek(0, os.SEEK_END) - _MOST_NOISE))
+        return Ended(code, answer.read(), noise.read().decode(errors="replace"))
+
+
+def _wait(process: subprocess.Popen[bytes], ends: float, cancelled: threading.Event) -> int | None:
+    while not cancelled.is_set() and time.monotonic() < ends:
+        try:
+            return process.wait(_LOOK_EVERY_S)
+        except subprocess.TimeoutExpired:
+            continue
+    return None
