@@ -13,7 +13,7 @@ import msgspec
 
 from edgemass import evaluate
 from edgemass.bundles import Bundle, optimize
-from edgemass.bundles.importer import fingerprint
+from edgemass.bundles.fingerprint import fingerprint
 from edgemass.bundles.loading import preferred
 from edgemass.detector import Detector, Stream
 from edgemass.errors import BundleError, UsageError
