@@ -20,13 +20,13 @@ from edgemass.detections import Detections
 from edgemass.errors import BundleError
 from edgemass.families import _recognise as look
 from edgemass.families._candidates import logit, picture_size, sigmoid
-from edgemass.families._dense import Cells, Layout, finish, level_sizes, pick
-from edgemass.families._levels import DFL_BINS, boxes, pair_up
+from edgemass.families._dense import Layout, finish, level_sizes, pick, stored_limit
+from edgemass.families._levels import DFL_BINS, Points, pair_up
 from edgemass.families.yolo_v8 import LETTERBOX, RECIPE
 from edgemass.families.yolox import grid_of
 from edgemass.graph import FeatureMap, Graph
 from edgemass.manifest import Manifest, Nms
-from edgemass.tensors import Outputs, Tensor, TensorInfo
+from edgemass.tensors import FloatArray, IntArray, Outputs, Tensor, TensorInfo
 
 MOST_BINS = 256
 END_TO_END_ROWS = 300  # `max_det` of Ultralytics' heads without NMS
@@ -90,7 +90,6 @@ def prepare(manifest: Manifest, outputs: Mapping[str, TensorInfo]) -> families.D
     distances = families.role(manifest, outputs, "distances") if split else ()
     if not 1 <= options.bins <= MOST_BINS:
         raise BundleError(f"{manifest.name}: output.options.bins is {options.bins}, wanted 1 to {MOST_BINS}")
-    grid = grid_of(manifest, options.strides)
     sizes = level_sizes(*picture_size(manifest), options.strides)
     box_channels = 4 * options.bins
     for tensors, channels in (
@@ -106,7 +105,7 @@ def prepare(manifest: Manifest, outputs: Mapping[str, TensorInfo]) -> families.D
     return _Decoder(
         tuple(tensor.name for tensor in classes),
         tuple(tensor.name for tensor in distances),
-        grid,
+        Points(grid_of(manifest, options.strides)),
         options,
         len(manifest.labels),
     )
@@ -130,42 +129,66 @@ def _check_shape(
 class _Decoder:
     classes: tuple[str, ...]
     distances: tuple[str, ...]
-    grid: Cells
+    points: Points
     options: Options
     class_count: int
 
     def __call__(self, outputs: Outputs, *, score_threshold: float, multi_label: bool = False) -> Detections:
+        """Few and large steps: right after a run the processor's caches hold none of this, and each step costs."""
         options = self.options
         threshold = score_threshold if options.activated else logit(score_threshold)
-        levels, distributions, cells, start = [], [], [], 0
+        choose = _every_label if multi_label or options.end_to_end else _best_label
+        found: list[tuple[IntArray, IntArray, FloatArray, FloatArray]] = []
+        start = 0
         for classes, distances in self._tables(outputs):
-            passed = pick(classes, threshold, multi_label=multi_label or options.end_to_end)
-            levels.append(passed)
-            distributions.append(distances.with_data(distances.data.T.take(passed.row, axis=1)).real())
-            cells.append(start + passed.row)
-            start += len(classes.data)
-        score = np.concatenate([passed.score for passed in levels])
+            row, class_id, score = choose(classes, threshold)
+            if len(row):
+                far = distances.with_data(distances.data.take(row, axis=1)).real()
+                found.append((row + start, class_id, score, far))
+            start += classes.data.shape[1]
+        if not found:
+            return Detections.empty()
+        cell, class_id, score, distribution = (
+            parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1) for parts in zip(*found, strict=True)
+        )
         if not options.activated:
             score = sigmoid(score)
-        class_id = np.concatenate([passed.class_id for passed in levels])
-        distribution, cell = np.concatenate(distributions, axis=1), np.concatenate(cells)
         if options.end_to_end and len(score) > END_TO_END_ROWS:
             best = np.argsort(-score, kind="stable")[:END_TO_END_ROWS]
             score, class_id, distribution, cell = score[best], class_id[best], distribution[:, best], cell[best]
-        return finish(boxes(distribution, cell, self.grid, options.bins), score, class_id, score_threshold)
+        return finish(self.points.boxes(distribution, cell, options.bins), score, class_id, score_threshold)
 
     def _tables(self, outputs: Outputs) -> list[tuple[Tensor, Tensor]]:
-        """Views (cells, classes) and (cells, 4 x bins) of each level."""
-        tables = [self._rows(outputs[name]) for name in self.classes]
+        """Views (classes, cells) and (4 x bins, cells) of each level."""
+        tables = [self._by_channel(outputs[name]) for name in self.classes]
         if self.distances:
-            return list(zip(tables, (self._rows(outputs[name]) for name in self.distances), strict=True))
+            return list(zip(tables, (self._by_channel(outputs[name]) for name in self.distances), strict=True))
         split = self.class_count
-        return [(table.with_data(table.data[:, :split]), table.with_data(table.data[:, split:])) for table in tables]
+        return [(table.with_data(table.data[:split]), table.with_data(table.data[split:])) for table in tables]
 
-    def _rows(self, tensor: Tensor) -> Tensor:
+    def _by_channel(self, tensor: Tensor) -> Tensor:
         data = tensor.data
         if data.dtype == np.float16:  # NumPy compares halves one at a time
             data = data.astype(np.float32)
         if self.options.layout == "CN":
-            return tensor.with_data(data.reshape(data.shape[1], -1).T)
-        return tensor.with_data(data.reshape(-1, data.shape[-1]))
+            return tensor.with_data(data.reshape(data.shape[1], -1))
+        return tensor.with_data(data.reshape(-1, data.shape[-1]).T)
+
+
+def _best_label(classes: Tensor, threshold: float) -> tuple[IntArray, IntArray, FloatArray]:
+    """Cell, class and score of the best class of every cell that passes.
+
+    classes: (classes, cells). threshold: in their domain. A cell with a NaN never passes.
+    """
+    best = np.maximum.reduce(classes.data, axis=0)
+    row = (best > stored_limit(classes, threshold)).nonzero()[0]
+    if not len(row):
+        return row, row, np.empty(0, np.float32)
+    class_id = classes.data.take(row, axis=1).argmax(axis=0)
+    return row, class_id, classes.with_data(best.take(row)).real()
+
+
+def _every_label(classes: Tensor, threshold: float) -> tuple[IntArray, IntArray, FloatArray]:
+    """The same of every class that passes."""
+    passed = pick(classes.with_data(classes.data.T), threshold, multi_label=True)
+    return passed.row, passed.class_id, passed.score

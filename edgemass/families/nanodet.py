@@ -24,9 +24,8 @@ from edgemass.detections import Detections
 from edgemass.errors import BundleError
 from edgemass.families import _recognise as look
 from edgemass.families._candidates import logit, picture_size, sigmoid
-from edgemass.families._dense import Cells, finish, level_sizes, pick, rows_by_columns
-from edgemass.families._levels import boxes as boxes_of
-from edgemass.families._levels import by_level, cut_pairs
+from edgemass.families._dense import finish, level_sizes, pick, rows_by_columns
+from edgemass.families._levels import Points, by_level, cut_pairs
 from edgemass.families._picture import Picture, Recipe
 from edgemass.families.yolox import grid_of
 from edgemass.graph import FeatureMap, Graph
@@ -232,7 +231,7 @@ def prepare(manifest: Manifest, outputs: Mapping[str, TensorInfo]) -> families.D
     return _Decoder(
         tuple(tensor.name for tensor in classes),
         tuple(tensor.name for tensor in distances),
-        grid,
+        Points(grid, options.centre),
         options,
         len(manifest.labels),
     )
@@ -294,7 +293,7 @@ def _prepare_decoded(manifest: Manifest, outputs: Mapping[str, TensorInfo]) -> f
 class _Decoder:
     classes: tuple[str, ...]
     distances: tuple[str, ...]
-    grid: Cells
+    points: Points
     options: Options
     class_count: int
 
@@ -310,10 +309,7 @@ class _Decoder:
         score = np.concatenate([passed.score for passed in found])
         if not self.options.activated:
             score = sigmoid(score)
-        options = self.options
-        boxes = boxes_of(
-            np.concatenate(distributions, axis=1), np.concatenate(cell), self.grid, options.bins, options.centre
-        )
+        boxes = self.points.boxes(np.concatenate(distributions, axis=1), np.concatenate(cell), self.options.bins)
         return finish(boxes, score, np.concatenate([passed.class_id for passed in found]), score_threshold)
 
     def _tables(self, outputs: Outputs) -> list[tuple[Tensor, Tensor]]:

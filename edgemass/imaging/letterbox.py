@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -37,16 +38,26 @@ class Letterbox:
 
     def to_frame(self, xyxy: FloatArray) -> FloatArray:
         """Boxes (n, 4) of the model's picture in frame pixels, clipped to the frame."""
-        offset = np.array([self.offset_x, self.offset_y] * 2, np.float32)
-        scale = np.array([self.scale_x, self.scale_y] * 2, np.float32)
-        limit = np.array([self.frame_width, self.frame_height] * 2, np.float32)
-        return np.asarray(np.clip((xyxy - offset) / scale, 0, limit), np.float32)
+        offset, scale, limit = _columns(self)
+        boxes = xyxy - offset
+        boxes /= scale
+        np.maximum(boxes, 0, out=boxes)
+        return np.asarray(np.minimum(boxes, limit, out=boxes), np.float32)
 
     def to_model(self, xyxy: FloatArray) -> FloatArray:
         """Boxes (n, 4) of the frame in pixels of the model's picture."""
-        offset = np.array([self.offset_x, self.offset_y] * 2, np.float32)
-        scale = np.array([self.scale_x, self.scale_y] * 2, np.float32)
+        offset, scale, _ = _columns(self)
         return (xyxy * scale + offset).astype(np.float32)
+
+
+@lru_cache(maxsize=64)
+def _columns(box: Letterbox) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Offset, scale and the frame's size for the columns x1, y1, x2, y2; made once for each placement."""
+    return (
+        np.array([box.offset_x, box.offset_y] * 2, np.float32),
+        np.array([box.scale_x, box.scale_y] * 2, np.float32),
+        np.array([box.frame_width, box.frame_height] * 2, np.float32),
+    )
 
 
 def place(frame_width: int, frame_height: int, spec: InputSpec) -> Letterbox:

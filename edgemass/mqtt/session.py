@@ -44,6 +44,8 @@ INCOMING_HARD_BYTES = 4 * INCOMING_MAX_BYTES
 UNRELEASED = 100
 """QoS 2 messages that paho keeps until the broker releases them; brokers send 10 to 32 at once unless told more."""
 FAREWELL_NS = 1_000_000_000
+MISC_NS = 500_000_000
+"""Between two looks of paho's at keepalive and deadlines, which it counts in seconds."""
 _BURST = 100
 
 
@@ -113,6 +115,7 @@ class Session:
         self._ear = _Ear()
         self._client = self._make_client(will)
         self._connect_sent_ns = 0
+        self._misc_due_ns = 0
 
     def _make_client(self, will: Will | None) -> Client:
         five = self.version == "5"
@@ -169,14 +172,18 @@ class Session:
         if connection is None:
             return
         pending = getattr(connection, "pending", None)  # TLS may hold bytes that poll does not see
-        self._wait(connection, wakeup, 0 if pending and pending() else timeout_s)
+        waiting = bool(pending and pending())
+        readable = self._wait(connection, wakeup, 0 if waiting else timeout_s) or waiting
         try:
-            self._reading = True
-            self._client.loop_read()
-            self._reading = False
+            if readable:
+                self._reading = True
+                self._client.loop_read()
+                self._reading = False
             if self._client.want_write():
                 self._client.loop_write()
-            self._client.loop_misc()
+            if self._clock.monotonic_ns() >= self._misc_due_ns:
+                self._misc_due_ns = self._clock.monotonic_ns() + MISC_NS
+                self._client.loop_misc()
         except Exception as error:  # noqa: BLE001 (paho raises whatever a malformed packet makes it trip over)
             logger.debug("paho failed: %r", error)
             self._end(trouble.garbled(self._options))
@@ -184,12 +191,15 @@ class Session:
         if self.alive and not self.accepted and waited_s > CONNACK_TIMEOUT_S:
             self._end(trouble.silent(self._options, CONNACK_TIMEOUT_S))
 
-    def _wait(self, connection: Any, wakeup: socket.socket, timeout_s: float) -> None:
+    def _wait(self, connection: Any, wakeup: socket.socket, timeout_s: float) -> bool:
+        """Whether the connection has something to read, or has broken."""
         poller = select.poll()
         poller.register(connection, select.POLLIN | (select.POLLOUT if self._client.want_write() else 0))
         poller.register(wakeup, select.POLLIN)
-        if wakeup.fileno() in dict(poller.poll(timeout_s * 1000)):
+        events = dict(poller.poll(timeout_s * 1000))
+        if wakeup.fileno() in events:
             wakeup.recv(4096)
+        return bool(events.get(connection.fileno(), 0) & ~select.POLLOUT)
 
     def send(self) -> bool:
         """Hand over what waits in the outbox, as long as the network takes it; True when there may be more."""
