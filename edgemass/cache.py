@@ -27,22 +27,42 @@ def root() -> Path:
     Raises:
         OSError: there is none.
     """
-    chosen = _chosen[0] if _chosen else next((item for item in PLACES if os.access(item, os.W_OK)), PLACES[-1])
+    return _places()[0]
+
+
+def _places() -> list[Path]:
+    """Where things may be kept, the best first; at least one.
+
+    Raises:
+        OSError: there is none.
+    """
+    if _chosen:
+        return list(_chosen)
+    system, user = PLACES
+    places = [system] if os.access(system, os.W_OK) else []
     try:
-        return chosen.expanduser()
+        return [*places, user.expanduser()]
     except RuntimeError as error:  # a service without a home
-        raise FileNotFoundError(errno.ENOENT, "there is no home folder to keep a cache in", str(chosen)) from error
+        if places:
+            return places
+        raise FileNotFoundError(errno.ENOENT, "there is no home folder to keep a cache in", str(user)) from error
 
 
 def folder(kind: str) -> Path:
     """The folder of one kind of things, made where it is not there.
 
+    One that another user has made, as `sudo` does, is passed over.
+
     Raises:
         OSError: there is no place that can be written.
     """
-    made = root() / kind
-    made.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return made
+    places = _places()
+    for place in places:
+        made = place / kind
+        made.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if os.access(made, os.R_OK | os.W_OK | os.X_OK):
+            return made
+    raise PermissionError(errno.EACCES, "it belongs to somebody else", str(places[-1] / kind))
 
 
 def trim(place: Path, most: int) -> None:

@@ -7,14 +7,11 @@ name, which nothing outlives.
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
-from edgemass import cache
+from edgemass import cache, durable
 from edgemass.agent.tuning_frames import TuningFrames
 from edgemass.bundles import Bundle, open_detector, picks
 from edgemass.bundles.derived import with_derived
@@ -98,6 +95,7 @@ class Tuner:
         finally:
             for line in self._lines:
                 line.watch = None
+            self._frames.forget()
 
     def _wait_for_frames(self) -> bool:
         """True when the cameras have run for a while; False when it is over before."""
@@ -114,7 +112,7 @@ class Tuner:
         if len(wanted) < 2:
             logger.debug("nothing to choose from: %s is all that this board can run", *wanted)
             return
-        with _alone() as alone:
+        with durable.alone(cache.folder(picks.KIND) / "measuring.lock") as alone:
             if not alone:
                 logger.info("what runs best is not measured now: another measurement runs on this board")
                 return
@@ -183,19 +181,3 @@ class Tuner:
             raise
         manifest = bundle.manifest
         return LoadedModel(detector, ModelRef(manifest.name, manifest.version, bundle.digest, variant.name))
-
-
-@contextmanager
-def _alone() -> Iterator[bool]:
-    """Whether no other process of this device measures now; held until the end of the block."""
-    path = cache.folder(picks.KIND) / "measuring.lock"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(descriptor)

@@ -63,6 +63,11 @@ class TuningFrames:
             kept, self._kept = self._kept, []
         return [frame.image for _, frame in kept]
 
+    def forget(self) -> None:
+        """Keep nothing: the pictures are large."""
+        with self._lock:
+            self._kept = []
+
 
 def _idle_seconds(path: Path = Path("/proc/stat")) -> float:
     """Seconds that all cores together have been idle since the machine started, see proc_stat(5); 0 where that is not

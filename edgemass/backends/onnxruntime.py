@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,10 @@ class OnnxRuntimeBackend:
         self.requested = _name(provider)
         self._session: Any = None
         if options.keep_graph and provider == _CPU:
-            self._session = _kept_session(model, options)
+            try:
+                self._session = _kept_session(model, options)
+            except OSError as error:  # of the cache, never of the model
+                logger.debug("the optimized graph is not kept: %s", error)
         if self._session is None:
             self._session = _session(model, _session_options(options, provider), _providers(model, provider, options))
         self.name = _name(_running(self._session))
@@ -147,16 +151,13 @@ def _kept_session(model: Path, options: Options) -> Any:
     """A session on the graph as ONNX Runtime has optimized it for this processor, from the cache or put there now.
 
     It loads in half the time and needs some 10 MB less (performance measured with tests/benchmarks/startup_memory.py).
-    None where the file is no plain one, or there is no place to keep anything.
+    None where ONNX Runtime cannot load or write it: without the cache it tells why.
 
     Raises:
-        BackendError: the model cannot be loaded.
+        OSError: there is no place to keep anything.
     """
-    try:
-        name = cache.key(*cache.key_of_file(model), ort.__version__, cpu_features())
-        kept = cache.folder("graphs") / f"{name}.onnx"
-    except OSError:
-        return None
+    name = cache.key(*cache.key_of_file(model), ort.__version__, cpu_features())
+    kept = cache.folder("graphs") / f"{name}.onnx"
     wanted = _session_options(options, _CPU)
     if kept.is_file():
         wanted.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -166,27 +167,16 @@ def _kept_session(model: Path, options: Options) -> Any:
             logger.debug("%s is made anew: %s", kept, error)
             kept.unlink(missing_ok=True)
             wanted = _session_options(options, _CPU)
-    temporary = kept.with_suffix(f".{os.getpid()}.part")
-    wanted.optimized_model_filepath = os.fspath(temporary)
-    try:
-        session = _session(model, wanted, [_CPU])
-    except BackendError:  # or the disk is full: without keeping it tells
-        temporary.unlink(missing_ok=True)
-        return None
-    _keep(temporary, kept)
+    with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".part.", ignore_cleanup_errors=True) as place:
+        temporary = Path(place) / kept.name
+        wanted.optimized_model_filepath = os.fspath(temporary)
+        try:
+            session = _session(model, wanted, [_CPU])
+        except BackendError:  # or the disk is full
+            return None
+        durable.move(temporary, kept)
+    cache.trim(kept.parent, MOST_GRAPHS)
     return session
-
-
-def _keep(temporary: Path, kept: Path) -> None:
-    try:
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(kept)
-        durable.sync_folder(kept.parent)
-        cache.trim(kept.parent, MOST_GRAPHS)
-    except OSError as error:
-        logger.debug("the optimized graph is not kept: %s", error)
-        temporary.unlink(missing_ok=True)
 
 
 def cpu_features(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:

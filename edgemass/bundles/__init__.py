@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edgemass.bundles.describing import describe, describe_json
-    from edgemass.bundles.folder import Bundle, add_variant, load_bundle, write_bundle
+    from edgemass.bundles.folder import Bundle, add_variant, check_target, extend_bundle, load_bundle, write_bundle
     from edgemass.bundles.graphs import read_graph
     from edgemass.bundles.importer import import_model
     from edgemass.bundles.loading import open_detector
@@ -23,9 +23,11 @@ __all__ = [
     "Bundle",
     "Entry",
     "add_variant",
+    "check_target",
     "describe",
     "describe_json",
     "entries",
+    "extend_bundle",
     "import_model",
     "load_bundle",
     "oci_manifest",
@@ -40,6 +42,8 @@ _HOMES = {  # name -> the module that holds it
     "Bundle": "folder",
     "Entry": "zoo",
     "add_variant": "folder",
+    "check_target": "folder",
+    "extend_bundle": "folder",
     "describe": "describing",
     "describe_json": "describing",
     "entries": "zoo",

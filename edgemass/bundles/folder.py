@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import stat
@@ -16,6 +17,8 @@ from edgemass.bundles.fingerprint import fingerprint
 from edgemass.bundles.oci import digest
 from edgemass.errors import BundleError, UsageError
 from edgemass.manifest import Manifest, Variant
+
+logger = logging.getLogger(__name__)
 
 MANIFEST = "manifest.toml"
 _MAX_MANIFEST_BYTES = 4 * 1024 * 1024
@@ -117,7 +120,8 @@ def load_bundle(directory: Path) -> Bundle:
 def write_bundle(made: Manifest, model_file: Path, directory: Path) -> Bundle:
     """Write a bundle folder: all of it or nothing.
 
-    A folder that already is a bundle of the same model file keeps its other files and gets the new manifest.
+    A folder that already is a bundle of the same model file keeps its other files and gets the new manifest, with the
+    variants of the old one where it takes and gives the same as before.
 
     Raises:
         UsageError: the folder holds something else, or cannot be written.
@@ -127,98 +131,124 @@ def write_bundle(made: Manifest, model_file: Path, directory: Path) -> Bundle:
     if fingerprint(model_file) != (variant.sha256, variant.size_bytes):
         raise BundleError(f"{model_file} changed while it was imported; import it again")
     try:
-        if _is_same_bundle(directory, variant):
-            durable.write_bytes(directory / MANIFEST, manifest.to_toml(made))
+        old = _bundle_of(variant, directory)
+        if old is not None:
+            durable.write_bytes(directory / MANIFEST, manifest.to_toml(_with_variants_of(old.manifest, made)))
         else:
-            _write_new(made, model_file, directory)
+            _write_whole(made, {variant.file: model_file}, directory)
     except OSError as error:
         raise UsageError(f"cannot write {directory}: {error.strerror}; choose another folder with -o") from error
     return load_bundle(directory)
 
 
-def add_variant(bundle: Bundle, variant: Variant, file: Path, directory: Path | None = None) -> Bundle:
-    """Add a variant to a bundle folder, or replace the one of that name; the manifest is written last.
+def _with_variants_of(old: Manifest, made: Manifest) -> Manifest:
+    others = old.variants[1:]
+    if others and (old.input, old.output) != (made.input, made.output):
+        logger.warning("left out, since they were made for another input or output: %s", [item.name for item in others])
+        return made
+    return msgspec.structs.replace(made, variants=(made.reference, *others))
 
-    file: of the variant, wherever it lies. directory: write the whole bundle there instead, all of it or nothing.
 
-    Raises:
-        UsageError: the folder cannot be written, or holds something else.
-        BundleError: the variant does not fit the bundle, or a file of it is missing.
+def add_variant(bundle: Bundle, variant: Variant, file: Path, directory: Path) -> Bundle:
+    """Write the bundle with one more variant, or with another one of that name; see `extend_bundle`.
+
+    file: of the variant, wherever it lies.
     """
     others = tuple(item for item in bundle.manifest.variants if item.name != variant.name)
     try:
         made = msgspec.structs.replace(bundle.manifest, variants=(*others, variant))
     except ValueError as error:
         raise BundleError(f"{bundle.manifest.name}: variant {variant.name} does not fit it: {error}") from error
-    target = directory or bundle.folder
+    return extend_bundle(bundle, made, {variant.file: file}, directory)
+
+
+def extend_bundle(bundle: Bundle, made: Manifest, new: Mapping[str, Path], directory: Path) -> Bundle:
+    """Write a manifest with all the files of its variants.
+
+    made: of the bundle, with more variants. new: file name -> where it lies now; the others are the bundle's own.
+    directory: not there, empty, or this very bundle already: then files come first and the manifest last, and variants
+        that only it has are kept.
+
+    Raises:
+        UsageError: the folder holds something else, or cannot be written.
+        BundleError: a file of the bundle is missing.
+    """
+    files = {variant.file: new.get(variant.file) or bundle.path(variant) for variant in made.variants}
     try:
-        if target.resolve() == bundle.folder.resolve() and (target / MANIFEST).is_file():
-            _copy(file, target / variant.file)
-            durable.write_bytes(target / MANIFEST, manifest.to_toml(made))
+        old = check_target(bundle, directory)
+        if old is None:
+            _write_whole(made, files, directory)
         else:
-            _check_free(target)
-            sources = {item.file: bundle.path(item) for item in others}
-            _write_whole(made, {**sources, variant.file: file}, target)
+            names = {variant.name for variant in made.variants}
+            kept = [variant for variant in old.manifest.variants if variant.name not in names]
+            _add(msgspec.structs.replace(made, variants=(*made.variants, *kept)), files, directory)
     except OSError as error:
-        raise UsageError(f"cannot write {target}: {error.strerror}; choose another folder with -o") from error
-    return load_bundle(target)
+        raise UsageError(f"cannot write {directory}: {error.strerror}; choose another folder with -o") from error
+    return load_bundle(directory)
 
 
-def _check_free(directory: Path) -> None:
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise UsageError(f"{directory} is not empty; choose another folder with -o, or remove it")
+def check_target(bundle: Bundle, directory: Path) -> Bundle | None:
+    """The same bundle where the folder holds it, None where it is not there or empty.
+
+    Raises:
+        UsageError: it holds something else, or the same model with another manifest, which would be lost.
+    """
+    old = _bundle_of(bundle.manifest.reference, directory)
+    if old is not None and _without_variants(old.manifest) != _without_variants(bundle.manifest):
+        raise UsageError(
+            f"{directory} is a bundle of the same model file with other labels or settings; give {directory} itself as "
+            "the model, or choose another folder with -o"
+        )
+    return old
 
 
-def _copy(source: Path, target: Path) -> None:
-    """All of it or nothing, on the disk."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        shutil.copyfile(source, temporary)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+def _without_variants(made: Manifest) -> Manifest:
+    """All that a variant is made for; what is said of its accuracy and making may grow."""
+    return msgspec.structs.replace(made, variants=(made.reference,), accuracy=(), assumed=(), source="")
 
 
-def _is_same_bundle(directory: Path, variant: Variant) -> bool:
-    """Whether the folder is a bundle of the same model file; False where it is empty or not there.
+def _bundle_of(reference: Variant, directory: Path) -> Bundle | None:
+    """The bundle of this stock file that a folder holds; None where the folder is not there or empty.
 
     Raises:
         UsageError: it holds something else.
     """
     if not directory.exists() or (directory.is_dir() and not any(directory.iterdir())):
-        return False
+        return None
     if not directory.is_dir():
         raise UsageError(f"{directory} is a file, wanted a folder for the bundle; choose another one with -o")
     try:
-        old = load_bundle(directory).manifest.reference
+        old = load_bundle(directory)
     except BundleError:
         old = None
-    if old is None or (old.file, old.sha256) != (variant.file, variant.sha256):
+    if old is None or (old.manifest.reference.file, old.manifest.reference.sha256) != (
+        reference.file,
+        reference.sha256,
+    ):
         raise UsageError(
-            f"{directory} is not empty and no bundle of {variant.file}; choose another folder with -o, or remove it"
+            f"{directory} is not empty and no bundle of {reference.file}; choose another folder with -o, or remove it"
         )
-    return True
+    return old
 
 
-def _write_new(made: Manifest, model_file: Path, directory: Path) -> None:
-    _write_whole(made, {made.reference.file: model_file}, directory)
+def _add(made: Manifest, files: Mapping[str, Path], directory: Path) -> None:
+    """Files first, the manifest last: what it names is there at any instant."""
+    for name, source in files.items():
+        if source.resolve() != (directory / name).resolve():
+            durable.copy(source, directory / name)
+    durable.write_bytes(directory / MANIFEST, manifest.to_toml(made))
 
 
 def _write_whole(made: Manifest, files: Mapping[str, Path], directory: Path) -> None:
     """A new folder of these files, name -> where it lies now; it takes the place of an empty one."""
+    directory = directory.absolute()
     directory.parent.mkdir(parents=True, exist_ok=True)
     temporary = directory.parent / f".{directory.name}.{os.getpid()}.part"
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         temporary.mkdir()
-        for name, source in files.items():
-            _copy(source, temporary / name)
-        durable.write_bytes(temporary / MANIFEST, manifest.to_toml(made))
+        _add(made, files, temporary)
         temporary.rename(directory)
-    except OSError:
+    finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        raise
     durable.sync_folder(directory.parent)

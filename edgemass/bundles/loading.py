@@ -12,7 +12,7 @@ from edgemass import backends
 from edgemass.backends import Options, trial
 from edgemass.backends.choice import Choice, parse
 from edgemass.backends.ladder import Candidate, Floor, Ladder, Sample
-from edgemass.bundles import picks
+from edgemass.bundles import derived, picks
 from edgemass.bundles.derived import with_derived
 from edgemass.bundles.folder import Bundle
 from edgemass.clock import Clock, SystemClock
@@ -88,7 +88,8 @@ def _load(
 ) -> tuple[Detector, Variant]:
     choices = _choices(bundle.manifest, runtime)
     accelerated = list(takewhile(lambda choice: choice.accelerated, choices))
-    if variant != bundle.manifest.reference.name and (variant is not None or not accelerated):
+    rewritten = variant is not None or (not accelerated and any(choice.runtime == "onnx" for choice in choices))
+    if rewritten and variant != bundle.manifest.reference.name:
         bundle = with_derived(bundle)
     wanted = [_named(bundle, variant, choices)] if variant is not None else _offered(bundle, accelerated)
     inputs = made_up_inputs(bundle.manifest.of(wanted[0])) if accelerated else {}
@@ -183,6 +184,8 @@ def _floor(
                 backend = backends.load(variant.runtime).open(bundle.path(variant), options)
             except (BackendError, BundleError) as error:
                 failure = failure or error
+                if variant in bundle.derived:
+                    derived.forget(bundle)
                 logger.log(
                     logging.WARNING if len(wanted) > 1 else logging.DEBUG,
                     "cannot load a variant: %s",

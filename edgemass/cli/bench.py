@@ -107,7 +107,8 @@ def _measure(options: argparse.Namespace) -> int:
 
 def _compare(options: argparse.Namespace) -> int:
     """Every variant, backend and number of threads."""
-    from edgemass import bundles
+    from edgemass import bundles, cache
+    from edgemass.bundles import picks
     from edgemass.tuning import comparing, plot
     from edgemass.tuning.choosing import Limits
 
@@ -132,7 +133,10 @@ def _compare(options: argparse.Namespace) -> int:
     picked = options.pick and _keep(found)
     print(comparing.as_json(found, picked=picked) if options.json else comparing.told(found))
     if picked and not options.json:
-        print(f"kept: `edgemass run --model {options.model}` takes it from now on; --forget drops it")
+        print(
+            f"kept in {cache.folder(picks.KIND)}: `edgemass run --model {options.model}` of whoever keeps things there "
+            "takes it from now on; --forget drops it"
+        )
     if options.plot:
         plot.write(options.plot, found.title, found.rows, found.choice.best)
     return 0 if found.choice.best else 1

@@ -121,12 +121,16 @@ def _add_pull(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def call_import(options: argparse.Namespace) -> int:
     from edgemass import bundles
+    from edgemass.errors import BundleError
 
     output = options.output or Path(options.file.stem)
     manifest = bundles.import_model(options.file, labels=options.labels, family=options.family, settings=options.set)
     bundle = bundles.write_bundle(manifest, options.file, output)
     if not options.no_optimize:
-        bundle = _optimized(bundle, output)
+        try:
+            bundle = _optimized(bundle, output)
+        except BundleError as error:  # the bundle is written and whole
+            print(f"not optimized: {error}")
     print(bundles.describe(bundle))
     print(f"written to {output}; try: edgemass run --camera 0 --model {output}")
     return 0

@@ -34,13 +34,15 @@ class Pairs:
 def pair_up(maps: Sequence[FeatureMap], width: int, height: int, class_count: int | None = None) -> Pairs | None:
     """Sort the maps of a head into levels, two for each; None where they do not fit the picture.
 
-    class_count: channels of the classes; None = the map whose channels are not 4 x DFL_BINS.
+    class_count: channels of the classes; None = those of the one map whose channels are not 4 x DFL_BINS.
     """
     levels = by_level(maps, width, height)
     if levels is None or any(len(level) != 2 for level in levels.values()):
         return None
     classes, distances = [], []
     for first, second in levels.values():
+        if class_count is None and (first.channels == 4 * DFL_BINS) == (second.channels == 4 * DFL_BINS):
+            return None  # nothing tells which is which
         boxes_first = first.channels == 4 * DFL_BINS if class_count is None else second.channels == class_count
         one, other = (second, first) if boxes_first else (first, second)
         classes.append(one)

@@ -57,7 +57,7 @@ def recognise(graph: Graph) -> families.Recognition | None:
         return None
     maps = [FeatureMap(name, shape[1], shape[2], shape[3]) for name, shape in shapes.items()]
     pairs = pair_up(maps, image.width, image.height)
-    if pairs is None or pairs.classes[0].channels == pairs.distances[0].channels:
+    if pairs is None:
         return None
     values = [run[item.name].real().reshape(-1) for run in graph.runs for item in pairs.classes]
     class_count = pairs.classes[0].channels

@@ -6,6 +6,7 @@ msgpack; what runtimes print goes to standard error.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import signal
@@ -64,6 +65,9 @@ def main() -> None:
     order = msgspec.json.decode(sys.stdin.buffer.readline(), type=Order)
     signal.alarm(order.deadline_s)  # ends this process even when nobody is left to do it
     os.nice(order.nice)
+    if order.nice > 0:  # in the background: where memory runs out, this process is to go and not the daemon
+        with contextlib.suppress(OSError):
+            Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     if order.cache:
         cache.use(Path(order.cache))
     try:

@@ -174,9 +174,15 @@ def _quantized(variant: Variant) -> bool:
 
 
 def _loss(bundle: Bundle, variant: Variant) -> tuple[float, str] | None:
-    """(accuracy lost against the reference, data) where both were measured on the same pictures."""
-    reference = (*bundle.manifest.accuracy, *bundle.manifest.reference.accuracy)
-    for theirs in reference:
+    """(accuracy lost, data) against the reference or the float variant that it was made from, which answers as the
+    reference does, where both were measured on the same pictures.
+    """
+    reference = bundle.manifest.reference
+    source = next((item for item in bundle.variants if item.name == variant.made_from), reference)
+    as_good = (*bundle.manifest.accuracy, *reference.accuracy)
+    if source.precision == reference.precision:
+        as_good += source.accuracy
+    for theirs in as_good:
         for ours in variant.accuracy:
             values = _value(theirs), _value(ours)
             if (ours.data, ours.images) == (theirs.data, theirs.images) and None not in values:

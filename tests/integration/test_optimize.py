@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import msgspec
 import numpy as np
 import pytest
 
-from edgemass import bundles, cache, evaluate
+from edgemass import bundles, cache, durable, evaluate
 from edgemass.bundles import Bundle, derived, optimize
 from edgemass.bundles.optimize import rewrite
 from edgemass.detections import Detections
 from edgemass.detector import Thresholds
+from edgemass.errors import BundleError
 from edgemass.frame import Image
 from edgemass.manifest import Variant
 from tests.simulators import tiny_detectors
@@ -97,13 +97,64 @@ def derived_folder(made: Bundle) -> Path:
     return max(cache.folder(derived.KIND).iterdir(), key=lambda entry: entry.stat().st_mtime_ns)
 
 
-def test_a_damaged_record_is_made_anew(tmp_path: Path) -> None:
+@pytest.fixture
+def slow_stock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every rewriting is kept, as if it gained: that of a kilobyte model does or does not, as the clock says."""
+    plain = optimize.rewrite
+
+    def kept(bundle: Bundle, folder: Path, **options: Any) -> optimize.Outcome:
+        return plain(bundle, folder, anyway=True, **options)
+
+    monkeypatch.setattr(optimize, "rewrite", kept)
+
+
+@pytest.mark.usefixtures("slow_stock")
+@pytest.mark.parametrize("damage", ["record", "file", "empty file"])
+def test_what_is_damaged_is_made_anew(damage: str, tmp_path: Path) -> None:
     bundle = bundles.resolve(str(tiny_detectors.yolo_v8(tmp_path / "m.onnx", seed=2)))
     made = derived.with_derived(bundle)
-    record = next(derived_folder(made).glob("*.json"))
-    record.write_bytes(b"{")
-    derived.with_derived(bundle)
-    assert msgspec.json.decode(record.read_bytes())["ratio"] > 0
+    folder = made.derived_folder
+    assert folder is not None
+    file = folder / made.derived[0].file
+    whole = file.read_bytes()
+    if damage == "record":
+        next(folder.glob("*.json")).write_bytes(b"{")
+    else:
+        file.write_bytes(b"" if damage == "empty file" else whole[:-1] + bytes([whole[-1] ^ 1]))
+    detector, running = bundles.open_detector(bundle, threads=1)
+    detector.backend.close()
+    if damage == "file":  # of the right size: the digest tells when it is loaded, and the stock file takes over
+        assert running == bundle.manifest.reference
+        detector, running = bundles.open_detector(bundle, threads=1)
+        detector.backend.close()
+    assert running.made_from
+    assert file.read_bytes() == whole
+
+
+def test_trouble_is_tried_again_but_not_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = bundles.resolve(str(tiny_detectors.yolo_v8(tmp_path / "m.onnx", seed=3)))
+    calls: list[int] = []
+
+    def crash(*_: object, **__: object) -> optimize.Outcome:
+        calls.append(1)
+        raise BundleError("the runtime crashed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(optimize, "rewrite", crash)
+        for _ in range(derived.MOST_TRIES + 2):
+            assert derived.with_derived(bundle) == bundle
+    assert len(calls) == derived.MOST_TRIES
+
+
+@pytest.mark.usefixtures("slow_stock")
+def test_a_model_that_another_process_rewrites_runs_as_it_is(tmp_path: Path) -> None:
+    bundle = bundles.resolve(str(tiny_detectors.yolo_v8(tmp_path / "m.onnx", seed=4)))
+    folder = derived._folder(bundle)
+    folder.mkdir()
+    with durable.alone(folder / derived._LOCK) as alone:
+        assert alone
+        assert derived.with_derived(bundle) == bundle
+    assert derived.with_derived(bundle).derived
 
 
 def test_optimize_writes_a_bundle_whose_reference_is_the_stock_file(tmp_path: Path) -> None:

@@ -24,14 +24,27 @@ def test_the_state_folder_is_taken_where_it_is_there(tmp_path: Path, monkeypatch
 
 
 def test_a_chosen_place_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "PLACES", (tmp_path,))
+    monkeypatch.setattr(cache, "PLACES", (tmp_path, tmp_path))
     cache.use(tmp_path / "mine")
     assert cache.folder("graphs") == tmp_path / "mine" / "graphs"
 
 
 def test_a_service_without_a_home_has_no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "PLACES", (Path("~nobody-of-this-name/cache"),))
+    monkeypatch.setattr(cache, "PLACES", (Path("/absent"), Path("~nobody-of-this-name/cache")))
     with pytest.raises(OSError, match="no home folder"):
+        cache.folder("graphs")
+
+
+def test_a_folder_of_another_user_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    system, user = tmp_path / "state", tmp_path / "home"
+    monkeypatch.setattr(cache, "PLACES", (system, user))
+    (system / "graphs").mkdir(parents=True)
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: path != system / "graphs" and access(path, mode))
+    assert cache.folder("graphs") == user / "graphs"
+    assert cache.folder("imports") == system / "imports"
+    cache.use(system)
+    with pytest.raises(PermissionError, match="somebody else"):
         cache.folder("graphs")
 
 

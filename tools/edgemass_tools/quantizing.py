@@ -12,14 +12,14 @@ from pathlib import Path
 import msgspec
 
 from edgemass import evaluate
-from edgemass.bundles import Bundle, optimize
+from edgemass.bundles import Bundle, check_target, extend_bundle, optimize
 from edgemass.bundles.fingerprint import fingerprint
 from edgemass.bundles.loading import preferred
 from edgemass.detector import Detector, Stream
 from edgemass.errors import BundleError, UsageError
 from edgemass.evaluate import DetectionAccuracy
 from edgemass.manifest import Accuracy, Manifest, Variant
-from edgemass_tools import agreement, extended, pictures, speed
+from edgemass_tools import agreement, pictures, speed
 from edgemass_tools.agreement import Agreement
 from edgemass_tools.int8 import recipe
 from edgemass_tools.int8.plan import Plan
@@ -85,7 +85,7 @@ def quantize(bundle: Bundle, order: Order, steps: recipe.Steps) -> Outcome:
         BundleError: the model cannot be quantized, or loses too much.
     """
     _check_order(bundle.manifest, order)
-    extended.check_folder(bundle, order.output)
+    check_target(bundle, order.output)
     with tempfile.TemporaryDirectory(prefix="edgemass-quantize.") as work:
         folder = Path(work)
         bundle = _with_rewritten(bundle, folder, steps)
@@ -102,7 +102,7 @@ def quantize(bundle: Bundle, order: Order, steps: recipe.Steps) -> Outcome:
         files = [(tried.file, tried.variant), (bundle.path(source), source), (bundle.path(stock), stock)]
         seconds = speed.run_s([(path, bundle.manifest.of(variant)) for path, variant in files])
         manifest = _described(bundle, source, tried, order)
-        written = extended.write(bundle, manifest, {tried.file.name: tried.file}, order.output)
+        written = extend_bundle(bundle, manifest, {tried.file.name: tried.file}, order.output)
     return Outcome(
         written,
         written.variant(NAME),
@@ -184,7 +184,11 @@ def _with_rewritten(bundle: Bundle, folder: Path, steps: recipe.Steps) -> Bundle
         return bundle
     if optimize.supports(bundle.manifest):
         return bundle
-    outcome = optimize.rewrite(bundle, folder, anyway=True)
+    try:
+        outcome = optimize.rewrite(bundle, folder, anyway=True)
+    except BundleError as error:
+        logger.warning("quantizing the stock file, since it cannot be rewritten: %s", error)
+        return bundle
     if outcome.variant is None:
         return bundle
     return Bundle(bundle.manifest, bundle.folder, (outcome.variant,), folder)

@@ -24,8 +24,10 @@ def fold_input(editor: Editor, spec: InputSpec) -> tuple[InputSpec, str]:
 
     Returns the new input, and what stands against it: the old input and a sentence, or the new one and "".
     """
-    if spec.color == "GRAY" or spec.dtype not in ("float32", "float16") or spec.layout not in ("NCHW", "NHWC"):
-        return spec, f"its input is {spec.color} {spec.dtype} {spec.layout} already"
+    if spec.dtype not in ("float32", "float16"):
+        return spec, f"its input takes {spec.dtype} pixels already"
+    if spec.color == "GRAY" or spec.layout not in ("NCHW", "NHWC"):
+        return spec, f"its input stays {spec.dtype}: {spec.color} pictures as {spec.layout} are not folded"
     planes, into = _planes(editor, spec)
     fold_focus(editor, planes)
     fold = _Fold(spec)

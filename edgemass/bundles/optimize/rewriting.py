@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from edgemass import durable
 from edgemass import manifest as manifests
 from edgemass.bundles.child import Child
 from edgemass.bundles.fingerprint import fingerprint
@@ -82,7 +83,7 @@ def rewrite(
         if not report.file:
             return Outcome(None, None, (), report.kept_out, report.ratio)
         target = folder / name
-        Path(report.file).replace(target)
+        durable.move(Path(report.file), target)
     sha256, size = fingerprint(target)
     variant = Variant(
         name=f"{stock.name}{SUFFIX}",

@@ -81,6 +81,17 @@ def test_a_lossy_variant_is_picked_by_its_stated_loss_or_by_what_it_finds(
     assert choice.best is rows[1 if usable else 0]
 
 
+def test_the_loss_counts_from_the_float_variant_that_was_quantized() -> None:
+    """`edgemass-tools quantize` writes both figures there: the stock file's own stays as its card says."""
+    rewritten = variant("fast", made_from="fp32", accuracy=accuracy(0.350))
+    small = variant("int8", "int8", made_from="fast", accuracy=accuracy(0.345))
+    bundle = made_of(variant("fp32"), rewritten, small)
+    rows = [row("fp32", 100), row("fast", 80), row("int8", 50, f1=0.85)]
+    assert choose(bundle, rows, LIMITS, REFERENCE).best is rows[2]
+    worse = made_of(variant("fp32"), rewritten, msgspec.structs.replace(small, accuracy=accuracy(0.330)))
+    assert choose(worse, rows, LIMITS, REFERENCE).best is rows[1]
+
+
 def test_a_lossless_variant_needs_no_detections_but_may_not_contradict() -> None:
     bundle = made_of(variant("fp32"), variant("rewritten"))
     assert best(bundle, row("fp32", 100), row("rewritten", 50, f1=None)) == "rewritten on onnx with 1 thread"
