@@ -173,7 +173,9 @@ def extend_bundle(bundle: Bundle, made: Manifest, new: Mapping[str, Path], direc
         UsageError: the folder holds something else, or cannot be written.
         BundleError: a file of the bundle is missing.
     """
-    files = {variant.file: new.get(variant.file) or bundle.path(variant) for variant in made.variants}
+    files = {
+        variant.file: new.get(variant.file) or bundle.path(bundle.variant(variant.name)) for variant in made.variants
+    }
     try:
         old = check_target(bundle, directory)
         if old is None:

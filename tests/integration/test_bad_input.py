@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import struct
 import subprocess
@@ -214,10 +215,15 @@ def test_a_file_that_breaks_beside_a_live_camera_is_told_at_once(tmp_path: Path,
     assert daemon.err.count("v.mp4") == 1
 
 
-def test_ctrl_c_while_a_model_is_read_is_a_good_end(assets: Path) -> None:
+@pytest.fixture
+def unknown(assets: Path, tmp_path: Path) -> Path:
+    """A model file that nothing is kept of yet."""
+    return Path(shutil.copy(assets / "detectors" / "yolov8n_640_int8dyn.onnx", tmp_path))
+
+
+def test_ctrl_c_while_a_model_is_read_is_a_good_end(unknown: Path) -> None:
     """A terminal sends it to every process of the group, also to the one that tries the file out."""
-    source = assets / "detectors" / "yolov8n_640_int8dyn.onnx"
-    command = [sys.executable, "-m", "edgemass", *with_model(source)]
+    command = [sys.executable, "-m", "edgemass", *with_model(unknown)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
         wait_until(lambda: children.read_text().strip(), "the process that tries the file out")
@@ -226,9 +232,22 @@ def test_ctrl_c_while_a_model_is_read_is_a_good_end(assets: Path) -> None:
     assert (process.returncode, err) == (0, "")
 
 
-def test_sigterm_ends_every_verb_well_and_its_child_too(assets: Path) -> None:
-    source = assets / "detectors" / "yolov8n_640_int8dyn.onnx"
-    command = [sys.executable, "-m", "edgemass", "model", "inspect", str(source)]
+def test_ctrl_c_while_a_model_is_rewritten_is_a_good_end(assets: Path, tmp_path: Path) -> None:
+    source = shutil.copy(assets / "detectors" / "picodet_s_320_coco.onnx", tmp_path / "mine.onnx")
+    command = [sys.executable, "-m", "edgemass", *with_model(source)]
+    place = {**os.environ, "EDGEMASS_CACHE": str(tmp_path / "cache")}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True, env=place) as process:
+        assert process.stderr is not None
+        assert "optimizing mine" in process.stderr.readline()
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        wait_until(lambda: children.read_text().strip(), "the process that rewrites the file")
+        os.killpg(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+
+
+def test_sigterm_ends_every_verb_well_and_its_child_too(unknown: Path) -> None:
+    command = [sys.executable, "-m", "edgemass", "model", "inspect", str(unknown)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
         wait_until(lambda: children.read_text().strip(), "the process that tries the file out")

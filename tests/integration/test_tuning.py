@@ -163,7 +163,7 @@ def test_a_file_that_is_quantized_dynamically_is_told(assets: Path) -> None:
 @pytest.mark.assets
 def test_the_rewritten_variant_of_a_real_model_takes_part(assets: Path) -> None:
     done = edgemass(
-        *("bench", str(assets / "detectors" / "yolo-fastest-1.1.onnx"), "--all", "--seconds", "0.5", "--json"),
+        *("bench", str(assets / "detectors" / "picodet_s_320_coco.onnx"), "--all", "--seconds", "0.5", "--json"),
         *("--camera", str(assets / "pictures")),
         timeout_s=110,
     )

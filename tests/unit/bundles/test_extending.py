@@ -10,7 +10,7 @@ import pytest
 
 from edgemass.bundles import Bundle, check_target, extend_bundle, load_bundle, write_bundle
 from edgemass.errors import UsageError
-from edgemass.manifest import InputSpec, Manifest, OutputSpec, Variant
+from edgemass.manifest import Accuracy, InputSpec, Manifest, OutputSpec, Variant
 
 
 def variant(name: str, file: Path) -> Variant:
@@ -114,3 +114,15 @@ def test_importing_again_keeps_variants_that_still_fit(bare: Bundle, tmp_path: P
     assert [item.name for item in again.manifest.variants] == ["onnx-fp32", "int8"]
     larger = msgspec.structs.replace(bare.manifest, input=msgspec.structs.replace(bare.manifest.input, width=16))
     assert [item.name for item in write_bundle(larger, stock, tmp_path / "out").manifest.variants] == ["onnx-fp32"]
+
+
+def test_a_variant_of_the_cache_is_found_whatever_is_said_of_it_meanwhile(bare: Bundle, tmp_path: Path) -> None:
+    cached = tmp_path / "cache"
+    cached.mkdir()
+    (cached / "net.optimized.onnx").write_bytes(b"quick")
+    rewritten = variant("optimized", cached / "net.optimized.onnx")
+    bundle = Bundle(bare.manifest, bare.folder, (rewritten,), cached)
+    measured = msgspec.structs.replace(rewritten, accuracy=(Accuracy(data="own", images=3, map_50_95=0.5),))
+    made = msgspec.structs.replace(bare.manifest, variants=(bare.manifest.reference, measured))
+    written = extend_bundle(bundle, made, {}, tmp_path / "out")
+    assert written.path(written.variant("optimized")).read_bytes() == b"quick"
