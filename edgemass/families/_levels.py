@@ -1,4 +1,4 @@
-"""The maps of a head, level by level, and boxes from distances to their four sides."""
+"""Heads of classes and of distances to the four sides, level by level: their maps, and how they are decoded."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgemass.families._candidates import picture_size
-from edgemass.families._dense import Cells, level_sizes
+from edgemass.detections import Detections
+from edgemass.families._candidates import logit, picture_size, sigmoid
+from edgemass.families._dense import Cells, Layout, finish, level_sizes, pick, stored_limit
 from edgemass.graph import FeatureMap
 from edgemass.manifest import Manifest, OutputSpec
-from edgemass.tensors import FloatArray, IntArray
+from edgemass.tensors import FloatArray, IntArray, Outputs, Tensor
 
 DFL_BINS = 16
 _STRIDES = (4, 8, 16, 32, 64, 128)
@@ -114,3 +115,79 @@ def _expected(logits: FloatArray) -> FloatArray:
     weights = np.exp(logits)
     numbers = np.arange(logits.shape[1], dtype=np.float32)
     return np.asarray(np.einsum("sbk,b->sk", weights, numbers) / weights.sum(axis=1), np.float32)
+
+
+@dataclass(frozen=True)
+class LevelsDecoder:
+    """A head of classes and distances, level after level, or of one table with the cells of all levels.
+
+    classes, distances: tensor names; without distances those of classes hold both, classes first.
+    layout: "CN" = maps [1, channels, h, w], "NC" = rows [1, cells, channels]. activated: classes are probabilities.
+    most_rows: of a head that leaves one box per object: every class of a cell counts, and so many of the best are all;
+        None for any other head.
+    """
+
+    classes: tuple[str, ...]
+    distances: tuple[str, ...]
+    points: Points
+    bins: int
+    layout: Layout
+    activated: bool
+    class_count: int
+    most_rows: int | None = None
+
+    def __call__(self, outputs: Outputs, *, score_threshold: float, multi_label: bool = False) -> Detections:
+        """Few and large steps: right after a run the processor's caches hold none of this, and each step costs."""
+        threshold = score_threshold if self.activated else logit(score_threshold)
+        every_label = multi_label or self.most_rows is not None
+        found: list[tuple[IntArray, IntArray, FloatArray, FloatArray]] = []
+        start = 0
+        for classes, distances in self._tables(outputs):
+            cell, class_id, score = _chosen(classes, threshold, every_label=every_label)
+            if len(cell):
+                far = distances.with_data(distances.data.take(cell, axis=1)).real()
+                found.append((cell + start, class_id, score, far))
+            start += classes.data.shape[1]
+        if not found:
+            return Detections.empty()
+        cell, class_id, score, distribution = (
+            parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1) for parts in zip(*found, strict=True)
+        )
+        if not self.activated:
+            score = sigmoid(score)
+        if self.most_rows is not None and len(score) > self.most_rows:
+            best = np.argsort(-score, kind="stable")[: self.most_rows]
+            score, class_id, distribution, cell = score[best], class_id[best], distribution[:, best], cell[best]
+        return finish(self.points.boxes(distribution, cell, self.bins), score, class_id, score_threshold)
+
+    def _tables(self, outputs: Outputs) -> list[tuple[Tensor, Tensor]]:
+        """Views (classes, cells) and (4 x bins, cells) of each level."""
+        tables = [self._by_channel(outputs[name]) for name in self.classes]
+        if self.distances:
+            return list(zip(tables, (self._by_channel(outputs[name]) for name in self.distances), strict=True))
+        split = self.class_count
+        return [(table.with_data(table.data[:split]), table.with_data(table.data[split:])) for table in tables]
+
+    def _by_channel(self, tensor: Tensor) -> Tensor:
+        data = tensor.data
+        if data.dtype == np.float16:  # NumPy compares halves one at a time
+            data = data.astype(np.float32)
+        if self.layout == "CN":
+            return tensor.with_data(data.reshape(data.shape[1], -1))
+        return tensor.with_data(data.reshape(data.shape[-2:]).T)
+
+
+def _chosen(classes: Tensor, threshold: float, *, every_label: bool) -> tuple[IntArray, IntArray, FloatArray]:
+    """Cell, class and score of the best class of every cell that passes, or of every class that does.
+
+    classes: (classes, cells). threshold: in their domain. NaN never passes.
+    """
+    if every_label or classes.data.strides[0] < classes.data.strides[1]:
+        passed = pick(classes.with_data(classes.data.T), threshold, multi_label=every_label)
+        return passed.row, passed.class_id, passed.score
+    best = np.maximum.reduce(classes.data, axis=0)
+    cell = (best > stored_limit(classes, threshold)).nonzero()[0]
+    if not len(cell):
+        return cell, cell, np.empty(0, np.float32)
+    class_id = classes.data.take(cell, axis=1).argmax(axis=0)
+    return cell, class_id, classes.with_data(best.take(cell)).real()

@@ -10,23 +10,21 @@ ultralytics/nn/modules/head.py; `DFL` in block.py.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import msgspec
 import numpy as np
 
 from edgemass import families
-from edgemass.detections import Detections
 from edgemass.errors import BundleError
 from edgemass.families import _recognise as look
-from edgemass.families._candidates import logit, picture_size, sigmoid
-from edgemass.families._dense import Layout, finish, level_sizes, pick, stored_limit
-from edgemass.families._levels import DFL_BINS, Points, pair_up
+from edgemass.families._candidates import picture_size
+from edgemass.families._dense import Layout, level_sizes
+from edgemass.families._levels import DFL_BINS, LevelsDecoder, Points, pair_up
 from edgemass.families.yolo_v8 import LETTERBOX, RECIPE
 from edgemass.families.yolox import grid_of
 from edgemass.graph import FeatureMap, Graph
 from edgemass.manifest import Manifest, Nms
-from edgemass.tensors import FloatArray, IntArray, Outputs, Tensor, TensorInfo
+from edgemass.tensors import TensorInfo
 
 MOST_BINS = 256
 END_TO_END_ROWS = 300  # `max_det` of Ultralytics' heads without NMS
@@ -102,12 +100,15 @@ def prepare(manifest: Manifest, outputs: Mapping[str, TensorInfo]) -> families.D
             )
         for tensor, (columns, rows) in zip(tensors, sizes, strict=False):
             _check_shape(manifest, tensor, options.layout, channels, columns, rows)
-    return _Decoder(
+    return LevelsDecoder(
         tuple(tensor.name for tensor in classes),
         tuple(tensor.name for tensor in distances),
-        Points(grid_of(manifest, options.strides)),
-        options,
-        len(manifest.labels),
+        points=Points(grid_of(manifest, options.strides)),
+        bins=options.bins,
+        layout=options.layout,
+        activated=options.activated,
+        class_count=len(manifest.labels),
+        most_rows=END_TO_END_ROWS if options.end_to_end else None,
     )
 
 
@@ -123,72 +124,3 @@ def _check_shape(
             f"{manifest.name}: output {tensor.name} has shape {list(tensor.shape)}; labels, bins, strides and a "
             f"picture of {manifest.input.width}x{manifest.input.height} want {list(wanted)}"
         )
-
-
-@dataclass(frozen=True)
-class _Decoder:
-    classes: tuple[str, ...]
-    distances: tuple[str, ...]
-    points: Points
-    options: Options
-    class_count: int
-
-    def __call__(self, outputs: Outputs, *, score_threshold: float, multi_label: bool = False) -> Detections:
-        """Few and large steps: right after a run the processor's caches hold none of this, and each step costs."""
-        options = self.options
-        threshold = score_threshold if options.activated else logit(score_threshold)
-        choose = _every_label if multi_label or options.end_to_end else _best_label
-        found: list[tuple[IntArray, IntArray, FloatArray, FloatArray]] = []
-        start = 0
-        for classes, distances in self._tables(outputs):
-            row, class_id, score = choose(classes, threshold)
-            if len(row):
-                far = distances.with_data(distances.data.take(row, axis=1)).real()
-                found.append((row + start, class_id, score, far))
-            start += classes.data.shape[1]
-        if not found:
-            return Detections.empty()
-        cell, class_id, score, distribution = (
-            parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1) for parts in zip(*found, strict=True)
-        )
-        if not options.activated:
-            score = sigmoid(score)
-        if options.end_to_end and len(score) > END_TO_END_ROWS:
-            best = np.argsort(-score, kind="stable")[:END_TO_END_ROWS]
-            score, class_id, distribution, cell = score[best], class_id[best], distribution[:, best], cell[best]
-        return finish(self.points.boxes(distribution, cell, options.bins), score, class_id, score_threshold)
-
-    def _tables(self, outputs: Outputs) -> list[tuple[Tensor, Tensor]]:
-        """Views (classes, cells) and (4 x bins, cells) of each level."""
-        tables = [self._by_channel(outputs[name]) for name in self.classes]
-        if self.distances:
-            return list(zip(tables, (self._by_channel(outputs[name]) for name in self.distances), strict=True))
-        split = self.class_count
-        return [(table.with_data(table.data[:split]), table.with_data(table.data[split:])) for table in tables]
-
-    def _by_channel(self, tensor: Tensor) -> Tensor:
-        data = tensor.data
-        if data.dtype == np.float16:  # NumPy compares halves one at a time
-            data = data.astype(np.float32)
-        if self.options.layout == "CN":
-            return tensor.with_data(data.reshape(data.shape[1], -1))
-        return tensor.with_data(data.reshape(-1, data.shape[-1]).T)
-
-
-def _best_label(classes: Tensor, threshold: float) -> tuple[IntArray, IntArray, FloatArray]:
-    """Cell, class and score of the best class of every cell that passes.
-
-    classes: (classes, cells). threshold: in their domain. A cell with a NaN never passes.
-    """
-    best = np.maximum.reduce(classes.data, axis=0)
-    row = (best > stored_limit(classes, threshold)).nonzero()[0]
-    if not len(row):
-        return row, row, np.empty(0, np.float32)
-    class_id = classes.data.take(row, axis=1).argmax(axis=0)
-    return row, class_id, classes.with_data(best.take(row)).real()
-
-
-def _every_label(classes: Tensor, threshold: float) -> tuple[IntArray, IntArray, FloatArray]:
-    """The same of every class that passes."""
-    passed = pick(classes.with_data(classes.data.T), threshold, multi_label=True)
-    return passed.row, passed.class_id, passed.score

@@ -23,14 +23,14 @@ from edgemass import families
 from edgemass.detections import Detections
 from edgemass.errors import BundleError
 from edgemass.families import _recognise as look
-from edgemass.families._candidates import logit, picture_size, sigmoid
+from edgemass.families._candidates import picture_size
 from edgemass.families._dense import finish, level_sizes, pick, rows_by_columns
-from edgemass.families._levels import Points, by_level, cut_pairs
+from edgemass.families._levels import LevelsDecoder, Points, by_level, cut_pairs
 from edgemass.families._picture import Picture, Recipe
 from edgemass.families.yolox import grid_of
 from edgemass.graph import FeatureMap, Graph
 from edgemass.manifest import AuxiliaryInput, Manifest, Nms, OutputSpec, Resize
-from edgemass.tensors import Outputs, Tensor, TensorInfo
+from edgemass.tensors import Outputs, TensorInfo
 
 PYRAMIDS = ((8, 16, 32), (8, 16, 32, 64))
 USUAL_BINS = 8  # reg_max 7 in every published configuration
@@ -228,12 +228,14 @@ def prepare(manifest: Manifest, outputs: Mapping[str, TensorInfo]) -> families.D
             )
     for tensors in (classes, distances) if split else (classes,):
         _check_cells(manifest, tensors, options, len(grid))
-    return _Decoder(
+    return LevelsDecoder(
         tuple(tensor.name for tensor in classes),
         tuple(tensor.name for tensor in distances),
-        Points(grid, options.centre),
-        options,
-        len(manifest.labels),
+        points=Points(grid, options.centre),
+        bins=options.bins,
+        layout="NC",
+        activated=options.activated,
+        class_count=len(manifest.labels),
     )
 
 
@@ -287,38 +289,6 @@ def _prepare_decoded(manifest: Manifest, outputs: Mapping[str, TensorInfo]) -> f
     if class_count is not None:
         families.check_labels(manifest, class_count)
     return _Decoded(boxes.name, scores.name)
-
-
-@dataclass(frozen=True)
-class _Decoder:
-    classes: tuple[str, ...]
-    distances: tuple[str, ...]
-    points: Points
-    options: Options
-    class_count: int
-
-    def __call__(self, outputs: Outputs, *, score_threshold: float, multi_label: bool = False) -> Detections:
-        threshold = score_threshold if self.options.activated else logit(score_threshold)
-        found, distributions, cell, start = [], [], [], 0
-        for classes, distances in self._tables(outputs):
-            passed = pick(classes, threshold, multi_label=multi_label)
-            found.append(passed)
-            distributions.append(distances.with_data(distances.data[passed.row].T).real())
-            cell.append(start + passed.row)
-            start += len(classes.data)
-        score = np.concatenate([passed.score for passed in found])
-        if not self.options.activated:
-            score = sigmoid(score)
-        boxes = self.points.boxes(np.concatenate(distributions, axis=1), np.concatenate(cell), self.options.bins)
-        return finish(boxes, score, np.concatenate([passed.class_id for passed in found]), score_threshold)
-
-    def _tables(self, outputs: Outputs) -> list[tuple[Tensor, Tensor]]:
-        """(cells, classes) and (cells, 4 x bins) of each level."""
-        tables = [rows_by_columns(outputs[name], "NC") for name in self.classes]
-        if self.distances:
-            return list(zip(tables, (rows_by_columns(outputs[name], "NC") for name in self.distances), strict=True))
-        split = self.class_count
-        return [(table.with_data(table.data[:, :split]), table.with_data(table.data[:, split:])) for table in tables]
 
 
 @dataclass(frozen=True)

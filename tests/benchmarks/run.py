@@ -31,6 +31,7 @@ STEPS: dict[str, tuple[str, ...]] = {  # name of a step -> script and arguments,
     "rtsp_lag": ("rtsp_lag.py", str(LAG_MODEL)),
     "many_cameras": ("many_cameras.py", str(INT8_MODEL)),
     "motion_gate": ("motion_gate.py", str(SMALL_MODEL)),
+    "frame_profile": ("frame_profile.py", str(SMALL_MODEL)),
     "accuracy": ("accuracy.py",),
     "lossless": ("lossless.py",),
     "agreement": ("agreement.py",),
@@ -50,6 +51,7 @@ QUICK: dict[str, tuple[str, ...]] = {
     "rtsp_lag": ("--frames", "30"),
     "many_cameras": ("--seconds", "4"),
     "motion_gate": ("--rounds", "30"),
+    "frame_profile": ("--frames", "30"),
 }
 
 
@@ -66,7 +68,7 @@ def cannot_run(name: str, *, quick: bool) -> str:
         return "it compares an accelerator that has to be named; see its first lines"
     if name in WANT_ASSETS and not LAG_MODEL.is_file():
         return "no model files; set EDGEMASS_ASSETS"
-    if name == "motion_gate" and not SMALL_MODEL.is_file():
+    if name in ("motion_gate", "frame_profile") and not SMALL_MODEL.is_file():
         return "no exported model; `python tests/benchmarks/peers_env.py ultralytics` makes it"
     if quick and name in TAKE_MINUTES:
         return "it takes minutes"
