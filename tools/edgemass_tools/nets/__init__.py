@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 NETS = {  # kind -> the module that builds it, imported when first asked for
     "edge-detector": "edgemass_tools.nets.edge_detector",
+    "faster-rcnn": "edgemass_tools.nets.faster_rcnn",
 }
 
 
