@@ -1,7 +1,8 @@
-"""A drawn data set: figures on textures, with COCO annotations. Belongs to nobody, is made in seconds, and can be learnt
-by a small net in minutes, so that the whole road from training to a device can be walked on any machine.
+"""A drawn data set: figures on textures, with COCO annotations.
 
-A figure is a person as a child draws one: a head on a body with legs. Cars, balls and boxes are drawn too, and are nothing.
+It belongs to nobody, is made in seconds, and can be learnt by a small net in minutes, so that the whole road from
+training to a device can be walked on any machine. A figure is a person as a child draws one: a head on a body with legs.
+Balls, boxes and bars are drawn too, and are nothing.
 """
 
 from __future__ import annotations
@@ -77,11 +78,9 @@ def _figure(image: Image, box: Box, rng: np.random.Generator) -> None:
     middle, radius = (x1 + x2) / 2, height * 0.11
     hips, foot = y1 + height * 0.58, max(2, round(width * 0.18))
     for side in (-1, 1):
-        start, end = (
-            (round(middle + side * width * 0.12), round(hips)),
-            (round(middle + side * width * 0.36), round(y2)),
-        )
-        cv2.line(image, start, (end[0], end[1] - foot // 2), legs, foot)
+        start = round(middle + side * width * 0.12), round(hips)
+        end = round(middle + side * width * 0.36), round(y2) - foot // 2
+        cv2.line(image, start, end, legs, foot)
     cv2.rectangle(image, (round(x1), round(y1 + 2 * radius)), (round(x2), round(hips)), coat, -1)
     cv2.circle(image, (round(middle), round(y1 + radius)), max(2, round(radius)), skin, -1)
 
