@@ -88,7 +88,8 @@ def _table(table: Sequence[Column], *, keys: bool = False) -> str:
             for _, cells in table
         ]
         if keys:
-            texts[0] = f'<span class="key" style="background:{svg.colour(index)}"></span>{texts[0]}'
+            key = f'<span class="key" style="background:{svg.colour(index)}"></span>'
+            texts[0] = f'<span class="named">{key}<span>{texts[0]}</span></span>'
         lines.append("<tr>" + "".join(cell("td", place, text) for place, text in enumerate(texts)) + "</tr>")
     return f'<div class="wide"><table><thead><tr>{heads}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
 

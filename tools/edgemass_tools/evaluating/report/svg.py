@@ -13,6 +13,7 @@ from edgemass_tools.evaluating.result import Example, Shape
 
 _WIDTH, _HEIGHT = 360, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40, 12, 26, 38
+_EM = 13  # pixels of a word on a picture, as style.css has it
 _TICKS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
@@ -41,12 +42,13 @@ def precision_over_recall(title: str, curves: Sequence[tuple[str, int, AnyArray]
             f'<text class="tick" text-anchor="end" x="{x(0) - 6:.1f}" y="{y(tick) + 4:.1f}">{tick:g}</text>',
             f'<text class="tick" text-anchor="middle" x="{x(tick):.1f}" y="{y(0) + 15:.1f}">{tick:g}</text>',
         ]
-    for name, place, precision in curves:
+    for drawn, (name, place, precision) in enumerate(curves):
         recall = np.linspace(0, 1, len(precision))
+        wide = 2 + 1.5 * (len(curves) - 1 - drawn)  # so that a curve still shows below another that is the same
         points = " ".join(f"{x(r):.1f},{y(p):.1f}" for r, p in zip(recall, np.maximum(precision, 0), strict=True))
         parts.append(
-            f'<polyline class="curve" style="stroke:{colour(place)}" points="{points}"><title>{escape(name)}</title>'
-            "</polyline>"
+            f'<polyline class="curve" style="stroke:{colour(place)};stroke-width:{wide}" points="{points}">'
+            f"<title>{escape(name)}</title></polyline>"
         )
     parts += [
         f'<text class="tick" text-anchor="middle" x="{x(0.5):.1f}" y="{_HEIGHT - 6}">recall</text>',
@@ -65,7 +67,7 @@ def picture(example: Example) -> str:
         f'<svg viewBox="0 0 {example.width} {example.height}" role="img" aria-label="{escape(example.caption)}">'
         f'<image width="{example.width}" height="{example.height}" href="data:image/jpeg;base64,{data}"/>'
         + "".join(_box(shape) for shape in shapes)
-        + "".join(_word(shape, example) for shape in shapes if shape.kind != "found")
+        + _words(example)
         + "</svg>"
     )
 
@@ -79,12 +81,23 @@ def _box(shape: Shape) -> str:
     )
 
 
-def _word(shape: Shape, example: Example) -> str:
-    """Inside the picture whatever the box; Helvetica is about 0.55 em wide."""
-    text = _text(shape)
-    left = max(2.0, min(shape.box[0] + 3, example.width - 0.55 * 13 * len(text)))
-    top = max(13.0, min(shape.box[1] - 3, example.height - 4))
-    return f'<text class="word {shape.kind}" x="{left:.1f}" y="{top:.1f}">{escape(text)}</text>'
+def _words(example: Example) -> str:
+    """Labels of what was missed or false, largest first; one that would cover another is left out (each box has it as
+    its title). They stay inside the picture; a letter of Helvetica is about 0.6 em wide.
+    """
+    taken: list[tuple[float, float, float]] = []
+    words = []
+    wrong = [shape for shape in example.shapes if shape.kind != "found"]
+    for shape in sorted(wrong, key=lambda shape: -shape.box[2] * shape.box[3]):
+        text = _text(shape)
+        width = 0.6 * _EM * len(text)
+        left = max(2.0, min(shape.box[0] + 3, example.width - width))
+        top = max(float(_EM), min(shape.box[1] - 3, example.height - 4))
+        if any(abs(top - y) < _EM and left < x + w and x < left + width for x, y, w in taken):
+            continue
+        taken.append((left, top, width))
+        words.append(f'<text class="word {shape.kind}" x="{left:.1f}" y="{top:.1f}">{escape(text)}</text>')
+    return "".join(words)
 
 
 def _text(shape: Shape) -> str:
