@@ -21,9 +21,9 @@ def check(path: Path) -> None:
     if not path.absolute().parent.is_dir():
         raise UsageError(f"--report: there is no folder {path.parent}")
     if path.suffix.lower() == ".png":
-        from edgemass_tools.evaluating.report.png import pyplot  # noqa: PLC0415 (matplotlib is an extra)
+        from edgemass_tools.evaluating.report.png import new_figure  # noqa: PLC0415 (matplotlib is an extra)
 
-        pyplot()
+        new_figure(1, 1)
 
 
 def write(result: Result, path: Path) -> None:

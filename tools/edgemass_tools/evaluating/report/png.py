@@ -21,51 +21,47 @@ _STRIP = 3  # pictures in a row
 _MATRIX_CLASSES = 20
 
 
-def pyplot() -> Any:
-    """matplotlib, drawing into memory.
+def new_figure(width: float, height: float) -> Any:
+    """An empty one, in inches, that is drawn into memory.
 
     Raises:
-        ConfigError: it is not installed.
+        ConfigError: matplotlib is not installed.
     """
     try:
-        import matplotlib as mpl  # noqa: PLC0415 (an extra)
-
-        mpl.use("Agg")
-        from matplotlib import pyplot as plt  # noqa: PLC0415 (as above)
+        from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 (an extra, and slow)
+        from matplotlib.figure import Figure  # noqa: PLC0415 (as above)
     except ImportError as error:
         raise ConfigError(
             "a PNG report needs matplotlib: pip install 'edgemass-tools[report]'; or give --report FILE.html"
         ) from error
-    return plt
+    figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
 
 
 def draw(result: Result) -> bytes:
     """PNG."""
-    plt = pyplot()
     examples = next((row.examples for row in result.rows if row.examples), ())
     strip_rows = -(-len(examples) // _STRIP)
     heights = [0.9 + 0.3 * len(result.rows) + 0.25 * len(result.misses), 4.2, *[3.0] * strip_rows]
-    figure = plt.figure(figsize=(_WIDTH, sum(heights) + 0.9), dpi=100, layout="constrained")
-    try:
-        title = " and ".join(dict.fromkeys(row.model for row in result.rows))
-        threads = f"{result.threads} thread{'s' * (result.threads != 1)}"
-        figure.suptitle(_plain(f"{title}\n{result.data}; {threads}"), fontsize=13, x=0.01, ha="left")
-        grid = figure.add_gridspec(len(heights), 6, height_ratios=heights)
-        _table(figure.add_subplot(grid[0, :]), result)
-        left, right = figure.add_subplot(grid[1, :3]), figure.add_subplot(grid[1, 3:])
-        if result.task == "detection":
-            _curves(left, result)
-            _sizes(right, result)
-        else:
-            _bars(left, result)
-            _matrix(right, result)
-        for place, example in enumerate(examples):
-            line, column = divmod(place, _STRIP)
-            _example(figure.add_subplot(grid[2 + line, 2 * column : 2 * column + 2]), example)
-        data = io.BytesIO()
-        figure.savefig(data, format="png")
-    finally:
-        plt.close(figure)
+    figure = new_figure(_WIDTH, sum(heights) + 0.9)
+    title = " and ".join(dict.fromkeys(row.model for row in result.rows))
+    threads = f"{result.threads} thread{'s' * (result.threads != 1)}"
+    figure.suptitle(_plain(f"{title}\n{result.data}; {threads}"), fontsize=13, x=0.01, ha="left")
+    grid = figure.add_gridspec(len(heights), 6, height_ratios=heights)
+    _table(figure.add_subplot(grid[0, :]), result)
+    left, right = figure.add_subplot(grid[1, :3]), figure.add_subplot(grid[1, 3:])
+    if result.task == "detection":
+        _curves(left, result)
+        _sizes(right, result)
+    else:
+        _bars(left, result)
+        _matrix(right, result)
+    for place, example in enumerate(examples):
+        line, column = divmod(place, _STRIP)
+        _example(figure.add_subplot(grid[2 + line, 2 * column : 2 * column + 2]), example)
+    data = io.BytesIO()
+    figure.savefig(data, format="png")
     return data.getvalue()
 
 
