@@ -72,8 +72,11 @@ def _overview(result: Result) -> str:
     )
 
 
-def _table(table: Sequence[Column], *, keys: bool = False) -> str:
-    """The first column names the rows; with keys each has the colour of its variant."""
+def _table(table: Sequence[Column], *, keys: bool = False, groups: Sequence[tuple[str, int]] = ()) -> str:
+    """The first column names the rows; with keys each has the colour of its variant.
+
+    groups: heads above the heads, each with the number of columns that it spans.
+    """
     words = {"runs on", "true class", "answer"}
 
     def cell(tag: str, place: int, text: str) -> str:
@@ -81,6 +84,8 @@ def _table(table: Sequence[Column], *, keys: bool = False) -> str:
         return f"<{tag}{kind}>{text}</{tag}>"
 
     heads = "".join(cell("th", place, escape(head)) for place, (head, _) in enumerate(table))
+    spans = "".join(f'<th class="over" colspan="{span}">{escape(name)}</th>' for name, span in groups)
+    above = f"<tr>{spans}</tr>" if groups else ""
     lines = []
     for index in range(len(table[0][1])):
         texts = [
@@ -91,7 +96,9 @@ def _table(table: Sequence[Column], *, keys: bool = False) -> str:
             key = f'<span class="key" style="background:{svg.colour(index)}"></span>'
             texts[0] = f'<span class="named">{key}<span>{texts[0]}</span></span>'
         lines.append("<tr>" + "".join(cell("td", place, text) for place, text in enumerate(texts)) + "</tr>")
-    return f'<div class="wide"><table><thead><tr>{heads}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
+    return (
+        f'<div class="wide"><table><thead>{above}<tr>{heads}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
+    )
 
 
 def _negative(text: str) -> bool:
@@ -194,14 +201,15 @@ def _classes(result: Result, detected: Sequence[tuple[Row, DetectionFigures]]) -
             counts.setdefault(label, found.boxes)
     labels = sorted(counts, key=lambda label: -counts[label])
     table: list[Column] = [("class", labels), ("boxes", [str(counts[label]) for label in labels])]
+    groups = [("", 2)]
     for row, figures in detected:
         known = [figures.per_class.get(label) for label in labels]
-        name = result.name(row)
-        table.append((f"{name}: mAP 50-95", [number(item.map_50_95 if item else None) for item in known]))
+        groups.append((result.name(row), 3))
+        table.append(("mAP 50-95", [number(item.map_50_95 if item else None) for item in known]))
         table.append(("AP50", [number(item.map_50 if item else None) for item in known]))
         best = [item.best if item else None for item in known]
         table.append(("best score", [number(point.score if point else None) for point in best]))
-    return f"<section><h2>By class</h2>{_folded(len(labels), _table(table))}</section>"
+    return f"<section><h2>By class</h2>{_folded(len(labels), _table(table, groups=groups))}</section>"
 
 
 def _folded(lines: int, markup: str) -> str:
@@ -267,15 +275,17 @@ def _labels(result: Result, classified: Sequence[tuple[Row, ClassificationFigure
     first = classified[0][1].per_class
     labels = sorted(first, key=lambda label: -first[label].images)
     table: list[Column] = [("class", labels), ("pictures", [str(first[label].images) for label in labels])]
+    groups = [("", 2)]
     for row, figures in classified:
+        groups.append((result.name(row), 4))
         known = [figures.per_class.get(label) for label in labels]
         table += [
-            (f"{result.name(row)}: precision", [number(item.precision if item else None) for item in known]),
+            ("precision", [number(item.precision if item else None) for item in known]),
             ("recall", [number(item.recall if item else None) for item in known]),
             ("F1", [number(item.f1 if item else None) for item in known]),
             ("AUC", [number(item.auc if item else None) for item in known]),
         ]
-    return f"<section><h2>By class</h2>{_folded(len(labels), _table(table))}</section>"
+    return f"<section><h2>By class</h2>{_folded(len(labels), _table(table, groups=groups))}</section>"
 
 
 def _examples(result: Result) -> str:

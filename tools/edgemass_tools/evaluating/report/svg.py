@@ -13,6 +13,7 @@ from edgemass_tools.evaluating.result import Example, Shape
 
 _WIDTH, _HEIGHT = 360, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40, 12, 26, 38
+_SMALLEST = 160  # pixels that a picture has in the page at least
 _EM = 13  # pixels of a word on a picture, as style.css has it
 _TICKS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
@@ -64,7 +65,8 @@ def picture(example: Example) -> str:
     order = {"found": 0, "false": 1, "missed": 2}
     shapes = sorted(example.shapes, key=lambda shape: order[shape.kind])
     return (
-        f'<svg viewBox="0 0 {example.width} {example.height}" role="img" aria-label="{escape(example.caption)}">'
+        f'<svg style="max-width:{max(example.width, _SMALLEST)}px" viewBox="0 0 {example.width} {example.height}" '
+        f'role="img" aria-label="{escape(example.caption)}">'
         f'<image width="{example.width}" height="{example.height}" href="data:image/jpeg;base64,{data}"/>'
         + "".join(_box(shape) for shape in shapes)
         + _words(example)
