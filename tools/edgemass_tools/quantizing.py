@@ -221,8 +221,8 @@ def _check_order(bundle: Bundle, order: Order, runtime: RuntimeName) -> None:
         item.runtime == "tflite" and item.precision == "fp32" for item in bundle.variants
     ):
         raise UsageError(
-            f"{manifest.name} has no float TFLite variant, only {_precisions(bundle)}; `edgemass-tools export --tflite` "
-            "writes one of a checkpoint"
+            f"{manifest.name} has no float TFLite variant, only {_precisions(bundle)}; `edgemass-tools export "
+            "--tflite` writes one of a checkpoint"
         )
     if reference.precision == "int8":
         raise BundleError(f"{manifest.name} is int8 already ({reference.file}); quantize from the float export")

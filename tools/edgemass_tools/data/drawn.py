@@ -1,7 +1,7 @@
 """A drawn data set: figures on textures, with COCO annotations.
 
 It belongs to nobody, is made in seconds, and can be learnt by a small net in minutes, so that the whole road from
-training to a device can be walked on any machine. A figure is a person as a child draws one: a head on a body with legs.
+training to a device can be walked on any machine. A figure is a person as a child draws one: head, body and legs.
 Balls, boxes and bars are drawn too, and are nothing.
 """
 
