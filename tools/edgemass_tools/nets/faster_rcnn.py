@@ -52,6 +52,14 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     final_overlap: float = 0.5
     found: int = 100
 
+    def __post_init__(self) -> None:
+        if not self.anchors or min(self.anchors) <= 0 or self.aspect <= 0:
+            raise ValueError(
+                f"anchors and aspect must be above 0, at least one anchor; found {self.anchors}, {self.aspect}"
+            )
+        if min(self.candidates, self.proposals, self.pool, self.hidden, self.found) < 1:
+            raise ValueError("candidates, proposals, pool, hidden and found must be at least 1")
+
 
 class FasterRcnn(nn.Module):
     """See the module. In training its parts are called one by one, see training.two_stage."""
