@@ -78,6 +78,19 @@ class Job(Protocol[Batch]):
         """On data that is held out."""
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """Data that was read, before there is a net.
+
+    labels: by class id. description: of the data for the card, one line each, parted by "; ". job: makes the Job of a
+    net.
+    """
+
+    labels: tuple[str, ...]
+    description: str
+    job: Callable[[nn.Module], Job[Any]]
+
+
 @dataclass
 class State:
     """epoch: done so far. history: a row of figures for each. hours: worked."""
