@@ -95,10 +95,9 @@ def choose(groups: Sequence[Coupled], layers: Mapping[nn.Module, Layer], wanted:
                 going = orders[index][gone[index] : gone[index] + count]
                 offers.append((float(group.worth[going].sum()) / freed(group, count), index, count))
         if not offers:
-            lowest = left / sum(layer.operations for layer in layers.values())
             raise UsageError(
-                f"with {BLOCK} channels left in each layer {lowest:.2f} of the operations stay; nothing more can go, give "
-                "--operations a larger share"
+                f"with {BLOCK} channels left in each layer {left / 1e6:.1f} M operations stay, wanted at most "
+                f"{wanted / 1e6:.1f} M; give --operations a larger share"
             )
         _, index, count = min(offers)
         gone[index] += count
