@@ -33,7 +33,7 @@ def test_weights_of_another_net_are_refused() -> None:
 
 
 def test_weights_kept_channels_last_come_back_in_plain_order() -> None:
-    net = trained(1).to(memory_format=torch.channels_last)
+    net = trained(1).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     other = nets.build("edge-detector", SMALL, 1)
     nets.fit(other, net.state_dict())
     assert all(value.is_contiguous() for value in other.state_dict().values())
@@ -63,3 +63,13 @@ def test_a_pruned_net_learns_other_classes_in_its_narrow_shapes() -> None:
     with torch.no_grad():
         assert made.eval()(PICTURE)[0][0].shape[1] == 2
     assert made.state_dict()["heads.0.tower.0.0.weight"].shape[0] == 8
+
+
+def test_as_many_other_classes_do_not_take_over_the_rows_of_the_old_ones() -> None:
+    weights = trained(2).state_dict()
+    made, new = nets.migrate("edge-detector", SMALL, (("a", "b"), ("b", "c")), weights)
+    found, old = made.state_dict()["heads.0.classes.weight"], weights["heads.0.classes.weight"]
+    assert "heads.0.classes.weight" in new
+    assert torch.equal(found[0], old[1])
+    assert not torch.equal(found[1], old[0])
+    assert not torch.equal(found[1], old[1])

@@ -101,16 +101,16 @@ def migrate(
 ) -> tuple[nn.Module, tuple[str, ...]]:
     """A net for other classes with the weights of one that was trained, pruned or not.
 
-    labels: that it was trained on, and wanted. Layers that do not depend on the classes are taken over; of those that do,
-        the rows of classes that both have.
+    labels: that it was trained on, and wanted. Layers that do not depend on the classes are taken over; of those that
+        do, the rows of classes that both have.
     Returns the net, and the names of the tensors that are new, at least in part.
     """
     import torch  # noqa: PLC0415
 
     old, new = labels
-    before, after = (build(kind, options, len(side)).state_dict() for side in labels)
+    before, more, after = (build(kind, options, count).state_dict() for count in (len(old), len(old) + 1, len(new)))
     made = {name: value.detach().clone() for name, value in weights.items()}
-    changed = tuple(name for name, value in before.items() if value.shape != after[name].shape)
+    changed = tuple(name for name, value in before.items() if value.shape != more[name].shape)
     rows = [(old.index(label), place) for place, label in enumerate(new) if label in old]
     for name in changed:
         kept, fresh = weights[name], after[name]
