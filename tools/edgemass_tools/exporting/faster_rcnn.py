@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import msgspec
@@ -36,13 +37,18 @@ def manifest(checkpoint: Checkpoint, name: str) -> Manifest:
 
 
 def to_onnx(net: nn.Module, manifest: Manifest, path: Path) -> None:
-    torch.onnx.export(
-        _Ordered(net).eval(),
-        (torch.zeros(3, *SIDES),),
-        str(path),
-        input_names=[manifest.input.name],
-        output_names=list(OUTPUTS),
-        dynamic_axes={manifest.input.name: {1: "height", 2: "width"}} | {name: {0: "found"} for name in OUTPUTS},
-        opset_version=OPSET,
-        dynamo=False,  # the other exporter does not know the symbolic form of nets.boxes
-    )
+    with warnings.catch_warnings():
+        # Of its age, and of shapes that nets.boxes takes care of.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        warnings.filterwarnings("ignore", message="Exporting aten::index operator of advanced indexing")
+        torch.onnx.export(
+            _Ordered(net).eval(),
+            (torch.zeros(3, *SIDES),),
+            str(path),
+            input_names=[manifest.input.name],
+            output_names=list(OUTPUTS),
+            dynamic_axes={manifest.input.name: {1: "height", 2: "width"}} | {name: {0: "found"} for name in OUTPUTS},
+            opset_version=OPSET,
+            dynamo=False,  # the other exporter does not know the symbolic form of nets.boxes
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,8 @@ from edgemass_tools.checkpoint import Checkpoint
 from edgemass_tools.training import loop
 from edgemass_tools.training.held import Held
 from edgemass_tools.training.loop import Outcome, Settings
+
+logger = logging.getLogger(__name__)
 
 __all__ = ["Order", "Settings", "held", "net_options", "run"]
 
@@ -100,13 +103,25 @@ def net_of(
     kind = kind_of(order, begun)
     if begun is None:
         return nets.build(kind, order.net_options, len(labels)), kind, dict(order.net_options), ()
-    if begun.net == kind and begun.labels == labels:
+    if begun.net != kind:
+        net = nets.build(kind, order.net_options, len(labels))
+        shared = nets.share(net, begun.weights)
+        if not shared:
+            raise UsageError(f"{order.start} is a {begun.net} and shares no layer with {kind}; the same --option's may")
+        logger.info("%d tensors are taken over from %s, a %s", shared, order.start, begun.net)
+        return net, kind, dict(order.net_options), begun.record
+    if begun.labels == labels:
         return checkpoint.module(begun), kind, begun.options, begun.record
-    options = begun.options if begun.net == kind else dict(order.net_options)
-    net = nets.build(kind, options, len(labels))
-    if len(nets.transfer(net, begun.weights)) == len(net.state_dict()):
-        raise UsageError(f"{order.start} is a {begun.net} and shares no layer with {kind} of options {options}")
-    return net, kind, options, begun.record
+    net, new = nets.migrate(kind, begun.options, (begun.labels, labels), begun.weights)
+    logger.info(
+        "%d of %d tensors are taken over from %s, which knows %s; new are %s",
+        len(begun.weights) - len(new),
+        len(begun.weights),
+        order.start,
+        ", ".join(begun.labels[:10]),
+        ", ".join(new),
+    )
+    return net, kind, begun.options, begun.record
 
 
 def kind_of(order: Order, begun: Checkpoint | None) -> str:
