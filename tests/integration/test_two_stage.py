@@ -103,7 +103,7 @@ def found(stream: Stream, image: Image) -> Detections:
     return answer
 
 
-@pytest.mark.filterwarnings("ignore:You are using the legacy:DeprecationWarning", "ignore::torch.jit.TracerWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")  # of the exporter
 def test_cells_are_those_of_the_runtime(tmp_path: Path) -> None:
     class Cells(torch.nn.Module):  # type: ignore[name-defined,misc]
         def forward(self, features: object, rois: object) -> object:
