@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from edgemass_tools.training.runs import Order
 
 NMS_IOU = 0.5
-"""Small nets say the same thing twice more often than large ones: while it found the first 110 people of coco-val, a net
-of a million parameters said 42 twice at 0.6, and 15 at 0.5."""
+"""Small nets say the same thing twice more often than large ones: while it found the first 110 people of coco-val, a
+net of a million parameters said 42 twice at 0.6, and 15 at 0.5."""
 INPUT, CLASSES, DISTANCES = "image", "classes", "distances"
 
 
