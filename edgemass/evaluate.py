@@ -24,7 +24,7 @@ from edgemass.detector import Stream, Thresholds
 from edgemass.errors import ConfigError, UsageError
 from edgemass.frame import Image
 from edgemass.sources.images import read
-from edgemass.tensors import FloatArray
+from edgemass.tensors import AnyArray, FloatArray
 
 SCORE = 0.01
 MAX_DETECTIONS = 100
@@ -208,7 +208,7 @@ def coco_rows(image_id: int, found: Detections, categories: dict[int, int]) -> F
     )
 
 
-def coco_evaluation(truth: Truth, rows: FloatArray, known: Sequence[int]) -> Any:
+def coco_evaluation(truth: Truth, rows: AnyArray, known: Sequence[int]) -> Any:
     """What pycocotools makes of the truth and of rows as `coco_rows` gives them: a COCOeval that was accumulated.
 
     known: category ids to average over, in the order of the axis of its arrays.
