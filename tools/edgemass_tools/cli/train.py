@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from edgemass.errors import UsageError
 from edgemass_tools.cli import training
 
 EPILOG = """\
@@ -37,36 +36,8 @@ def call(options: argparse.Namespace) -> int:
     training.need_torch(options.threads)
     from edgemass_tools.training import runs
 
-    if options.epochs < 1 or options.batch < 1:
-        raise UsageError("--epochs and --batch must be at least 1")
     steps = training.Steps("train")
-    order = runs.Order(
-        verb="train",
-        net=options.net,
-        net_options=runs.net_options(options.option),
-        start=options.start,
-        pairs=tuple(training.pairs(options)),
-        labels=tuple(options.labels.split(",")) if options.labels else (),
-        held=runs.held(options.val_annotations, options.val_images),
-        weights=training.numbers(options.weight, "--weight"),
-        size=training.size(options.size),
-        first_size=training.size(options.first_size) if options.first_size else None,
-        first_epochs=options.first_epochs,
-        plain_epochs=options.epochs // 6 if options.plain_epochs is None else options.plain_epochs,
-        batch=options.batch,
-        per_epoch=options.per_epoch,
-        workers=options.workers,
-        soft=options.soft,
-        settings=runs.Settings(
-            epochs=options.epochs,
-            lr=options.lr,
-            measure_every=options.measure_every,
-            precision=options.precision,
-            seed=options.seed,
-        ),
-        output=options.output,
-        stop_after_s=None if options.stop_after is None else options.stop_after * 60,
-    )
+    order = training.order(options, "train", net=options.net, start=options.start)
     try:
         made = runs.run(order, steps)
     finally:

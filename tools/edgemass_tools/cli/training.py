@@ -103,8 +103,12 @@ def pairs(options: argparse.Namespace) -> list[tuple[Path, Path]]:
     return list(zip(options.annotations, options.images, strict=True))
 
 
-def order(options: argparse.Namespace, verb: str, *, net: str, start: Path | None = None) -> runs.Order:
+def order(
+    options: argparse.Namespace, verb: str, *, net: str, start: Path | None = None, annotated: bool = True
+) -> runs.Order:
     """What the options of `add_data` and `add_schedule` ask for.
+
+    annotated: --annotations must be given.
 
     Raises:
         UsageError: options that do not go together, or numbers out of range.
@@ -118,7 +122,7 @@ def order(options: argparse.Namespace, verb: str, *, net: str, start: Path | Non
         net=net,
         net_options=runs.net_options(getattr(options, "option", [])),
         start=start,
-        pairs=tuple(pairs(options)),
+        pairs=tuple(pairs(options)) if annotated or options.annotations else (),
         labels=tuple(options.labels.split(",")) if options.labels else (),
         held=runs.held(options.val_annotations, options.val_images),
         weights=numbers(options.weight, "--weight"),
