@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgemass.manifest import Accuracy, Manifest
+from edgemass.manifest import Accuracy, InputSpec, Manifest
 from edgemass_tools.checkpoint import Checkpoint, Step
 
 FILE = "card.md"
@@ -43,12 +43,16 @@ def _summary(manifest: Manifest) -> str:
     rows = {
         "task": manifest.task,
         "finds": labels,
-        "input": f"{spec.width}x{spec.height} {spec.color}, {spec.resize.rule}",
+        "input": f"{_size(spec)} {spec.color}, {spec.resize.rule}",
         "licence": manifest.licence,
         "version": f"{manifest.version} (release {manifest.release})",
         "default score": f"{manifest.score:g}",
     }
     return _table(("", ""), ([key, value] for key, value in rows.items()))
+
+
+def _size(spec: InputSpec) -> str:
+    return f"{spec.width}x{spec.height}" if spec.width else f"short side {spec.resize.short_side}"
 
 
 def _files(manifest: Manifest) -> str:

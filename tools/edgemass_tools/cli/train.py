@@ -10,7 +10,7 @@ from edgemass_tools.cli import training
 EPILOG = """\
 Learns a net from COCO-style annotations. -o holds model.pt for the other verbs, last.pt to go on from after an
 interruption (the same command goes on), history.jsonl and curves.png. --from begins with the weights of another
-checkpoint: the same classes, or new ones.
+checkpoint: the same classes or new ones, the same net or, with --net, another one that shares layers with it.
 
 example: edgemass-tools train --annotations train.json --images train/ --val-annotations val.json --val-images val/ \\
     --labels person --size 320x320 --epochs 60 -o runs/person
@@ -22,7 +22,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "train", help="train a net", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--net", default="edge-detector", metavar="KIND", help="which net (default: edge-detector)")
+    add("--net", default="", metavar="KIND", help="which net (default: that of --from, else edge-detector)")
     add("--option", action="append", default=[], metavar="KEY=VALUE", help="of the net, such as neck=48")
     add("--from", dest="start", type=Path, metavar="PT", help="begin with the weights of this checkpoint")
     training.add_data(parser)

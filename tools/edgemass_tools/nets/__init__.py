@@ -21,6 +21,7 @@ Labels = tuple[str, ...]
 
 NETS = {  # kind -> the module that builds it, imported when first asked for
     "edge-detector": "edgemass_tools.nets.edge_detector",
+    "faster-rcnn": "edgemass_tools.nets.faster_rcnn",
 }
 
 
@@ -123,3 +124,11 @@ def migrate(
     net = build(kind, options, len(new))
     fit(net, made)
     return net, changed
+
+
+def share(net: nn.Module, weights: Mapping[str, torch.Tensor]) -> int:
+    """Take over from another kind of net the tensors of the same name and shape; returns how many."""
+    own = net.state_dict()
+    same = {name: value for name, value in weights.items() if name in own and own[name].shape == value.shape}
+    net.load_state_dict(own | same)
+    return len(same)

@@ -25,9 +25,11 @@ logger = logging.getLogger(__name__)
 __all__ = ["Order", "Settings", "held", "net_options", "run"]
 
 MODEL = "model.pt"
+FIRST_NET = "edge-detector"
 
 JOBS = {  # TASK of a net's module -> the module that makes the Job of it, imported when first asked for
     "detection": "edgemass_tools.training.detection",
+    "two-stage detection": "edgemass_tools.training.two_stage",
 }
 
 
@@ -42,7 +44,7 @@ class JobModule(Protocol):
 class Order:
     """What is asked for; see the options of `edgemass-tools train`.
 
-    start: a checkpoint to begin with. same_net: with its net too, pruned channels and all.
+    net: kind; "" = that of `start`. start: a checkpoint to begin with, of another kind with the layers that both have.
     """
 
     verb: str
@@ -98,11 +100,19 @@ def net_of(
     order: Order, begun: Checkpoint | None, labels: tuple[str, ...]
 ) -> tuple[nn.Module, str, dict[str, Any], tuple[checkpoint.Step, ...]]:
     """The net to train: a fresh one, or `begun` with its weights. Also its kind, options and record."""
+    kind = kind_of(order, begun)
     if begun is None:
-        return nets.build(order.net, order.net_options, len(labels)), order.net, dict(order.net_options), ()
+        return nets.build(kind, order.net_options, len(labels)), kind, dict(order.net_options), ()
+    if begun.net != kind:
+        net = nets.build(kind, order.net_options, len(labels))
+        shared = nets.share(net, begun.weights)
+        if not shared:
+            raise UsageError(f"{order.start} is a {begun.net} and shares no layer with {kind}; the same --option's may")
+        logger.info("%d tensors are taken over from %s, a %s", shared, order.start, begun.net)
+        return net, kind, dict(order.net_options), begun.record
     if begun.labels == labels:
-        return checkpoint.module(begun), begun.net, begun.options, begun.record
-    net, new = nets.migrate(begun.net, begun.options, (begun.labels, labels), begun.weights)
+        return checkpoint.module(begun), kind, begun.options, begun.record
+    net, new = nets.migrate(kind, begun.options, (begun.labels, labels), begun.weights)
     logger.info(
         "%d of %d tensors are taken over from %s, which knows %s; new are %s",
         len(begun.weights) - len(new),
@@ -111,7 +121,12 @@ def net_of(
         ", ".join(begun.labels[:10]),
         ", ".join(new),
     )
-    return net, begun.net, begun.options, begun.record
+    return net, kind, begun.options, begun.record
+
+
+def kind_of(order: Order, begun: Checkpoint | None) -> str:
+    """Of the net to train: the one that was asked for, else that of the checkpoint to begin with."""
+    return order.net or (begun.net if begun else FIRST_NET)
 
 
 def run(order: Order, steps: Callable[[str], loop.Progress]) -> Outcome:
@@ -122,7 +137,7 @@ def run(order: Order, steps: Callable[[str], loop.Progress]) -> Outcome:
     """
     torch.manual_seed(order.settings.seed)
     begun = None if order.start is None else checkpoint.load(order.start)
-    prepared = _job_module(nets.load(begun.net if begun else order.net).TASK).prepare(order, steps)
+    prepared = _job_module(nets.load(kind_of(order, begun)).TASK).prepare(order, steps)
     net, kind, options, record = net_of(order, begun, prepared.labels)
     job = prepared.job(net)
     made = loop.run(job, order.settings, order.output, steps, order.stop_after_s)
