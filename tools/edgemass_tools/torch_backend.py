@@ -28,7 +28,7 @@ class TorchBackend:
         self._input = spec.name
         assert spec.height
         assert spec.width
-        shape = (1, 3, spec.height, spec.width)
+        shape = (1, 1 if spec.color == "GRAY" else 3, spec.height, spec.width)
         self.inputs: tuple[TensorInfo, ...] = (TensorInfo(spec.name, shape, spec.dtype),)
         found = self._run(torch.zeros(shape))
         self.outputs: tuple[TensorInfo, ...] = tuple(

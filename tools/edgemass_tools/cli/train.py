@@ -1,55 +1,90 @@
-"""`edgemass-tools train`: weights from annotated pictures."""
+"""`edgemass-tools train`: weights from annotated pictures, or for classifiers from folders of them."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgemass.errors import UsageError
 from edgemass_tools.cli import training
+
+if TYPE_CHECKING:
+    from edgemass_tools.training.runs import Order
 
 EPILOG = """\
 Learns a net from COCO-style annotations. -o holds model.pt for the other verbs, last.pt to go on from after an
 interruption (the same command goes on), history.jsonl and curves.png. --from begins with the weights of another
 checkpoint: the same classes, or new ones.
 
+Classifiers (squeezenet, cnn) learn from --folders, one folder of pictures for each class. What they are measured with
+is listed in -o/held.csv, so that `edgemass eval BUNDLE --images DIR --labels held.csv` says the same afterwards:
+  edgemass-tools train --net squeezenet --folders animals/ --val-folders animals-val/ --epochs 40 -o runs/animals
+
 example: edgemass-tools train --annotations train.json --images train/ --val-annotations val.json --val-images val/ \\
     --labels person --size 320x320 --epochs 60 -o runs/person
 """
+DETECTION_SIZE = (320, 320)
 
 
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = verbs.add_parser(
         "train", help="train a net", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_options(parser, epochs=30)
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="the run's folder")
+    parser.set_defaults(call=call)
+
+
+def add_options(parser: argparse.ArgumentParser, *, epochs: int) -> None:
+    """All that says what is trained and how; `tune training` takes the same."""
     add = parser.add_argument
     add("--net", default="edge-detector", metavar="KIND", help="which net (default: edge-detector)")
     add("--option", action="append", default=[], metavar="KEY=VALUE", help="of the net, such as neck=48")
     add("--from", dest="start", type=Path, metavar="PT", help="begin with the weights of this checkpoint")
     training.add_data(parser)
-    training.add_schedule(parser, epochs=30, lr=2.5e-3)
+    add("--folders", type=Path, metavar="DIR", help="what a classifier learns from: one folder for each class")
+    add("--val-folders", type=Path, metavar="DIR", help="the like to measure with (default: a fifth of --folders)")
+    training.add_schedule(parser, epochs=epochs, lr=2.5e-3, size=None)
+    add("--decay", type=float, default=0.02, metavar="D", help="of the weights, AdamW's (default: 0.02)")
+    add("--augment", action="append", default=[], metavar="KEY=VALUE", help="how pictures are changed, such as flip=0")
+    add("--loss", action="append", default=[], metavar="KEY=VALUE", help="of the loss, such as top=13 or smoothing=0.2")
     add("--soft", action="store_true", help="the annotators' scores are the targets, as `distill` has them")
-    add("-o", "--output", type=Path, required=True, metavar="DIR", help="the run's folder")
-    parser.set_defaults(call=call)
 
 
-def call(options: argparse.Namespace) -> int:
+def order_of(options: argparse.Namespace, output: Path) -> Order:
+    """What the options ask for; imports PyTorch.
+
+    Raises:
+        UsageError, ConfigError: they do not fit together, or PyTorch is missing.
+    """
     training.need_torch(options.threads)
+    from edgemass_tools import checkpoint, nets
     from edgemass_tools.training import runs
 
     if options.epochs < 1 or options.batch < 1:
         raise UsageError("--epochs and --batch must be at least 1")
-    steps = training.Steps("train")
-    order = runs.Order(
+    if options.lr <= 0 or options.decay < 0:
+        raise UsageError("--lr must be above 0 and --decay not below it")
+    start = checkpoint.load(options.start) if options.start else None
+    kind = nets.load(start.net if start else options.net)
+    classifies = kind.TASK == "classification"
+    if not classifies and options.folders:
+        raise UsageError(f"--folders is for classifiers; {options.net} learns from --annotations and --images")
+    if classifies and options.annotations:
+        raise UsageError(f"{options.net} is a classifier: it learns from --folders, not from --annotations")
+    usual = (start.width, start.height) if start else getattr(kind, "SIZE", DETECTION_SIZE)
+    multiple = 1 if classifies else 32
+    return runs.Order(
         verb="train",
-        net=options.net,
+        net=start.net if start else options.net,
         net_options=runs.net_options(options.option),
         start=options.start,
-        pairs=tuple(training.pairs(options)),
+        pairs=() if classifies else tuple(training.pairs(options)),
         labels=tuple(options.labels.split(",")) if options.labels else (),
         held=runs.held(options.val_annotations, options.val_images),
         weights=training.numbers(options.weight, "--weight"),
-        size=training.size(options.size),
+        size=training.size(options.size, multiple) if options.size else usual,
         first_size=training.size(options.first_size) if options.first_size else None,
         first_epochs=options.first_epochs,
         plain_epochs=options.epochs // 6 if options.plain_epochs is None else options.plain_epochs,
@@ -60,13 +95,25 @@ def call(options: argparse.Namespace) -> int:
         settings=runs.Settings(
             epochs=options.epochs,
             lr=options.lr,
+            decay=options.decay,
             measure_every=options.measure_every,
             precision=options.precision,
             seed=options.seed,
         ),
-        output=options.output,
+        output=output,
         stop_after_s=None if options.stop_after is None else options.stop_after * 60,
+        folders=options.folders,
+        val_folders=options.val_folders,
+        augment=runs.net_options(options.augment, "--augment"),
+        loss=runs.net_options(options.loss, "--loss"),
     )
+
+
+def call(options: argparse.Namespace) -> int:
+    order = order_of(options, options.output)
+    from edgemass_tools.training import runs
+
+    steps = training.Steps("train")
     try:
         made = runs.run(order, steps)
     finally:

@@ -28,12 +28,13 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     add("--weight", action="append", default=[], metavar="SOURCE=W", help="draw pictures of a source W times as often")
 
 
-def add_schedule(parser: argparse.ArgumentParser, *, epochs: int, lr: float) -> None:
+def add_schedule(parser: argparse.ArgumentParser, *, epochs: int, lr: float, size: str | None = "320x320") -> None:
+    """size: the default one; None = the usual one of the net."""
     add = parser.add_argument
     add("--epochs", type=int, default=epochs, metavar="N", help=f"passes over the data (default: {epochs})")
     add("--lr", type=float, default=lr, metavar="R", help=f"highest learning rate (default: {lr:g})")
     add("--batch", type=int, default=32, metavar="N", help="pictures in a step (default: 32)")
-    add("--size", default="320x320", metavar="WxH", help="pixels, multiples of 32 (default: 320x320)")
+    add("--size", default=size, metavar="WxH", help=f"pixels, multiples of 32 (default: {size or 'that of the net'})")
     add("--first-size", metavar="WxH", help="smaller pictures for the first epochs, which is faster")
     add("--first-epochs", type=int, default=0, metavar="N", help="how many epochs of --first-size")
     add("--plain-epochs", type=int, metavar="N", help="last epochs without mosaics (default: a sixth)")
@@ -62,15 +63,16 @@ class Prepared:
     lines: tuple[str, ...]
 
 
-def size(text: str) -> tuple[int, int]:
+def size(text: str, multiple: int = 32) -> tuple[int, int]:
     """`384x288` -> (384, 288).
 
     Raises:
-        UsageError: not two multiples of 32.
+        UsageError: not two multiples of that.
     """
     parts = text.lower().split("x")
-    if len(parts) != SIDES or not all(part.isdigit() and int(part) and int(part) % 32 == 0 for part in parts):
-        raise UsageError(f"a size is WxH in multiples of 32, such as 384x288; found {text!r}")
+    if len(parts) != SIDES or not all(part.isdigit() and int(part) and int(part) % multiple == 0 for part in parts):
+        of = "pixels" if multiple == 1 else f"multiples of {multiple}"
+        raise UsageError(f"a size is WxH in {of}, such as 384x288; found {text!r}")
     return int(parts[0]), int(parts[1])
 
 

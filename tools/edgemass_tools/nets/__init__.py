@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 NETS = {  # kind -> the module that builds it, imported when first asked for
     "edge-detector": "edgemass_tools.nets.edge_detector",
+    "squeezenet": "edgemass_tools.nets.squeezenet",
+    "cnn": "edgemass_tools.nets.cnn",
 }
 
 

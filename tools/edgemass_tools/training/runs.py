@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, cast
 
 import msgspec
 import torch
@@ -14,26 +16,35 @@ from torch import nn
 from edgemass.errors import UsageError
 from edgemass_tools import checkpoint, nets
 from edgemass_tools.checkpoint import Checkpoint
-from edgemass_tools.data import coco
-from edgemass_tools.data.coco import DetectionData
-from edgemass_tools.data.pictures import Pictures
 from edgemass_tools.training import loop
-from edgemass_tools.training.detection import DetectionJob, Held
-from edgemass_tools.training.detection_loss import LossOptions
+from edgemass_tools.training.held import Held
 from edgemass_tools.training.loop import Outcome, Settings
+
+logger = logging.getLogger(__name__)
 
 __all__ = ["Order", "Settings", "held", "net_options", "run"]
 
 MODEL = "model.pt"
-KEPT_SIDE = 512
-"""Longest side of pictures in memory: more than nets of this size see."""
+
+JOBS = {  # TASK of a net's module -> the module that makes the Job of it, imported when first asked for
+    "detection": "edgemass_tools.training.detection",
+    "classification": "edgemass_tools.training.classification",
+}
+
+
+class JobModule(Protocol):
+    """What a module of JOBS offers."""
+
+    def prepare(self, order: Order, steps: Callable[[str], loop.Progress]) -> loop.Prepared:
+        """Read the data that was asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
     """What is asked for; see the options of `edgemass-tools train`.
 
-    start: a checkpoint to begin with. same_net: with its net too, pruned channels and all.
+    start: a checkpoint to begin with, its net and all. pairs, held: of detectors. folders, val_folders: of classifiers.
+    augment, loss: options that differ from the defaults of the Job.
     """
 
     verb: str
@@ -56,13 +67,19 @@ class Order:
     output: Path
     stop_after_s: float | None = None
     record: tuple[checkpoint.Step, ...] = field(default=())
+    folders: Path | None = None
+    val_folders: Path | None = None
+    augment: Mapping[str, Any] = field(default_factory=dict)
+    loss: Mapping[str, Any] = field(default_factory=dict)
 
 
-def net_options(items: Sequence[str]) -> dict[str, Any]:
-    """`neck=48`, `widths=[16,32,64,96,160]` -> values.
+def net_options(items: Sequence[str], what: str = "--option") -> dict[str, Any]:
+    """`neck=48`, `widths=[16,32,64,96,160]`, `color=GRAY` -> values.
+
+    what: the option's name, for the error.
 
     Raises:
-        UsageError: not KEY=JSON.
+        UsageError: not KEY=JSON and not KEY=WORD.
     """
     found = {}
     for item in items:
@@ -70,7 +87,9 @@ def net_options(items: Sequence[str]) -> dict[str, Any]:
         try:
             found[key] = msgspec.json.decode(value)
         except msgspec.DecodeError:
-            raise UsageError(f"--option wants KEY=VALUE with a number or a list, found {item!r}") from None
+            if not value.isalnum():
+                raise UsageError(f"{what} wants KEY=VALUE with a number, a list or a word, found {item!r}") from None
+            found[key] = value
     return found
 
 
@@ -85,62 +104,47 @@ def held(annotations: Path | None, images: Path | None) -> Held | None:
     return None if annotations is None or images is None else Held(annotations, images)
 
 
-def read(pairs: Sequence[tuple[Path, Path]], labels: tuple[str, ...]) -> DetectionData:
-    """All sets as one."""
-    first, *others = pairs
-    data = coco.read(*first, labels)
-    for file, folder in others:
-        more = coco.read(file, folder, data.labels)
-        data = replace(data, samples=data.samples + more.samples, description=f"{data.description}; {more.description}")
-    return data
-
-
-def net_of(order: Order, labels: tuple[str, ...]) -> tuple[nn.Module, str, dict[str, Any], tuple[checkpoint.Step, ...]]:
-    """The net to train: a fresh one, or that of `start` with its weights. Also its kind, options and record."""
-    if order.start is None:
+def net_of(
+    order: Order, begun: Checkpoint | None, labels: tuple[str, ...]
+) -> tuple[nn.Module, str, dict[str, Any], tuple[checkpoint.Step, ...]]:
+    """The net to train: a fresh one, or `begun` with its weights. Also its kind, options and record."""
+    if begun is None:
         return nets.build(order.net, order.net_options, len(labels)), order.net, dict(order.net_options), ()
-    begun = checkpoint.load(order.start)
     if begun.labels == labels:
         return checkpoint.module(begun), begun.net, begun.options, begun.record
     net = nets.build(begun.net, begun.options, len(labels))
     left = nets.transfer(net, begun.weights)
     if len(left) == len(begun.weights):
         raise UsageError(f"{order.start} shares no layer with {begun.net}")
+    logger.info(
+        "%d of %d tensors are taken over from %s, which knows %s; new are %s",
+        len(begun.weights) - len(left),
+        len(begun.weights),
+        order.start,
+        ", ".join(begun.labels[:10]),
+        ", ".join(left),
+    )
     return net, begun.net, begun.options, begun.record
 
 
-def run(order: Order, steps: Callable[[str], loop.Progress]) -> Outcome:
+def run(order: Order, steps: Callable[[str], loop.Progress], watch: loop.Watch = loop.look_away) -> Outcome:
     """Train, and write the checkpoint, finished or not.
+
+    watch: see loop.run.
 
     Raises:
         UsageError, TrainingError: see their places.
     """
     torch.manual_seed(order.settings.seed)
-    data = read(order.pairs, order.labels)
-    net, kind, options, record = net_of(order, data.labels)
-    pictures = Pictures([sample.path for sample in data.samples], longest=KEPT_SIDE)
-    data = _as_kept(data, pictures, steps("reading pictures"))
-    job = DetectionJob(
-        net=net,
-        data=data,
-        pictures=pictures,
-        size=order.size,
-        epochs=order.settings.epochs,
-        held=order.held,
-        first_size=order.first_size,
-        first_epochs=order.first_epochs,
-        plain_epochs=order.plain_epochs,
-        batch_size=order.batch,
-        pictures_per_epoch=order.per_epoch,
-        workers=order.workers,
-        seed=order.settings.seed,
-        options=LossOptions(soft=order.soft),
-        weights=order.weights,
-    )
-    made = loop.run(job, order.settings, order.output, steps, order.stop_after_s)
+    begun = None if order.start is None else checkpoint.load(order.start)
+    prepared = _job_module(nets.load(begun.net if begun else order.net).TASK).prepare(order, steps)
+    _check_classes(order.output / MODEL, prepared.labels)
+    net, kind, options, record = net_of(order, begun, prepared.labels)
+    job = prepared.job(net)
+    made = loop.run(job, order.settings, order.output, steps, order.stop_after_s, watch)
     step = checkpoint.step(
         order.verb,
-        data=tuple(data.description.split("; ")),
+        data=tuple(prepared.description.split("; ")),
         settings=_described(order),
         results=made.results,
         hours=round(made.hours, 3),
@@ -148,7 +152,7 @@ def run(order: Order, steps: Callable[[str], loop.Progress]) -> Outcome:
     body = Checkpoint(
         net=kind,
         options=options,
-        labels=data.labels,
+        labels=prepared.labels,
         width=order.size[0],
         height=order.size[1],
         weights=made.weights,
@@ -158,15 +162,20 @@ def run(order: Order, steps: Callable[[str], loop.Progress]) -> Outcome:
     return made
 
 
-def _as_kept(data: DetectionData, pictures: Pictures, progress: loop.Progress) -> DetectionData:
-    """The objects in pixels of the pictures as they are kept in memory, which may be smaller."""
-    samples = []
-    for number, sample in enumerate(data.samples):
-        progress(number, len(data.samples))
-        image = pictures[number]
-        ratio = (image.shape[0] * image.shape[1] / sample.pixels) ** 0.5 if sample.pixels else 1.0
-        samples.append(replace(sample, objects=sample.objects.moved(sample.objects.xyxy * ratio)))
-    return replace(data, samples=tuple(samples))
+def _check_classes(path: Path, labels: tuple[str, ...]) -> None:
+    """Raises UsageError where an earlier run of that folder learnt other classes."""
+    if path.is_file() and (there := checkpoint.load(path).labels) != labels:
+        raise UsageError(
+            f"{path} was begun with other classes: {', '.join(there[:10])}; the data has {', '.join(labels[:10])}; "
+            "give the same to go on, or another folder with -o"
+        )
+
+
+def _job_module(task: str) -> JobModule:
+    """Raises UsageError where nothing trains such a net."""
+    if task not in JOBS:
+        raise UsageError(f"nothing trains nets for {task}; known are {', '.join(JOBS)}")
+    return cast("JobModule", importlib.import_module(JOBS[task]))
 
 
 def _described(order: Order) -> dict[str, Any]:
@@ -180,4 +189,6 @@ def _described(order: Order) -> dict[str, Any]:
         "first_size": f"{order.first_size[0]}x{order.first_size[1]}" if order.first_size else "",
         "first_epochs": order.first_epochs,
         "plain_epochs": order.plain_epochs,
+        "augment": dict(order.augment),
+        "loss": dict(order.loss),
     }
