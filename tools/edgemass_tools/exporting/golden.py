@@ -23,8 +23,8 @@ from edgemass.manifest import Golden, Manifest
 SCORE_TOLERANCE = 0.2
 IOU_TOLERANCE = 0.7
 """Wide enough for 8-bit variants on every runtime; a wrong channel order, resize rule or decoder misses by far more."""
-STEPS = 150
-COARSE = 4
+STEPS = 60
+COARSE = 8
 """Pixels of the picture per pixel that is changed: what the net then sees is smooth, and survives 8 bits and JPEG."""
 AIM = 3.0
 """Logit that is aimed at."""
