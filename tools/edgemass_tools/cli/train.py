@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,71 +47,35 @@ def add_options(parser: argparse.ArgumentParser, *, epochs: int) -> None:
     add("--folders", type=Path, metavar="DIR", help="what a classifier learns from: one folder for each class")
     add("--val-folders", type=Path, metavar="DIR", help="the like to measure with (default: a fifth of --folders)")
     training.add_schedule(parser, epochs=epochs, lr=2.5e-3, size=None)
-    add("--decay", type=float, default=0.02, metavar="D", help="of the weights, AdamW's (default: 0.02)")
-    add("--augment", action="append", default=[], metavar="KEY=VALUE", help="how pictures are changed, such as flip=0")
-    add("--loss", action="append", default=[], metavar="KEY=VALUE", help="of the loss, such as top=13 or smoothing=0.2")
     add("--soft", action="store_true", help="the annotators' scores are the targets, as `distill` has them")
 
 
-def order_of(options: argparse.Namespace, output: Path) -> Order:
+def order_of(options: argparse.Namespace) -> Order:
     """What the options ask for; imports PyTorch.
 
     Raises:
-        UsageError, ConfigError: they do not fit together, or PyTorch is missing.
+        UsageError, ConfigError: they do not go together, or PyTorch is missing.
     """
     training.need_torch(options.threads)
     from edgemass_tools import checkpoint, nets
-    from edgemass_tools.training import runs
 
-    if options.epochs < 1 or options.batch < 1:
-        raise UsageError("--epochs and --batch must be at least 1")
-    if options.lr <= 0 or options.decay < 0:
-        raise UsageError("--lr must be above 0 and --decay not below it")
     start = checkpoint.load(options.start) if options.start else None
-    kind = nets.load(start.net if start else options.net)
+    net = start.net if start else options.net
+    kind = nets.load(net)
     classifies = kind.TASK == "classification"
     if not classifies and options.folders:
-        raise UsageError(f"--folders is for classifiers; {options.net} learns from --annotations and --images")
+        raise UsageError(f"--folders is for classifiers; {net} learns from --annotations and --images")
     if classifies and options.annotations:
-        raise UsageError(f"{options.net} is a classifier: it learns from --folders, not from --annotations")
-    usual = (start.width, start.height) if start else getattr(kind, "SIZE", DETECTION_SIZE)
-    multiple = 1 if classifies else 32
-    return runs.Order(
-        verb="train",
-        net=start.net if start else options.net,
-        net_options=runs.net_options(options.option),
-        start=options.start,
-        pairs=() if classifies else tuple(training.pairs(options)),
-        labels=tuple(options.labels.split(",")) if options.labels else (),
-        held=runs.held(options.val_annotations, options.val_images),
-        weights=training.numbers(options.weight, "--weight"),
-        size=training.size(options.size, multiple) if options.size else usual,
-        first_size=training.size(options.first_size) if options.first_size else None,
-        first_epochs=options.first_epochs,
-        plain_epochs=options.epochs // 6 if options.plain_epochs is None else options.plain_epochs,
-        batch=options.batch,
-        per_epoch=options.per_epoch,
-        workers=options.workers,
-        soft=options.soft,
-        settings=runs.Settings(
-            epochs=options.epochs,
-            lr=options.lr,
-            decay=options.decay,
-            measure_every=options.measure_every,
-            precision=options.precision,
-            seed=options.seed,
-        ),
-        output=output,
-        stop_after_s=None if options.stop_after is None else options.stop_after * 60,
-        folders=options.folders,
-        val_folders=options.val_folders,
-        augment=runs.net_options(options.augment, "--augment"),
-        loss=runs.net_options(options.loss, "--loss"),
-    )
+        raise UsageError(f"{net} is a classifier: it learns from --folders, not from --annotations")
+    if not options.size:
+        width, height = (start.width, start.height) if start else getattr(kind, "SIZE", DETECTION_SIZE)
+        options.size = f"{width}x{height}"
+    order = training.order(options, "train", net=net, start=options.start, detects=not classifies)
+    return replace(order, folders=options.folders, val_folders=options.val_folders)
 
 
 def call(options: argparse.Namespace) -> int:
-    order = order_of(options, options.output)
+    order = order_of(options)
     from edgemass_tools.training import runs
 
     steps = training.Steps("train")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from edgemass.cli.progress import Progress
 from edgemass.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
+    from edgemass_tools.training import runs
     from edgemass_tools.training.loop import Settings
 
 SIDES = 2
@@ -29,12 +31,16 @@ def add_data(parser: argparse.ArgumentParser) -> None:
 
 
 def add_schedule(parser: argparse.ArgumentParser, *, epochs: int, lr: float, size: str | None = "320x320") -> None:
-    """size: the default one; None = the usual one of the net."""
+    """size: the default; None = that of a checkpoint or a net, which the verb fills in."""
     add = parser.add_argument
     add("--epochs", type=int, default=epochs, metavar="N", help=f"passes over the data (default: {epochs})")
     add("--lr", type=float, default=lr, metavar="R", help=f"highest learning rate (default: {lr:g})")
+    add("--decay", type=float, default=0.02, metavar="D", help="of the weights, AdamW's (default: 0.02)")
+    add("--augment", action="append", default=[], metavar="KEY=VALUE", help="how pictures are changed, such as flip=0")
+    add("--loss", action="append", default=[], metavar="KEY=VALUE", help="of the loss, such as top=13 or smoothing=0.2")
     add("--batch", type=int, default=32, metavar="N", help="pictures in a step (default: 32)")
-    add("--size", default=size, metavar="WxH", help=f"pixels, multiples of 32 (default: {size or 'that of the net'})")
+    default = size or "that of the net or checkpoint"
+    add("--size", default=size, metavar="WxH", help=f"pixels, for detectors multiples of 32 (default: {default})")
     add("--first-size", metavar="WxH", help="smaller pictures for the first epochs, which is faster")
     add("--first-epochs", type=int, default=0, metavar="N", help="how many epochs of --first-size")
     add("--plain-epochs", type=int, metavar="N", help="last epochs without mosaics (default: a sixth)")
@@ -101,6 +107,54 @@ def pairs(options: argparse.Namespace) -> list[tuple[Path, Path]]:
     return list(zip(options.annotations, options.images, strict=True))
 
 
+def order(
+    options: argparse.Namespace, verb: str, *, net: str, start: Path | None = None, detects: bool = True
+) -> runs.Order:
+    """What the options of `add_data` and `add_schedule` ask for.
+
+    detects: it needs annotations, and sizes that are multiples of 32.
+
+    Raises:
+        UsageError: options that do not go together, or numbers out of range.
+    """
+    from edgemass_tools.training import runs
+
+    if options.epochs < 1 or options.batch < 1:
+        raise UsageError("--epochs and --batch must be at least 1")
+    if options.lr <= 0 or options.decay < 0:
+        raise UsageError("--lr must be above 0, and --decay not below it")
+    return runs.Order(
+        verb=verb,
+        net=net,
+        net_options=runs.net_options(getattr(options, "option", [])),
+        start=start,
+        pairs=tuple(pairs(options)) if detects else (),
+        labels=tuple(options.labels.split(",")) if options.labels else (),
+        held=runs.held(options.val_annotations, options.val_images),
+        weights=numbers(options.weight, "--weight"),
+        size=size(options.size, 32 if detects else 1),
+        first_size=size(options.first_size) if options.first_size else None,
+        first_epochs=options.first_epochs,
+        plain_epochs=options.epochs // 6 if options.plain_epochs is None else options.plain_epochs,
+        batch=options.batch,
+        per_epoch=options.per_epoch,
+        workers=options.workers,
+        soft=options.soft,
+        settings=runs.Settings(
+            epochs=options.epochs,
+            lr=options.lr,
+            decay=options.decay,
+            measure_every=options.measure_every,
+            precision=options.precision,
+            seed=options.seed,
+        ),
+        output=options.output,
+        stop_after_s=None if options.stop_after is None else options.stop_after * 60,
+        augment=runs.net_options(options.augment, "--augment"),
+        loss=runs.net_options(options.loss, "--loss"),
+    )
+
+
 def need_torch(threads: int | None) -> None:
     """Import PyTorch, the first time that somebody asks for training.
 
@@ -112,6 +166,16 @@ def need_torch(threads: int | None) -> None:
     except ImportError as error:
         raise ConfigError("this needs PyTorch: pip install 'edgemass-tools[train]'") from error
     torch.set_num_threads(threads or os.cpu_count() or 1)
+
+
+def need(module: str, package: str) -> None:
+    """Look for a library that only some verbs need.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    if importlib.util.find_spec(module) is None:
+        raise ConfigError(f"this needs {package}: pip install 'edgemass-tools[train]'")
 
 
 class Steps:
