@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from edgemass import cli
 from edgemass_tools import __version__
-from edgemass_tools.cli import evaluate, export, prune, quantize, train, tune
+from edgemass_tools.cli import evaluate, export, prune, quantize, road, train, tune
 
-VERBS = (train, tune, prune, export, quantize, evaluate)
+VERBS = (train, prune, tune, export, quantize, evaluate, road)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -46,7 +46,7 @@ def add_schedule(parser: argparse.ArgumentParser, *, epochs: int, lr: float, siz
     add("--plain-epochs", type=int, metavar="N", help="last epochs without mosaics (default: a sixth)")
     add("--per-epoch", type=int, default=0, metavar="N", help="pictures in an epoch (default: as many as there are)")
     add("--measure-every", type=int, default=5, metavar="N", help="epochs (default: 5)")
-    add("--precision", choices=("fp32", "bf16"), default="bf16", help="of activations in training (default: bf16)")
+    add("--precision", choices=("fp32", "bf16"), help="of activations in training (default: bf16 where it is fast)")
     add("--seed", type=int, default=0, metavar="S", help="of all that is drawn (default: 0)")
     add("--workers", type=int, default=1, metavar="N", help="processes that prepare pictures (default: 1)")
     add("--threads", type=int, metavar="T", help="of PyTorch (default: all cores)")
@@ -145,7 +145,7 @@ def order(
             lr=options.lr,
             decay=options.decay,
             measure_every=options.measure_every,
-            precision=options.precision,
+            precision=options.precision or precision(),
             seed=options.seed,
         ),
         output=options.output,
@@ -153,6 +153,22 @@ def order(
         augment=runs.net_options(options.augment, "--augment"),
         loss=runs.net_options(options.loss, "--loss"),
     )
+
+
+def precision() -> str:
+    """What this machine trains fastest in: bf16 where processor or GPU computes it, fp32 elsewhere.
+
+    Measured on an AMX processor with two cores: 198 pictures a second of 288x224 in bf16, 109 in fp32.
+    """
+    import torch
+
+    if torch.cuda.is_available():
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("flags")[2].partition("\n")[0].split()
+    except OSError:
+        return "fp32"
+    return "bf16" if {"amx_bf16", "avx512_bf16"}.intersection(flags) else "fp32"
 
 
 def need_torch(threads: int | None) -> None:
