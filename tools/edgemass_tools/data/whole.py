@@ -97,8 +97,8 @@ def changed(image: Image, size: tuple[int, int], options: Augment, rng: np.rando
     linear = np.array([[cos * across * mirror, -sin * down], [sin * across * mirror, cos * down]])
     # Anywhere in the frame where it is smaller, any cut of it where it is larger.
     slack = np.abs(np.array([width * (wide - 1), height * (high - 1)])) / 2
-    middle = np.array([width, height]) / 2 + rng.uniform(-slack, slack)
-    offset = middle - linear @ (np.array([image.shape[1], image.shape[0]]) / 2)
+    middle = (np.array([width, height]) - 1) / 2 + rng.uniform(-slack, slack)  # a pixel's centre has whole numbers
+    offset = middle - linear @ ((np.array([image.shape[1], image.shape[0]]) - 1) / 2)
     matrix = np.column_stack([linear, offset])
     moved = cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     tinted = augment.tinted(
