@@ -22,6 +22,8 @@ Labels = tuple[str, ...]
 NETS = {  # kind -> the module that builds it, imported when first asked for
     "edge-detector": "edgemass_tools.nets.edge_detector",
     "faster-rcnn": "edgemass_tools.nets.faster_rcnn",
+    "squeezenet": "edgemass_tools.nets.squeezenet",
+    "cnn": "edgemass_tools.nets.cnn",
 }
 
 

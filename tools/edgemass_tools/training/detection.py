@@ -22,6 +22,7 @@ from edgemass_tools.torch_backend import TorchBackend
 from edgemass_tools.training.detection_loss import LossOptions, flatten, loss
 from edgemass_tools.training.held import Held
 from edgemass_tools.training.loop import Prepared, Progress
+from edgemass_tools.training.options import chosen
 
 if TYPE_CHECKING:
     from edgemass_tools.training.runs import Order
@@ -114,7 +115,8 @@ def prepare(order: Order, steps: Callable[[str], Progress]) -> Prepared:
             pictures_per_epoch=order.per_epoch,
             workers=order.workers,
             seed=order.settings.seed,
-            options=LossOptions(soft=order.soft),
+            augment=chosen(Augment(), order.augment, "--augment"),
+            options=chosen(LossOptions(soft=order.soft), order.loss, "--loss"),
             weights=order.weights,
         )
 
