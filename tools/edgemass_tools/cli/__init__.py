@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from edgemass import cli
 from edgemass_tools import __version__
-from edgemass_tools.cli import quantize
+from edgemass_tools.cli import quantize, train
 
-VERBS = (quantize,)
+VERBS = (train, quantize)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -1,0 +1,133 @@
+"""What the verbs that train have in common: data, schedule, output, and how their options become a run."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgemass.cli.progress import Progress
+from edgemass.errors import ConfigError, UsageError
+
+if TYPE_CHECKING:
+    from edgemass_tools.training.loop import Settings
+
+SIDES = 2
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--annotations", type=Path, action="append", default=[], metavar="JSON", help="COCO instances; may be repeated")
+    add("--images", type=Path, action="append", default=[], metavar="DIR", help="the pictures of each --annotations")
+    add("--labels", metavar="A,B", help="the classes to learn (default: all that have a box)")
+    add("--val-annotations", type=Path, metavar="JSON", help="COCO instances to measure with; nothing is learnt from")
+    add("--val-images", type=Path, metavar="DIR", help="the pictures of --val-annotations")
+    add("--weight", action="append", default=[], metavar="SOURCE=W", help="draw pictures of a source W times as often")
+
+
+def add_schedule(parser: argparse.ArgumentParser, *, epochs: int, lr: float) -> None:
+    add = parser.add_argument
+    add("--epochs", type=int, default=epochs, metavar="N", help=f"passes over the data (default: {epochs})")
+    add("--lr", type=float, default=lr, metavar="R", help=f"highest learning rate (default: {lr:g})")
+    add("--batch", type=int, default=32, metavar="N", help="pictures in a step (default: 32)")
+    add("--size", default="320x320", metavar="WxH", help="pixels, multiples of 32 (default: 320x320)")
+    add("--first-size", metavar="WxH", help="smaller pictures for the first epochs, which is faster")
+    add("--first-epochs", type=int, default=0, metavar="N", help="how many epochs of --first-size")
+    add("--plain-epochs", type=int, metavar="N", help="last epochs without mosaics (default: a sixth)")
+    add("--per-epoch", type=int, default=0, metavar="N", help="pictures in an epoch (default: as many as there are)")
+    add("--measure-every", type=int, default=5, metavar="N", help="epochs (default: 5)")
+    add("--precision", choices=("fp32", "bf16"), default="bf16", help="of activations in training (default: bf16)")
+    add("--seed", type=int, default=0, metavar="S", help="of all that is drawn (default: 0)")
+    add("--workers", type=int, default=1, metavar="N", help="processes that prepare pictures (default: 1)")
+    add("--threads", type=int, metavar="T", help="of PyTorch (default: all cores)")
+    add(
+        "--stop-after",
+        type=float,
+        metavar="MIN",
+        help="end after the epoch that reaches this; go on with the same command",
+    )
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """data, pictures: to learn from. settings: of the loop. described: settings for the card."""
+
+    data: Any
+    pictures: Any
+    settings: Settings
+    described: dict[str, Any]
+    lines: tuple[str, ...]
+
+
+def size(text: str) -> tuple[int, int]:
+    """`384x288` -> (384, 288).
+
+    Raises:
+        UsageError: not two multiples of 32.
+    """
+    parts = text.lower().split("x")
+    if len(parts) != SIDES or not all(part.isdigit() and int(part) and int(part) % 32 == 0 for part in parts):
+        raise UsageError(f"a size is WxH in multiples of 32, such as 384x288; found {text!r}")
+    return int(parts[0]), int(parts[1])
+
+
+def numbers(items: Sequence[str], what: str) -> dict[str, float]:
+    """`name=1.5` pairs."""
+    found = {}
+    for item in items:
+        name, _, value = item.partition("=")
+        try:
+            found[name] = float(value)
+        except ValueError:
+            raise UsageError(f"{what} wants NAME=NUMBER, found {item!r}") from None
+    return found
+
+
+def pairs(options: argparse.Namespace) -> list[tuple[Path, Path]]:
+    """Annotations and their pictures.
+
+    Raises:
+        UsageError: one without the other.
+    """
+    if not options.annotations or len(options.annotations) != len(options.images):
+        raise UsageError(
+            f"give --images for each --annotations; found {len(options.annotations)} and {len(options.images)}"
+        )
+    return list(zip(options.annotations, options.images, strict=True))
+
+
+def need_torch(threads: int | None) -> None:
+    """Import PyTorch, the first time that somebody asks for training.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise ConfigError("this needs PyTorch: pip install 'edgemass-tools[train]'") from error
+    torch.set_num_threads(threads or os.cpu_count() or 1)
+
+
+class Steps:
+    """One line of progress after the other."""
+
+    def __init__(self, verb: str) -> None:
+        self._verb = verb
+        self._now: Progress | None = None
+
+    def __call__(self, what: str) -> Progress:
+        self.end()
+        self._now = Progress(f"{self._verb}, {what}")
+        return self._now
+
+    def end(self) -> None:
+        if self._now is not None:
+            self._now.end()
+
+
+def figures(results: Mapping[str, float]) -> str:
+    return "  ".join(f"{name} {value:.3f}" for name, value in results.items()) or "nothing was measured"

@@ -1,0 +1,56 @@
+"""A net of PyTorch behind the device's Detector, so that what is measured in training is what a device would find."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor as TorchTensor
+from torch import nn
+
+from edgemass.manifest import Manifest
+from edgemass.tensors import AnyArray, Outputs, Tensor, TensorInfo
+
+Answers = Callable[[nn.Module, TorchTensor], Mapping[str, TorchTensor]]
+"""Runs a net on a batch of one and names its outputs."""
+
+
+class TorchBackend:
+    """`edgemass.backends.Backend` over a net in memory; the net may go on learning between two runs."""
+
+    requested = "torch"
+    version = str(torch.__version__)
+
+    def __init__(self, net: nn.Module, manifest: Manifest, answers: Answers) -> None:
+        self._net = net
+        self._answers = answers
+        spec = manifest.input
+        self._input = spec.name
+        assert spec.height
+        assert spec.width
+        shape = (1, 3, spec.height, spec.width)
+        self.inputs: tuple[TensorInfo, ...] = (TensorInfo(spec.name, shape, spec.dtype),)
+        found = self._run(torch.zeros(shape))
+        self.outputs: tuple[TensorInfo, ...] = tuple(
+            TensorInfo(name, tuple(value.shape), "float32") for name, value in found.items()
+        )
+
+    @property
+    def name(self) -> str:
+        return "torch"
+
+    def run(self, inputs: Mapping[str, AnyArray]) -> Outputs:
+        found = self._run(torch.from_numpy(inputs[self._input]))
+        return {name: Tensor(value.numpy()) for name, value in found.items()}
+
+    def _run(self, picture: TorchTensor) -> dict[str, TorchTensor]:
+        trained = self._net.training
+        self._net.eval()
+        device = next(self._net.parameters()).device
+        with torch.inference_mode():
+            found = {name: value.float().cpu() for name, value in self._answers(self._net, picture.to(device)).items()}
+        self._net.train(trained)
+        return found
+
+    def close(self) -> None:
+        return

@@ -1,0 +1,183 @@
+"""A training from what was asked for to the checkpoint it leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+from torch import nn
+
+from edgemass.errors import UsageError
+from edgemass_tools import checkpoint, nets
+from edgemass_tools.checkpoint import Checkpoint
+from edgemass_tools.data import coco
+from edgemass_tools.data.coco import DetectionData
+from edgemass_tools.data.pictures import Pictures
+from edgemass_tools.training import loop
+from edgemass_tools.training.detection import DetectionJob, Held
+from edgemass_tools.training.detection_loss import LossOptions
+from edgemass_tools.training.loop import Outcome, Settings
+
+__all__ = ["Order", "Settings", "held", "net_options", "run"]
+
+MODEL = "model.pt"
+KEPT_SIDE = 512
+"""Longest side of pictures in memory: more than nets of this size see."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What is asked for; see the options of `edgemass-tools train`.
+
+    start: a checkpoint to begin with. same_net: with its net too, pruned channels and all.
+    """
+
+    verb: str
+    net: str
+    net_options: Mapping[str, Any]
+    start: Path | None
+    pairs: tuple[tuple[Path, Path], ...]
+    labels: tuple[str, ...]
+    held: Held | None
+    weights: Mapping[str, float]
+    size: tuple[int, int]
+    first_size: tuple[int, int] | None
+    first_epochs: int
+    plain_epochs: int
+    batch: int
+    per_epoch: int
+    workers: int
+    soft: bool
+    settings: Settings
+    output: Path
+    stop_after_s: float | None = None
+    record: tuple[checkpoint.Step, ...] = field(default=())
+
+
+def net_options(items: Sequence[str]) -> dict[str, Any]:
+    """`neck=48`, `widths=[16,32,64,96,160]` -> values.
+
+    Raises:
+        UsageError: not KEY=JSON.
+    """
+    found = {}
+    for item in items:
+        key, _, value = item.partition("=")
+        try:
+            found[key] = msgspec.json.decode(value)
+        except msgspec.DecodeError:
+            raise UsageError(f"--option wants KEY=VALUE with a number or a list, found {item!r}") from None
+    return found
+
+
+def held(annotations: Path | None, images: Path | None) -> Held | None:
+    """What is measured on.
+
+    Raises:
+        UsageError: one without the other.
+    """
+    if (annotations is None) != (images is None):
+        raise UsageError("--val-annotations and --val-images go together")
+    return None if annotations is None or images is None else Held(annotations, images)
+
+
+def read(pairs: Sequence[tuple[Path, Path]], labels: tuple[str, ...]) -> DetectionData:
+    """All sets as one."""
+    first, *others = pairs
+    data = coco.read(*first, labels)
+    for file, folder in others:
+        more = coco.read(file, folder, data.labels)
+        data = replace(data, samples=data.samples + more.samples, description=f"{data.description}; {more.description}")
+    return data
+
+
+def net_of(order: Order, labels: tuple[str, ...]) -> tuple[nn.Module, str, dict[str, Any], tuple[checkpoint.Step, ...]]:
+    """The net to train: a fresh one, or that of `start` with its weights. Also its kind, options and record."""
+    if order.start is None:
+        return nets.build(order.net, order.net_options, len(labels)), order.net, dict(order.net_options), ()
+    begun = checkpoint.load(order.start)
+    if begun.labels == labels:
+        return checkpoint.module(begun), begun.net, begun.options, begun.record
+    net = nets.build(begun.net, begun.options, len(labels))
+    left = nets.transfer(net, begun.weights)
+    if len(left) == len(begun.weights):
+        raise UsageError(f"{order.start} shares no layer with {begun.net}")
+    return net, begun.net, begun.options, begun.record
+
+
+def run(order: Order, steps: Callable[[str], loop.Progress]) -> Outcome:
+    """Train, and write the checkpoint, finished or not.
+
+    Raises:
+        UsageError, TrainingError: see their places.
+    """
+    torch.manual_seed(order.settings.seed)
+    data = read(order.pairs, order.labels)
+    net, kind, options, record = net_of(order, data.labels)
+    pictures = Pictures([sample.path for sample in data.samples], longest=KEPT_SIDE)
+    data = _as_kept(data, pictures, steps("reading pictures"))
+    job = DetectionJob(
+        net=net,
+        data=data,
+        pictures=pictures,
+        size=order.size,
+        epochs=order.settings.epochs,
+        held=order.held,
+        first_size=order.first_size,
+        first_epochs=order.first_epochs,
+        plain_epochs=order.plain_epochs,
+        batch_size=order.batch,
+        pictures_per_epoch=order.per_epoch,
+        workers=order.workers,
+        seed=order.settings.seed,
+        options=LossOptions(soft=order.soft),
+        weights=order.weights,
+    )
+    made = loop.run(job, order.settings, order.output, steps, order.stop_after_s)
+    step = checkpoint.step(
+        order.verb,
+        data=tuple(data.description.split("; ")),
+        settings=_described(order),
+        results=made.results,
+        hours=round(made.hours, 3),
+    )
+    body = Checkpoint(
+        net=kind,
+        options=options,
+        labels=data.labels,
+        width=order.size[0],
+        height=order.size[1],
+        weights=made.weights,
+        record=(*record, *order.record, step),
+    )
+    checkpoint.save(body, order.output / MODEL)
+    return made
+
+
+def _as_kept(data: DetectionData, pictures: Pictures, progress: loop.Progress) -> DetectionData:
+    """The objects in pixels of the pictures as they are kept in memory, which may be smaller."""
+    samples = []
+    for number, sample in enumerate(data.samples):
+        progress(number, len(data.samples))
+        image = pictures[number]
+        ratio = (image.shape[0] * image.shape[1] / sample.pixels) ** 0.5 if sample.pixels else 1.0
+        samples.append(replace(sample, objects=sample.objects.moved(sample.objects.xyxy * ratio)))
+    return replace(data, samples=tuple(samples))
+
+
+def _described(order: Order) -> dict[str, Any]:
+    return {
+        **msgspec.to_builtins(order.settings),
+        "size": f"{order.size[0]}x{order.size[1]}",
+        "batch": order.batch,
+        "per_epoch": order.per_epoch,
+        "soft": order.soft,
+        "weights": dict(order.weights),
+        "first_size": f"{order.first_size[0]}x{order.first_size[1]}" if order.first_size else "",
+        "first_epochs": order.first_epochs,
+        "plain_epochs": order.plain_epochs,
+    }
