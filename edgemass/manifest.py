@@ -165,7 +165,7 @@ class OutputSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class Accuracy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What `edgemass eval` said of a variant, with its words.
 
-    data: which pictures. images: how many of them.
+    data: which pictures or texts. images: how many of them.
     """
 
     data: str
@@ -204,11 +204,15 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A picture of the bundle with what the reference variant finds in it."""
+    """A picture of the bundle, or a text, with what the reference variant finds in it.
 
-    image: str
+    image: a file beside the manifest; or text: what is read.
+    """
+
     labels: tuple[str, ...]
     scores: tuple[float, ...]
+    image: str = ""
+    text: str = ""
     boxes: tuple[tuple[float, float, float, float], ...] = ()
     score_tolerance: float = 0.05
     iou_tolerance: float = 0.9
