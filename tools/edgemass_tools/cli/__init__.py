@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from edgemass import cli
 from edgemass_tools import __version__
-from edgemass_tools.cli import quantize, train
+from edgemass_tools.cli import export, quantize, train
 
-VERBS = (train, quantize)
+VERBS = (train, export, quantize)
 
 
 def parser() -> argparse.ArgumentParser:

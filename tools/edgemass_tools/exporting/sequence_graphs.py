@@ -1,4 +1,4 @@
-"""Sequence nets as model files: ONNX with its own LSTM operator, TFLite with the cell unrolled over one run's length."""
+"""Sequence nets as model files: ONNX with its LSTM operator, TFLite with the cell unrolled over one run's length."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def _quietly() -> Iterator[None]:
 
 def _name_tensors(path: Path, inputs: list[str], outputs: list[str]) -> None:
     """Give a file's inputs and outputs names that mean something, in the order of its signature."""
-    import flatbuffers  # noqa: PLC0415 (comes with LiteRT)
+    import flatbuffers  # type: ignore[import-untyped] # noqa: PLC0415 (comes with LiteRT)
     from ai_edge_litert import schema_py_generated as schema  # noqa: PLC0415
 
     model: Any = schema.ModelT.InitFromObj(schema.Model.GetRootAs(path.read_bytes(), 0))
