@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edgemass.bundles.describing import describe, describe_json
-    from edgemass.bundles.folder import Bundle, add_variant, check_target, extend_bundle, load_bundle, write_bundle
+    from edgemass.bundles.folder import (
+        Bundle,
+        add_variant,
+        check_target,
+        extend_bundle,
+        load_bundle,
+        write_bundle,
+        write_new,
+    )
     from edgemass.bundles.graphs import read_graph
     from edgemass.bundles.importer import import_model
     from edgemass.bundles.loading import open_detector
@@ -36,6 +44,7 @@ __all__ = [
     "read_graph",
     "resolve",
     "write_bundle",
+    "write_new",
 ]
 
 _HOMES = {  # name -> the module that holds it
@@ -55,6 +64,7 @@ _HOMES = {  # name -> the module that holds it
     "read_graph": "graphs",
     "resolve": "resolving",
     "write_bundle": "folder",
+    "write_new": "folder",
 }
 
 

@@ -21,6 +21,7 @@ from edgemass.manifest import Manifest, Variant
 logger = logging.getLogger(__name__)
 
 MANIFEST = "manifest.toml"
+CARD = "card.md"
 _MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 
 
@@ -141,6 +142,21 @@ def write_bundle(made: Manifest, model_file: Path, directory: Path) -> Bundle:
     return load_bundle(directory)
 
 
+def write_new(made: Manifest, files: Mapping[str, Path], directory: Path) -> Bundle:
+    """Write a bundle of these files, name -> where it lies now, into a folder that is new or empty: all or nothing.
+
+    Raises:
+        UsageError: the folder holds something, or cannot be written.
+    """
+    if directory.exists() and not (directory.is_dir() and not any(directory.iterdir())):
+        raise UsageError(f"{directory} is not empty; choose another folder with -o, or remove it")
+    try:
+        _write_whole(made, files, directory)
+    except OSError as error:
+        raise UsageError(f"cannot write {directory}: {error.strerror}; choose another folder with -o") from error
+    return load_bundle(directory)
+
+
 def _with_variants_of(old: Manifest, made: Manifest) -> Manifest:
     others = old.variants[1:]
     if others and (old.input, old.output) != (made.input, made.output):
@@ -176,6 +192,9 @@ def extend_bundle(bundle: Bundle, made: Manifest, new: Mapping[str, Path], direc
     files = {
         variant.file: new.get(variant.file) or bundle.path(bundle.variant(variant.name)) for variant in made.variants
     }
+    for name in (CARD, *(sample.image for sample in made.golden)):
+        if (bundle.folder / name).is_file():
+            files[name] = bundle.folder / name
     try:
         old = check_target(bundle, directory)
         if old is None:

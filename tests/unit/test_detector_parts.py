@@ -24,8 +24,11 @@ class SummingBackend:
     version = "1"
 
     def __init__(self, name: str, shape: tuple[int, ...], dtype: str) -> None:
-        self.inputs = (TensorInfo(name, shape, dtype), TensorInfo("sum", (1, 1), "float32"))
-        self.outputs = (TensorInfo("scores", (1, 2), "float32"), TensorInfo("sum_next", (1, 1), "float32"))
+        self.inputs: tuple[TensorInfo, ...] = (TensorInfo(name, shape, dtype), TensorInfo("sum", (1, 1), "float32"))
+        self.outputs: tuple[TensorInfo, ...] = (
+            TensorInfo("scores", (1, 2), "float32"),
+            TensorInfo("sum_next", (1, 1), "float32"),
+        )
         self.seen: list[dict[str, AnyArray]] = []
 
     def run(self, inputs: Mapping[str, AnyArray]) -> Outputs:

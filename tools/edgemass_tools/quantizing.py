@@ -100,7 +100,7 @@ def quantize(bundle: Bundle, order: Order, steps: recipe.Steps) -> Outcome:
             raise BundleError(reason)
         stock = bundle.manifest.reference
         files = [(tried.file, tried.variant), (bundle.path(source), source), (bundle.path(stock), stock)]
-        seconds = speed.run_s([(path, bundle.manifest.of(variant)) for path, variant in files])
+        seconds = speed.run_s([(variant.runtime, path, bundle.manifest.of(variant)) for path, variant in files])
         manifest = _described(bundle, source, tried, order)
         written = extend_bundle(bundle, manifest, {tried.file.name: tried.file}, order.output)
     return Outcome(

@@ -16,13 +16,14 @@ RUNS = 20
 WARM_UP_RUNS = 2
 
 
-def run_s(files: Sequence[tuple[Path, Manifest]]) -> list[float]:
-    """Seconds that one run of each ONNX file takes: one thread, turn by turn, the fastest of RUNS.
+def run_s(files: Sequence[tuple[str, Path, Manifest]]) -> list[float]:
+    """Seconds that one run of each file takes: one thread, turn by turn, the fastest of RUNS.
 
-    files: each with the manifest that has its input.
+    files: runtime, path, and the manifest that has the file's input.
     """
     opened = [
-        (backends.load("onnx").open(path, Options(threads=1)), made_up_inputs(manifest)) for path, manifest in files
+        (backends.load(runtime).open(path, Options(threads=1)), made_up_inputs(manifest))
+        for runtime, path, manifest in files
     ]
     try:
         rounds = [[_seconds(backend, inputs) for backend, inputs in opened] for _ in range(WARM_UP_RUNS + RUNS)]

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -14,11 +11,10 @@ from typing import Any, Protocol, cast
 import torch
 from torch import Tensor, nn
 
-from edgemass.errors import ConfigError
+from edgemass_tools.exporting import OPSET
 
 SCORES = "scores"
 NEXT = "_next"  # behind a state's name where it comes out
-OPSET = 17
 
 
 class SequenceNet(Protocol):
@@ -94,33 +90,11 @@ def to_onnx(graph: Graph, path: Path) -> None:
 
 
 def to_tflite(graph: Graph, path: Path) -> None:
-    """Write it by LiteRT's converter, with the tensors named as in ONNX.
+    """Write it by LiteRT's converter, which prints, with the tensors named as in ONNX."""
+    import litert_torch  # noqa: PLC0415 (takes seconds)
 
-    Raises:
-        ConfigError: the converter is not installed.
-    """
-    try:
-        with _quietly():
-            import litert_torch  # noqa: PLC0415 (takes seconds)
-
-            litert_torch.convert(graph.module, tuple(graph.example.values())).export(str(path))
-    except ImportError as error:
-        raise ConfigError("TFLite needs LiteRT's converter: pip install 'edgemass-tools[train]'") from error
+    litert_torch.convert(graph.module, tuple(graph.example.values())).export(str(path))
     _name_tensors(path, list(graph.example), list(graph.outputs))
-
-
-@contextlib.contextmanager
-def _quietly() -> Iterator[None]:
-    """The converter talks a lot, on standard output too."""
-    root = logging.getLogger()
-    level = root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)
 
 
 def _name_tensors(path: Path, inputs: list[str], outputs: list[str]) -> None:

@@ -74,27 +74,29 @@ def fit(net: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
     Raises:
         UsageError: a layer is missing or of another kind.
     """
+    import torch  # noqa: PLC0415
     from torch import nn  # noqa: PLC0415
 
+    # In plain memory order: LiteRT's converter reads the weights of a net that was trained channels-last wrongly.
+    plain = {name: value.detach().clone(memory_format=torch.contiguous_format) for name, value in weights.items()}
     for name, layer in net.named_modules():
-        weight = weights.get(f"{name}.weight")
-        if weight is None:
+        weight, bias = plain.get(f"{name}.weight"), plain.get(f"{name}.bias")
+        if weight is None or weight.shape == layer.weight.shape:
             continue
-        if isinstance(layer, nn.Conv2d) and weight.dim() == layer.weight.dim():
+        if isinstance(layer, nn.Conv2d):
             layer.out_channels, layer.in_channels = weight.shape[0], weight.shape[1] * layer.groups
-            layer.weight = nn.Parameter(weight.clone())
-            if layer.bias is not None:
-                layer.bias = nn.Parameter(weights[f"{name}.bias"].clone())
         elif isinstance(layer, nn.BatchNorm2d):
             layer.num_features = weight.shape[0]
-            layer.weight, layer.bias = nn.Parameter(weight.clone()), nn.Parameter(weights[f"{name}.bias"].clone())
-            layer.running_mean = weights[f"{name}.running_mean"].clone()
-            layer.running_var = weights[f"{name}.running_var"].clone()
+            layer.running_mean, layer.running_var = plain[f"{name}.running_mean"], plain[f"{name}.running_var"]
         elif isinstance(layer, nn.Linear):
             layer.out_features, layer.in_features = weight.shape
-            layer.weight, layer.bias = nn.Parameter(weight.clone()), nn.Parameter(weights[f"{name}.bias"].clone())
+        else:
+            continue
+        layer.weight = nn.Parameter(weight)
+        if bias is not None:
+            layer.bias = nn.Parameter(bias)
     try:
-        net.load_state_dict(dict(weights))
+        net.load_state_dict(plain)
     except RuntimeError as error:
         raise UsageError(
             f"the weights do not belong to this net: {str(error).splitlines()[1].strip()[:200]}"
