@@ -70,7 +70,10 @@ def whole(net: nn.Module, name: str, inputs: Tensor) -> Graph:
 def part(net: nn.Module, name: str, inputs: Tensor) -> Graph:
     """With the state going in and coming out."""
     own = cast("SequenceNet", net)
-    state = dict(zip(own.state_names(), own.first(1), strict=True))
+    first = (
+        value.clone() for value in own.first(1)
+    )  # one tensor given twice would become one input of the TFLite file
+    state = dict(zip(own.state_names(), first, strict=True))
     return Graph(_Part(net).eval(), {name: inputs, **state}, (SCORES, *(key + NEXT for key in state)))
 
 
