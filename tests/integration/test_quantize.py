@@ -146,9 +146,9 @@ def test_an_unknown_operator_is_named(pictures: Path, tmp_path: Path) -> None:
     assert "Novelty" in refused([model, "--images", pictures], tmp_path, 1)
 
 
-def test_a_tflite_model_is_refused_with_the_way_out(pictures: Path, tmp_path: Path, assets: Path) -> None:
+def test_a_tflite_model_in_halves_is_refused_with_the_way_out(pictures: Path, tmp_path: Path, assets: Path) -> None:
     model = assets / "detectors" / "face_detection_short_range.tflite"
-    assert "quantize from its ONNX export" in refused([model, "--images", pictures], tmp_path, 2)
+    assert "has no float TFLite variant, only" in refused([model, "--images", pictures], tmp_path, 2)
 
 
 def test_what_is_no_model_for_pictures_is_refused(pictures: Path, tmp_path: Path) -> None:

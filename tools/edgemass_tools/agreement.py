@@ -62,12 +62,12 @@ def _held_together(
 def found_again(one: Detections, other: Detections, score: float) -> AnyArray:
     """For each detection of `one` at that score, whether `other` has one of the same label there: bool (n,)."""
     wanted = one.take(np.flatnonzero(one.score >= score))
-    overlaps = _iou(wanted.xyxy, other.xyxy) >= IOU
+    overlaps = iou_table(wanted.xyxy, other.xyxy) >= IOU
     again: AnyArray = (overlaps & (wanted.class_id[:, None] == other.class_id[None])).any(axis=1)
     return again
 
 
-def _iou(one: AnyArray, other: AnyArray) -> AnyArray:
+def iou_table(one: AnyArray, other: AnyArray) -> AnyArray:
     """(n, m) of boxes (n, 4) and (m, 4)."""
     corner = np.maximum(one[:, None, :2], other[None, :, :2])
     end = np.minimum(one[:, None, 2:], other[None, :, 2:])

@@ -8,6 +8,7 @@ from edgemass.manifest import Accuracy, Manifest
 from edgemass_tools.checkpoint import Checkpoint, Step
 
 FILE = "card.md"
+_FILES, _MADE = "## Files\n", "## How it was made\n"
 _EMPTY: tuple[object, ...] = ("", None, False, 0, [], {})
 
 
@@ -16,14 +17,24 @@ def text(manifest: Manifest, checkpoint: Checkpoint, notes: str) -> str:
     parts = [
         f"# {manifest.name}\n",
         _summary(manifest),
-        "## Files\n",
+        _FILES,
         _files(manifest),
-        "## How it was made\n",
+        _MADE,
         *(_step(number, step) for number, step in enumerate(checkpoint.record, start=1)),
     ]
     if notes.strip():
         parts.append(notes.strip() + "\n")
     return "\n".join(parts)
+
+
+def extended(old: str, manifest: Manifest, step: Step) -> str:
+    """A card with the files of this manifest and one more step; one that somebody wrote by hand is left as it is."""
+    head, files, rest = old.partition(_FILES)
+    _, made, steps = rest.partition(_MADE)
+    if not files or not made:
+        return old
+    steps, notes, tail = steps.partition("\n## ")
+    return f"{head}{files}\n{_files(manifest)}\n{made}{steps}\n{_step(steps.count('### ') + 1, step)}{notes}{tail}"
 
 
 def _summary(manifest: Manifest) -> str:

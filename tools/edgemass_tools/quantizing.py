@@ -6,7 +6,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -18,13 +18,13 @@ from edgemass.bundles.loading import preferred
 from edgemass.detector import Detector, Stream
 from edgemass.errors import BundleError, UsageError
 from edgemass.evaluate import DetectionAccuracy
-from edgemass.manifest import Accuracy, Manifest, Variant
-from edgemass_tools import agreement, pictures, speed
+from edgemass.manifest import Accuracy, Manifest, RuntimeName, Variant
+from edgemass_tools import agreement, card, checkpoint, pictures, speed
 from edgemass_tools.agreement import Agreement
 from edgemass_tools.int8 import recipe
-from edgemass_tools.int8.plan import Plan
+from edgemass_tools.int8 import tflite as int8_tflite
 from edgemass_tools.int8.ranges import Method
-from edgemass_tools.int8.recipe import Made, Measured
+from edgemass_tools.int8.recipe import Measured
 from edgemass_tools.pictures import Pictures
 
 logger = logging.getLogger(__name__)
@@ -43,7 +43,8 @@ class Order:
     """What is asked for.
 
     images, clip: one of them, to calibrate with. annotations, eval_images: to measure with; both or none.
-    max_loss: of mAP 50-95. force: write it whatever it loses.
+    max_loss: of mAP 50-95. force: write it whatever it loses. runtime: that runs it, None = that of the stock file.
+    drop: variants to leave out of what is written, such as the float one that only 8 bits were made from.
     """
 
     output: Path
@@ -57,11 +58,13 @@ class Order:
     max_loss: float = 0.010
     seed: int = 0
     force: bool = False
+    runtime: RuntimeName | None = None
+    drop: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was written. accuracy: of float and int8, where it was measured.
+    """What was written. layers: in 8 bits, of all. accuracy: of float and int8, where it was measured.
 
     time: of a run of int8 over that of the stock file, one thread on this machine; time_of_source: the same of the
         float variant that it was made from.
@@ -69,7 +72,7 @@ class Outcome:
 
     bundle: Bundle
     variant: Variant
-    plan: Plan
+    layers: str
     used: Pictures
     agreement: Agreement
     accuracy: tuple[DetectionAccuracy, DetectionAccuracy] | None
@@ -84,29 +87,36 @@ def quantize(bundle: Bundle, order: Order, steps: recipe.Steps) -> Outcome:
         UsageError: pictures, annotations or the output folder are not what they should be.
         BundleError: the model cannot be quantized, or loses too much.
     """
-    _check_order(bundle.manifest, order)
+    runtime = order.runtime or bundle.manifest.reference.runtime
+    _check_order(bundle, order, runtime)
     check_target(bundle, order.output)
     with tempfile.TemporaryDirectory(prefix="edgemass-quantize.") as work:
         folder = Path(work)
-        bundle = _with_rewritten(bundle, folder, steps)
-        source = _source(bundle)
+        if runtime == "onnx":
+            bundle = _with_rewritten(bundle, folder, steps)
+        source = _source(bundle, runtime)
         used = _pictures(order, folder)
         calibration, held_out = _split(used.paths)
-        measured = recipe.measure(
-            bundle.path(source), bundle.manifest.of(source), calibration, method=order.method, steps=steps
-        )
-        tried = _try(bundle, source, measured, held_out, folder, order, steps)
+        if runtime == "onnx":
+            measured = recipe.measure(
+                bundle.path(source), bundle.manifest.of(source), calibration, method=order.method, steps=steps
+            )
+            tried = _try(bundle, source, measured, held_out, folder, order, steps)
+        else:
+            tried = _try_tflite(bundle, source, (calibration, held_out), folder, order, steps)
         if not order.force and (reason := _too_much(bundle.manifest, order, tried)):
             raise BundleError(reason)
         stock = bundle.manifest.reference
         files = [(tried.file, tried.variant), (bundle.path(source), source), (bundle.path(stock), stock)]
         seconds = speed.run_s([(variant.runtime, path, bundle.manifest.of(variant)) for path, variant in files])
-        manifest = _described(bundle, source, tried, order)
-        written = extend_bundle(bundle, manifest, {tried.file.name: tried.file}, order.output)
+        tried = replace(tried, variant=_timed(tried.variant, seconds[0]))
+        manifest = _without(_described(bundle, source, tried, order), order.drop)
+        new = {tried.file.name: tried.file, **_card(bundle, manifest, order, tried, folder)}
+        written = extend_bundle(bundle, manifest, new, order.output, order.drop)
     return Outcome(
         written,
-        written.variant(NAME),
-        tried.made.plan,
+        written.variant(tried.variant.name),
+        tried.layers,
         used,
         tried.agreement,
         tried.accuracy,
@@ -119,11 +129,15 @@ def quantize(bundle: Bundle, order: Order, steps: recipe.Steps) -> Outcome:
 class _Tried:
     """One 8-bit file and what it costs."""
 
-    made: Made
+    layers: str
     file: Path
     variant: Variant
     agreement: Agreement
     accuracy: tuple[DetectionAccuracy, DetectionAccuracy] | None
+
+
+def _precisions(bundle: Bundle) -> str:
+    return ", ".join(f"{item.name} ({item.runtime}, {item.precision})" for item in bundle.variants)
 
 
 def _try(
@@ -142,14 +156,8 @@ def _try(
     for attempt in range(TRIES):
         made = recipe.make(measured, order.budget / 2**attempt)
         file.write_bytes(made.data)
-        variant = _variant(file, source)
-        in_int8 = _stream(Bundle(bundle.manifest, folder, (variant,), folder), variant)
-        agreed = agreement.compare(
-            in_float, in_int8, held_out, bundle.manifest.score, steps("comparing with the float model")
-        )
-        after = _accuracy(bundle.manifest, order, in_int8, steps("measuring int8"))
-        accuracy = (before, after) if before is not None and after is not None else None
-        tried = _Tried(made, file, variant, agreed, accuracy)
+        layers = f"{made.plan.weighted - made.plan.float_weighted} of {made.plan.weighted}"
+        tried = _measured(bundle, in_float, _variant(file, source), (layers, file, held_out), order, steps, before)
         reason = _too_much(bundle.manifest, order, tried)
         if not reason or order.force:
             break
@@ -157,12 +165,64 @@ def _try(
     return tried
 
 
-def _check_order(manifest: Manifest, order: Order) -> None:
+def _try_tflite(
+    bundle: Bundle,
+    source: Variant,
+    pictures: tuple[tuple[Path, ...], tuple[Path, ...]],
+    folder: Path,
+    order: Order,
+    steps: recipe.Steps,
+) -> _Tried:
+    """Make a full-integer TFLite file; there every layer is in 8 bits, so that there is nothing to try again with."""
+    calibration, held_out = pictures
+    in_float = _stream(bundle, source)
+    file = folder / f"{Path(source.file).stem}.int8.tflite"
+    steps("quantizing")(0, 1)
+    variant = int8_tflite.make(bundle.path(source), bundle.manifest.of(source), calibration, source, file)
+    before = _accuracy(bundle.manifest, order, in_float, steps("measuring float"))
+    return _measured(bundle, in_float, variant, ("all", file, held_out), order, steps, before)
+
+
+def _measured(
+    bundle: Bundle,
+    in_float: Stream,
+    variant: Variant,
+    made: tuple[str, Path, tuple[Path, ...]],
+    order: Order,
+    steps: recipe.Steps,
+    before: DetectionAccuracy | None,
+) -> _Tried:
+    """What an 8-bit file costs.
+
+    made: layers in 8 bits, the file, and the pictures that were held out. before: accuracy in float.
+    """
+    layers, file, held_out = made
+    in_int8 = _stream(Bundle(bundle.manifest, file.parent, (variant,), file.parent), variant)
+    agreed = agreement.compare(
+        in_float, in_int8, held_out, bundle.manifest.score, steps("comparing with the float model")
+    )
+    after = _accuracy(bundle.manifest, order, in_int8, steps("measuring int8"))
+    accuracy = (before, after) if before is not None and after is not None else None
+    return _Tried(layers, file, variant, agreed, accuracy)
+
+
+def _check_order(bundle: Bundle, order: Order, runtime: RuntimeName) -> None:
+    manifest = bundle.manifest
     reference = manifest.reference
-    if reference.runtime == "tflite":
+    names = [variant.name for variant in manifest.variants]
+    for name in order.drop:
+        if name == reference.name or name not in names:
+            raise UsageError(f"--drop {name}: it must be a variant other than {reference.name}, the first of {names}")
+    if runtime == "onnx" and reference.runtime == "tflite":
         raise UsageError(
-            f"{manifest.name} is a TFLite model ({reference.file}); quantize from its ONNX export, or let the exporter "
-            "quantize it"
+            f"{manifest.name} is a TFLite model ({reference.file}); give --runtime tflite, or quantize its ONNX export"
+        )
+    if runtime == "tflite" and not any(
+        item.runtime == "tflite" and item.precision == "fp32" for item in bundle.variants
+    ):
+        raise UsageError(
+            f"{manifest.name} has no float TFLite variant, only {_precisions(bundle)}; `edgemass-tools export "
+            "--tflite` writes one of a checkpoint"
         )
     if reference.precision == "int8":
         raise BundleError(f"{manifest.name} is int8 already ({reference.file}); quantize from the float export")
@@ -194,9 +254,15 @@ def _with_rewritten(bundle: Bundle, folder: Path, steps: recipe.Steps) -> Bundle
     return Bundle(bundle.manifest, bundle.folder, (outcome.variant,), folder)
 
 
-def _source(bundle: Bundle) -> Variant:
-    """The best float variant for ONNX Runtime."""
-    return next(item for item in preferred(bundle) if item.runtime == "onnx" and item.precision == "fp32")
+def _source(bundle: Bundle, runtime: RuntimeName) -> Variant:
+    """The best float variant for a runtime."""
+    return next(item for item in preferred(bundle) if item.runtime == runtime and item.precision == "fp32")
+
+
+def _without(manifest: Manifest, names: tuple[str, ...]) -> Manifest:
+    """Some variants left out."""
+    kept = tuple(variant for variant in manifest.variants if variant.name not in names)
+    return msgspec.structs.replace(manifest, variants=kept)
 
 
 def _pictures(order: Order, folder: Path) -> Pictures:
@@ -272,14 +338,8 @@ def _too_much(manifest: Manifest, order: Order, tried: _Tried) -> str:
 
 def _described(bundle: Bundle, source: Variant, tried: _Tried, order: Order) -> Manifest:
     """The manifest with the new variant (in place of an older int8), and what is known of its accuracy."""
-    old, variant, plan, agreed, accuracy = (
-        bundle.manifest,
-        tried.variant,
-        tried.made.plan,
-        tried.agreement,
-        tried.accuracy,
-    )
-    kept = [item for item in bundle.variants if item.name != NAME]
+    old, variant, agreed, accuracy = bundle.manifest, tried.variant, tried.agreement, tried.accuracy
+    kept = [item for item in bundle.variants if item.name != variant.name]
     own = old.accuracy
     if accuracy is not None and order.annotations is not None:
         data = order.annotations.resolve().parent.name
@@ -293,11 +353,28 @@ def _described(bundle: Bundle, source: Variant, tried: _Tried, order: Order) -> 
     share = "nothing to compare" if agreed.share is None else f"{agreed.share:.1%} of {agreed.all} answers"
     known = "" if accuracy is not None else "; its accuracy was not measured"
     sentence = (
-        f"{NAME}: made from {source.name}, {plan.weighted - plan.float_weighted} of {plan.weighted} layers in 8 bits; "
+        f"{variant.name}: made from {source.name}, {tried.layers} layers in 8 bits; "
         f"agrees with it on {share} in {agreed.pictures} pictures that it was not calibrated on{known}"
     )
-    assumed = (*(item for item in old.assumed if not item.startswith(f"{NAME}: ")), sentence)
+    assumed = (*(item for item in old.assumed if not item.startswith(f"{variant.name}: ")), sentence)
     return msgspec.structs.replace(old, variants=(*kept, variant), accuracy=own, assumed=assumed)
+
+
+def _timed(variant: Variant, seconds: float) -> Variant:
+    key = f"{checkpoint.machine()}, 1 thread"
+    return msgspec.structs.replace(variant, measured_ms={key: round(seconds * 1e3, 2)})
+
+
+def _card(bundle: Bundle, manifest: Manifest, order: Order, tried: _Tried, folder: Path) -> dict[str, Path]:
+    """The bundle's card with the new variant, where it has one that the workshop wrote."""
+    old = bundle.folder / card.FILE
+    if not old.is_file():
+        return {}
+    settings = {"variant": tried.variant.name, "samples": order.samples, "method": order.method, "seed": order.seed}
+    text = card.extended(old.read_text(encoding="utf-8"), manifest, checkpoint.step("quantize", settings=settings))
+    path = folder / card.FILE
+    path.write_text(text, encoding="utf-8")
+    return {card.FILE: path}
 
 
 def _entry(data: str, measured: DetectionAccuracy) -> Accuracy:

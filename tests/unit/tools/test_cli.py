@@ -7,9 +7,10 @@ import pytest
 from edgemass_tools import cli
 
 
-def test_the_help_ends_with_an_example_that_parses(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("verb", ["evaluate", "quantize"])
+def test_the_help_ends_with_an_example_that_parses(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        cli.main(["quantize", "--help"])
+        cli.main([verb, "--help"])
     last = capsys.readouterr().out.strip().splitlines()[-1]
     match = re.fullmatch(r"example: edgemass-tools (.+)", last)
     assert match
@@ -24,6 +25,13 @@ def test_the_help_ends_with_an_example_that_parses(capsys: pytest.CaptureFixture
         (["quantize", "a.onnx", "--images", "i", "-o", "b", "--samples", "0"], "--samples must be at least 1, found 0"),
         (["quantize", "a.onnx", "--images", "i", "-o", "b", "--budget", "nan"], "--budget must be a share"),
         (["quantize", "a.onnx", "--images", "i", "-o", "b"], "no model 'a.onnx'"),
+        (["evaluate", "a.onnx", "--images", "i"], "one of the arguments --annotations --labels --folders is required"),
+        (
+            ["evaluate", "a.onnx", "--images", "i", "--annotations", "none.json"],
+            "--annotations: none.json is not a file",
+        ),
+        (["evaluate", "a.onnx", "--images", "i", "--folders", "--report", "r.pdf"], "--report writes .html or .png"),
+        (["evaluate", "a.onnx", "--images", "i", "--folders"], "no model 'a.onnx'"),
     ],
 )
 def test_a_wrong_command_line_is_one_line_and_exit_2(

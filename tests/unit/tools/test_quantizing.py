@@ -16,8 +16,6 @@ from edgemass.evaluate import DetectionAccuracy
 from edgemass.manifest import Accuracy, InputSpec, Manifest, OutputSpec, Variant
 from edgemass_tools import quantizing
 from edgemass_tools.agreement import Agreement
-from edgemass_tools.int8.plan import Plan
-from edgemass_tools.int8.recipe import Made
 from edgemass_tools.quantizing import Order, _Tried
 
 STOCK = Variant(name="onnx-fp32", file="net.onnx", runtime="onnx", sha256="0" * 64, size_bytes=1)
@@ -36,9 +34,8 @@ MEASURED = Order(output=Path("out"), annotations=Path("/data/val/instances.json"
 
 
 def tried(agreement: Agreement, accuracy: tuple[float, float] | None = None) -> _Tried:
-    made = Made(b"", Plan(frozenset(), 10, 2), 0.02)
     measured = [DetectionAccuracy(value, value + 0.1, 110, {}, ()) for value in accuracy or ()]
-    return _Tried(made, Path("net.int8.onnx"), INT8, agreement, (measured[0], measured[1]) if measured else None)
+    return _Tried("8 of 10", Path("net.int8.onnx"), INT8, agreement, (measured[0], measured[1]) if measured else None)
 
 
 def test_a_loss_above_the_limit_is_told_with_both_figures() -> None:
@@ -86,7 +83,7 @@ def test_a_second_int8_takes_the_place_of_the_first() -> None:
 @pytest.mark.parametrize(
     ("change", "order", "kind", "told"),
     [
-        ({"runtime": "tflite", "file": "a.tflite"}, ORDER, UsageError, "quantize from its ONNX export"),
+        ({"runtime": "tflite", "file": "a.tflite"}, ORDER, UsageError, "quantize its ONNX export"),
         ({"precision": "int8"}, ORDER, BundleError, "is int8 already"),
         ({"precision": "fp16"}, ORDER, BundleError, "quantize from the fp32 export"),
         ({}, Order(output=Path("out"), annotations=Path("a.json")), UsageError, "go together"),
@@ -97,4 +94,4 @@ def test_what_cannot_be_quantized_is_refused(
 ) -> None:
     made = msgspec.structs.replace(MANIFEST, variants=(msgspec.structs.replace(STOCK, **change),))
     with pytest.raises(kind, match=told):
-        quantizing._check_order(made, order)
+        quantizing._check_order(Bundle(made, Path()), order, "onnx")

@@ -16,8 +16,9 @@ NO_GAIN = 0.95
 
 EPILOG = """\
 Runs the model on pictures like those that its cameras will see, and writes a bundle with all that the model had and a
-variant `int8` for ONNX Runtime: 8-bit activations and weights, in float what 8 bits hurt most. It states what that
-costs: mAP of both with --annotations, else how many detections both have in common. What costs too much is not written.
+variant `int8` for ONNX Runtime: 8-bit activations and weights, in float what 8 bits hurt most. With --runtime tflite it
+is a variant `int8-tflite`, made of the float TFLite one: all in 8 bits, the input too. It states what that costs: mAP
+of both with --annotations, else how many detections both have in common. What costs too much is not written.
 
 example: edgemass-tools quantize yolov8n.onnx --images pictures/ -o bundles/yolov8n
 """
@@ -54,6 +55,8 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     add("--max-loss", type=float, default=0.010, metavar="L", help="mAP that may be lost (default: 0.010)")
     add("--seed", type=int, default=0, metavar="S", help="of the choice of pictures (default: 0)")
     add("--force", action="store_true", help="write the variant whatever it loses")
+    add("--runtime", choices=("onnx", "tflite"), help="that runs it (default: that of the model's stock file)")
+    add("--drop", action="append", default=[], metavar="VARIANT", help="leave this variant out; may be repeated")
     parser.set_defaults(call=call)
 
 
@@ -95,6 +98,8 @@ def call(options: argparse.Namespace) -> int:
         max_loss=options.max_loss,
         seed=options.seed,
         force=options.force,
+        runtime=options.runtime,
+        drop=tuple(options.drop),
     )
     steps = Steps()
     try:
@@ -106,10 +111,10 @@ def call(options: argparse.Namespace) -> int:
 
 
 def _print(outcome: Outcome) -> None:
-    plan, agreed, used = outcome.plan, outcome.agreement, outcome.used
+    agreed, used = outcome.agreement, outcome.used
     left_out = f" ({used.unreadable} more could not be read)" if used.unreadable else ""
     print(f"pictures   {len(used.paths)}{left_out}")
-    print(f"layers     {plan.weighted - plan.float_weighted} of {plan.weighted} in 8 bits")
+    print(f"layers     {outcome.layers} in 8 bits")
     if agreed.share is not None:
         print(f"agreement  {agreed.share:.1%} of {agreed.all} answers in {agreed.pictures} pictures held out")
     if outcome.accuracy is not None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from edgemass import evaluate
 from edgemass.detector import Detector
 from edgemass.manifest import InputSpec, Manifest, Nms, OutputSpec, Resize, Variant
+from edgemass_tools.data import kept
 from edgemass_tools.data.augment import PLAIN, Augment
 from edgemass_tools.data.coco import DetectionData
 from edgemass_tools.data.loading import Batch, Composer, batches
@@ -19,16 +20,13 @@ from edgemass_tools.data.pictures import Pictures
 from edgemass_tools.nets.edge_detector import STRIDES
 from edgemass_tools.torch_backend import TorchBackend
 from edgemass_tools.training.detection_loss import LossOptions, flatten, loss
+from edgemass_tools.training.held import Held
+from edgemass_tools.training.loop import Prepared, Progress
+
+if TYPE_CHECKING:
+    from edgemass_tools.training.runs import Order
 
 INPUT, CLASSES, DISTANCES = "image", "classes", "distances"
-
-
-@dataclass(frozen=True)
-class Held:
-    """What is measured on: COCO annotations and their pictures."""
-
-    annotations: Path
-    images: Path
 
 
 @dataclass
@@ -92,6 +90,32 @@ class DetectionJob:
             stream, manifest.labels, self.held.images, self.held.annotations, lambda _done, _total: None
         )
         return {"map_50_95": found.map_50_95, "map_50": found.map_50}
+
+
+def prepare(order: Order, steps: Callable[[str], Progress]) -> Prepared:
+    """See runs.JobModule."""
+    data, pictures = kept.load(order.pairs, order.labels, steps("reading pictures"))
+
+    def job(net: nn.Module) -> DetectionJob:
+        return DetectionJob(
+            net=net,
+            data=data,
+            pictures=pictures,
+            size=order.size,
+            epochs=order.settings.epochs,
+            held=order.held,
+            first_size=order.first_size,
+            first_epochs=order.first_epochs,
+            plain_epochs=order.plain_epochs,
+            batch_size=order.batch,
+            pictures_per_epoch=order.per_epoch,
+            workers=order.workers,
+            seed=order.settings.seed,
+            options=LossOptions(soft=order.soft),
+            weights=order.weights,
+        )
+
+    return Prepared(data.labels, data.description, job)
 
 
 def as_input(images: Tensor) -> Tensor:

@@ -38,7 +38,8 @@ class TrainingError(EdgemassError):
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """epochs: in all. lr: highest rate; it ends at lr x lr_end. warmup: steps until it is reached. decay: AdamW's.
+    """epochs: in all. lr: highest rate; it ends at lr x lr_end. warmup: steps until it is reached, but at most
+    a tenth of all. decay: AdamW's.
 
     average: decay of the averaged weights per step. clip: longest gradient. measure_every: epochs.
     precision: "fp32" or "bf16" (activations in training only). seed: of everything that is drawn.
@@ -76,6 +77,19 @@ class Job(Protocol[Batch]):
 
     def measure(self, net: nn.Module) -> dict[str, float]:
         """On data that is held out."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Data that was read, before there is a net.
+
+    labels: by class id. description: of the data for the card, one line each, parted by "; ". job: makes the Job of a
+    net.
+    """
+
+    labels: tuple[str, ...]
+    description: str
+    job: Callable[[nn.Module], Job[Any]]
 
 
 @dataclass
@@ -199,7 +213,8 @@ class _Run:
         settings = self._settings
         fall = 0.5 * (1 + math.cos(math.pi * min(1.0, epoch / settings.epochs)))
         rate = settings.lr * (settings.lr_end + (1 - settings.lr_end) * fall)
-        return rate * min(1.0, (self._step + 1) / max(1, settings.warmup))
+        warmup = min(settings.warmup, settings.epochs * self._job.steps(0) // 10)
+        return rate * min(1.0, (self._step + 1) / max(1, warmup))
 
     def _measured(self) -> dict[str, float]:
         own = {name: value.clone() for name, value in self._net.state_dict().items()}

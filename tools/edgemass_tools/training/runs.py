@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, cast
 
 import msgspec
 import torch
@@ -14,19 +15,24 @@ from torch import nn
 from edgemass.errors import UsageError
 from edgemass_tools import checkpoint, nets
 from edgemass_tools.checkpoint import Checkpoint
-from edgemass_tools.data import coco
-from edgemass_tools.data.coco import DetectionData
-from edgemass_tools.data.pictures import Pictures
 from edgemass_tools.training import loop
-from edgemass_tools.training.detection import DetectionJob, Held
-from edgemass_tools.training.detection_loss import LossOptions
+from edgemass_tools.training.held import Held
 from edgemass_tools.training.loop import Outcome, Settings
 
 __all__ = ["Order", "Settings", "held", "net_options", "run"]
 
 MODEL = "model.pt"
-KEPT_SIDE = 512
-"""Longest side of pictures in memory: more than nets of this size see."""
+
+JOBS = {  # TASK of a net's module -> the module that makes the Job of it, imported when first asked for
+    "detection": "edgemass_tools.training.detection",
+}
+
+
+class JobModule(Protocol):
+    """What a module of JOBS offers."""
+
+    def prepare(self, order: Order, steps: Callable[[str], loop.Progress]) -> loop.Prepared:
+        """Read the data that was asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,21 +91,12 @@ def held(annotations: Path | None, images: Path | None) -> Held | None:
     return None if annotations is None or images is None else Held(annotations, images)
 
 
-def read(pairs: Sequence[tuple[Path, Path]], labels: tuple[str, ...]) -> DetectionData:
-    """All sets as one."""
-    first, *others = pairs
-    data = coco.read(*first, labels)
-    for file, folder in others:
-        more = coco.read(file, folder, data.labels)
-        data = replace(data, samples=data.samples + more.samples, description=f"{data.description}; {more.description}")
-    return data
-
-
-def net_of(order: Order, labels: tuple[str, ...]) -> tuple[nn.Module, str, dict[str, Any], tuple[checkpoint.Step, ...]]:
-    """The net to train: a fresh one, or that of `start` with its weights. Also its kind, options and record."""
-    if order.start is None:
+def net_of(
+    order: Order, begun: Checkpoint | None, labels: tuple[str, ...]
+) -> tuple[nn.Module, str, dict[str, Any], tuple[checkpoint.Step, ...]]:
+    """The net to train: a fresh one, or `begun` with its weights. Also its kind, options and record."""
+    if begun is None:
         return nets.build(order.net, order.net_options, len(labels)), order.net, dict(order.net_options), ()
-    begun = checkpoint.load(order.start)
     if begun.labels == labels:
         return checkpoint.module(begun), begun.net, begun.options, begun.record
     net = nets.build(begun.net, begun.options, len(labels))
@@ -116,31 +113,14 @@ def run(order: Order, steps: Callable[[str], loop.Progress]) -> Outcome:
         UsageError, TrainingError: see their places.
     """
     torch.manual_seed(order.settings.seed)
-    data = read(order.pairs, order.labels)
-    net, kind, options, record = net_of(order, data.labels)
-    pictures = Pictures([sample.path for sample in data.samples], longest=KEPT_SIDE)
-    data = _as_kept(data, pictures, steps("reading pictures"))
-    job = DetectionJob(
-        net=net,
-        data=data,
-        pictures=pictures,
-        size=order.size,
-        epochs=order.settings.epochs,
-        held=order.held,
-        first_size=order.first_size,
-        first_epochs=order.first_epochs,
-        plain_epochs=order.plain_epochs,
-        batch_size=order.batch,
-        pictures_per_epoch=order.per_epoch,
-        workers=order.workers,
-        seed=order.settings.seed,
-        options=LossOptions(soft=order.soft),
-        weights=order.weights,
-    )
+    begun = None if order.start is None else checkpoint.load(order.start)
+    prepared = _job_module(nets.load(begun.net if begun else order.net).TASK).prepare(order, steps)
+    net, kind, options, record = net_of(order, begun, prepared.labels)
+    job = prepared.job(net)
     made = loop.run(job, order.settings, order.output, steps, order.stop_after_s)
     step = checkpoint.step(
         order.verb,
-        data=tuple(data.description.split("; ")),
+        data=tuple(prepared.description.split("; ")),
         settings=_described(order),
         results=made.results,
         hours=round(made.hours, 3),
@@ -148,7 +128,7 @@ def run(order: Order, steps: Callable[[str], loop.Progress]) -> Outcome:
     body = Checkpoint(
         net=kind,
         options=options,
-        labels=data.labels,
+        labels=prepared.labels,
         width=order.size[0],
         height=order.size[1],
         weights=made.weights,
@@ -158,15 +138,11 @@ def run(order: Order, steps: Callable[[str], loop.Progress]) -> Outcome:
     return made
 
 
-def _as_kept(data: DetectionData, pictures: Pictures, progress: loop.Progress) -> DetectionData:
-    """The objects in pixels of the pictures as they are kept in memory, which may be smaller."""
-    samples = []
-    for number, sample in enumerate(data.samples):
-        progress(number, len(data.samples))
-        image = pictures[number]
-        ratio = (image.shape[0] * image.shape[1] / sample.pixels) ** 0.5 if sample.pixels else 1.0
-        samples.append(replace(sample, objects=sample.objects.moved(sample.objects.xyxy * ratio)))
-    return replace(data, samples=tuple(samples))
+def _job_module(task: str) -> JobModule:
+    """Raises UsageError where nothing trains such a net."""
+    if task not in JOBS:
+        raise UsageError(f"nothing trains nets for {task}; known are {', '.join(JOBS)}")
+    return cast("JobModule", importlib.import_module(JOBS[task]))
 
 
 def _described(order: Order) -> dict[str, Any]:
