@@ -20,28 +20,10 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-LANGUAGES = [
-    "ar",
-    "cs",
-    "da",
-    "de",
-    "el",
-    "en",
-    "es",
-    "fi",
-    "fr",
-    "hu",
-    "it",
-    "ja",
-    "ko",
-    "nl",
-    "pl",
-    "pt",
-    "ru",
-    "sv",
-    "tr",
-    "uk",
-]
+LANGUAGES = (
+    "ar", "cs", "da", "de", "el", "en", "es", "fi", "fr", "hu", "it", "ja", "ko", "nl",
+    "pl", "pt", "ru", "sv", "tr", "uk",
+)  # fmt: skip
 LEAST_CHARACTERS = 12  # shorter ones are "OK" and "%s"
 HELD_EVERY = 5
 SCHEDULE = ["--batch", "64", "--lr", "4e-3", "--threads", "1"]

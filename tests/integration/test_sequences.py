@@ -27,7 +27,7 @@ from edgemass_tools.cli import main as tools
 from edgemass_tools.training import sequence_runs
 from edgemass_tools.training.loop import Progress, Settings
 
-pytestmark = pytest.mark.runtime
+pytestmark = [pytest.mark.runtime, pytest.mark.timeout(900)]  # LiteRT's converter takes long on a busy machine
 
 WORDS = {"fruit": ("apple", "pear", "plum", "cherry"), "metal": ("iron", "zinc", "copper", "tin")}
 TFLITE = importlib.util.find_spec("litert_torch") is not None
