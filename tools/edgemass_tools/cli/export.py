@@ -39,6 +39,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     add("--model-version", default="1", metavar="V", help="for people (default: 1)")
     add("--release", type=int, default=1, metavar="N", help="counts up; what older means (default: 1)")
     add("--licence", default="unknown", metavar="L", help="an SPDX name (default: unknown)")
+    add("--labels", metavar="A,B", help="keep these classes only (default: all that it was trained on)")
     add("--score", type=float, metavar="S", help="default threshold of `edgemass run`")
     add(
         "--golden",
@@ -77,6 +78,7 @@ def call(options: argparse.Namespace) -> int:
         halves=options.halves,
         tflite=options.tflite,
         notes=notes,
+        labels=tuple(options.labels.split(",")) if options.labels else (),
     )
     steps = training.Steps("export")
     if nets.load(checkpoint.load(options.checkpoint).net).TASK == "sequence":

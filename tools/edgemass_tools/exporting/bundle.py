@@ -38,7 +38,7 @@ class Order:
     """What is asked for.
 
     golden: pictures to take as golden samples; none = imagined ones, where the net can. halves: weights as float16.
-    tflite: write a TFLite variant too. notes: Markdown for the card.
+    tflite: write a TFLite variant too. notes: Markdown for the card. labels: the classes to keep, none = all.
     """
 
     output: Path
@@ -51,6 +51,7 @@ class Order:
     halves: bool = False
     tflite: bool = False
     notes: str = ""
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,8 @@ def export(source: Path, order: Order, steps: Callable[[str], Progress]) -> Expo
         BundleError: a runtime answers otherwise than PyTorch.
     """
     body = checkpoint.load(source)
+    if order.labels:
+        body = checkpoint.only(body, order.labels)
     net = checkpoint.module(body)
     exporter = exporting.load(body.net)
     made = named(exporter.manifest(body, order.name), order)
@@ -84,7 +87,7 @@ def export(source: Path, order: Order, steps: Callable[[str], Progress]) -> Expo
         files = {path.name: path}
         if order.tflite:
             steps("TFLite")(0, 1)
-            variant, file = _tflite(source, body, made, folder)
+            variant, file = _tflite(body, made, folder)
             made = msgspec.structs.replace(made, variants=(*made.variants, variant))
             files[file.name] = file
         steps("golden samples")(0, 1)
@@ -156,12 +159,13 @@ def _torch_answers(net: torch.nn.Module, picture: AnyArray) -> list[AnyArray]:
         return flat(net(torch.from_numpy(picture)))
 
 
-def _tflite(source: Path, body: Checkpoint, made: Manifest, folder: Path) -> tuple[Variant, Path]:
+def _tflite(body: Checkpoint, made: Manifest, folder: Path) -> tuple[Variant, Path]:
     exporter = exporting.load_tflite(body.net)
     if exporter is None:
         raise UsageError(f"nets of kind {body.net!r} have no TFLite export; leave out --tflite")
     path = folder / f"{made.name}.tflite"
-    tflite.convert(source, path)
+    checkpoint.save(body, folder / "for-tflite.pt")
+    tflite.convert(folder / "for-tflite.pt", path)
     backend = backends.load("tflite").open(path, backends.Options(threads=1))
     names = tuple(info.name for info in backend.outputs)
     picture_name = backend.inputs[0].name

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+Labels = tuple[str, ...]
+
 NETS = {  # kind -> the module that builds it, imported when first asked for
     "edge-detector": "edgemass_tools.nets.edge_detector",
     "lstm-digits": "edgemass_tools.nets.lstm_digits",
@@ -103,12 +105,30 @@ def fit(net: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
         ) from error
 
 
-def transfer(net: nn.Module, weights: Mapping[str, torch.Tensor]) -> tuple[str, ...]:
-    """Take over the weights whose layers have the same shape, for new classes; returns the names of what did not fit.
+def migrate(
+    kind: str, options: Mapping[str, Any], labels: tuple[Labels, Labels], weights: Mapping[str, torch.Tensor]
+) -> tuple[nn.Module, tuple[str, ...]]:
+    """A net for other classes with the weights of one that was trained, pruned or not.
 
-    Channels that pruning took away are taken from the layers here too.
+    labels: that it was trained on, and wanted. Layers that do not depend on the classes are taken over; of those that
+        do, the rows of classes that both have.
+    Returns the net, and the names of the tensors that are new, at least in part.
     """
-    own = net.state_dict()
-    left = tuple(name for name in own if name not in weights or weights[name].shape != own[name].shape)
-    net.load_state_dict({name: weights.get(name, value) if name not in left else value for name, value in own.items()})
-    return left
+    import torch  # noqa: PLC0415
+
+    old, new = labels
+    before, more, after = (build(kind, options, count).state_dict() for count in (len(old), len(old) + 1, len(new)))
+    made = {name: value.detach().clone() for name, value in weights.items()}
+    changed = tuple(name for name, value in before.items() if value.shape != more[name].shape)
+    rows = [(old.index(label), place) for place, label in enumerate(new) if label in old]
+    for name in changed:
+        kept, fresh = weights[name], after[name]
+        if kept.shape[1:] != fresh.shape[1:]:  # pruning took inputs away
+            fresh = torch.randn(fresh.shape[0], *kept.shape[1:]) * float(fresh.std())
+        if kept.shape[0] == len(old) and fresh.shape[0] == len(new):
+            for source, target in rows:
+                fresh[target] = kept[source]
+        made[name] = fresh
+    net = build(kind, options, len(new))
+    fit(net, made)
+    return net, changed

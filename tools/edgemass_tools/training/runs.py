@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,8 @@ from edgemass_tools.checkpoint import Checkpoint
 from edgemass_tools.training import loop
 from edgemass_tools.training.held import Held
 from edgemass_tools.training.loop import Outcome, Settings
+
+logger = logging.getLogger(__name__)
 
 __all__ = ["Order", "Settings", "held", "net_options", "run"]
 
@@ -99,10 +102,15 @@ def net_of(
         return nets.build(order.net, order.net_options, len(labels)), order.net, dict(order.net_options), ()
     if begun.labels == labels:
         return checkpoint.module(begun), begun.net, begun.options, begun.record
-    net = nets.build(begun.net, begun.options, len(labels))
-    left = nets.transfer(net, begun.weights)
-    if len(left) == len(begun.weights):
-        raise UsageError(f"{order.start} shares no layer with {begun.net}")
+    net, new = nets.migrate(begun.net, begun.options, (begun.labels, labels), begun.weights)
+    logger.info(
+        "%d of %d tensors are taken over from %s, which knows %s; new are %s",
+        len(begun.weights) - len(new),
+        len(begun.weights),
+        order.start,
+        ", ".join(begun.labels[:10]),
+        ", ".join(new),
+    )
     return net, begun.net, begun.options, begun.record
 
 
