@@ -46,8 +46,8 @@ def messages() -> Iterator[tuple[str, str, str]]:
 
 
 def write_texts(folder: Path) -> None:
-    """train.csv and test.csv: all translations of one message are in the same of them; what two languages share and what
-    is very short is left out.
+    """train.csv and test.csv: all translations of one message are in the same of them; what two languages share is left
+    out, and what is very short.
     """
     found = {(text, language): message for message, language, text in messages() if len(text) >= LEAST_CHARACTERS}
     shared = Counter(text for text, _ in found)

@@ -102,8 +102,8 @@ def call(options: argparse.Namespace) -> int:
 def _sequence(options: argparse.Namespace, order: Order, steps: training.Steps) -> int:
     from edgemass_tools.exporting import sequences
 
-    if options.golden or options.halves:
-        raise UsageError("--golden and --halves are not for sequence nets; leave them out")
+    if options.golden or options.halves or options.labels:
+        raise UsageError("--golden, --halves and --labels are not for sequence nets; leave them out")
     try:
         made = sequences.export(options.checkpoint, order, options.per_run, steps)
     finally:
