@@ -165,6 +165,17 @@ def test_an_interrupted_training_ends_with_the_same_weights(place: Path, tmp_pat
         assert (value == cut[name]).all(), name
 
 
+def test_training_goes_on_from_other_weights_with_new_classes(place: Path, tmp_path: Path) -> None:
+    data = tmp_path / "more.csv"
+    data.write_text(write_texts(place / "again.csv").read_text() + "oak elm,wood\nash fir,wood\n" * 10)
+    begun = ("--from", str(place / "runs" / "text" / "model.pt"))
+    assert train("lstm-text", data, tmp_path / "run", "--option", "hidden=16", *begun, epochs=2) == 0
+    made = checkpoint.load(tmp_path / "run" / "model.pt")
+    assert made.labels == ("fruit", "metal", "wood")
+    assert len(made.record) == 2
+    assert train("lstm-text", data, tmp_path / "other", "--option", "hidden=8", *begun) == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

@@ -84,11 +84,15 @@ def run(order: Order, steps: Callable[[str], loop.Progress]) -> Outcome:
 
 def _net(order: Order, labels: tuple[str, ...]) -> tuple[nn.Module, tuple[checkpoint.Step, ...]]:
     """A fresh net, or one that begins with the weights of another, and how those came about."""
-    net = nets.build(order.net, order.net_options, len(labels))
     if order.start is None:
-        return net, ()
+        return nets.build(order.net, order.net_options, len(labels)), ()
     begun = checkpoint.load(order.start)
-    left = nets.transfer(net, begun.weights)
-    if len(left) == len(begun.weights):
-        raise UsageError(f"{order.start} shares no layer with {order.net}")
+    if (begun.net, begun.options) != (order.net, dict(order.net_options)):
+        raise UsageError(
+            f"{order.start} holds a {begun.net} with options {begun.options}, asked for was {order.net} with "
+            f"{dict(order.net_options)}; give --net and --option as it has them"
+        )
+    if begun.labels == labels:
+        return checkpoint.module(begun), begun.record
+    net, _ = nets.migrate(begun.net, begun.options, (begun.labels, labels), begun.weights)
     return net, begun.record
