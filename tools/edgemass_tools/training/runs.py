@@ -46,8 +46,7 @@ class Order:
     """What is asked for; see the options of `edgemass-tools train`.
 
     net: kind; "" = that of `start`. start: a checkpoint to begin with, or the layers of another kind that fit.
-    pairs, held: of detectors. folders, val_folders: of classifiers. augment, loss: options that differ from the defaults
-        of the Job.
+    pairs, held: of detectors. folders, val_folders: of classifiers. augment, loss: options that differ from the Job's.
     """
 
     verb: str
