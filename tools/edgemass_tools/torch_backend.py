@@ -30,7 +30,7 @@ class TorchBackend:
         spec = manifest.input
         self._input = spec.name
         free = spec.width is None
-        sides = {"N": 1, "C": 3, "H": spec.height, "W": spec.width}
+        sides = {"N": 1, "C": 1 if spec.color == "GRAY" else 3, "H": spec.height, "W": spec.width}
         shape = tuple(sides[axis] for axis in spec.layout)
         self.inputs: tuple[TensorInfo, ...] = (TensorInfo(spec.name, shape, spec.dtype),)
         found = self._run(torch.zeros([PROBE if side is None else side for side in shape]))

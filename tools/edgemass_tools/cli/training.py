@@ -31,13 +31,16 @@ def add_data(parser: argparse.ArgumentParser) -> None:
 
 
 def add_schedule(parser: argparse.ArgumentParser, *, epochs: int, lr: float, size: str | None = "320x320") -> None:
-    """size: the default; None = that of a checkpoint, which the verb fills in."""
+    """size: the default; None = that of a checkpoint or a net, which the verb fills in."""
     add = parser.add_argument
     add("--epochs", type=int, default=epochs, metavar="N", help=f"passes over the data (default: {epochs})")
     add("--lr", type=float, default=lr, metavar="R", help=f"highest learning rate (default: {lr:g})")
+    add("--decay", type=float, default=0.02, metavar="D", help="of the weights, AdamW's (default: 0.02)")
+    add("--augment", action="append", default=[], metavar="KEY=VALUE", help="how pictures are changed, such as flip=0")
+    add("--loss", action="append", default=[], metavar="KEY=VALUE", help="of the loss, such as top=13 or smoothing=0.2")
     add("--batch", type=int, default=32, metavar="N", help="pictures in a step (default: 32)")
-    default = size or "that of the checkpoint"
-    add("--size", default=size, metavar="WxH", help=f"pixels, multiples of 32 (default: {default})")
+    default = size or "that of the net or checkpoint"
+    add("--size", default=size, metavar="WxH", help=f"pixels, for detectors multiples of 32 (default: {default})")
     add("--first-size", metavar="WxH", help="smaller pictures for the first epochs, which is faster")
     add("--first-epochs", type=int, default=0, metavar="N", help="how many epochs of --first-size")
     add("--plain-epochs", type=int, metavar="N", help="last epochs without mosaics (default: a sixth)")
@@ -66,15 +69,16 @@ class Prepared:
     lines: tuple[str, ...]
 
 
-def size(text: str) -> tuple[int, int]:
+def size(text: str, multiple: int = 32) -> tuple[int, int]:
     """`384x288` -> (384, 288).
 
     Raises:
-        UsageError: not two multiples of 32.
+        UsageError: not two multiples of that.
     """
     parts = text.lower().split("x")
-    if len(parts) != SIDES or not all(part.isdigit() and int(part) and int(part) % 32 == 0 for part in parts):
-        raise UsageError(f"a size is WxH in multiples of 32, such as 384x288; found {text!r}")
+    if len(parts) != SIDES or not all(part.isdigit() and int(part) and int(part) % multiple == 0 for part in parts):
+        of = "pixels" if multiple == 1 else f"multiples of {multiple}"
+        raise UsageError(f"a size is WxH in {of}, such as 384x288; found {text!r}")
     return int(parts[0]), int(parts[1])
 
 
@@ -103,8 +107,18 @@ def pairs(options: argparse.Namespace) -> list[tuple[Path, Path]]:
     return list(zip(options.annotations, options.images, strict=True))
 
 
-def order(options: argparse.Namespace, verb: str, *, net: str, start: Path | None = None) -> runs.Order:
+def order(
+    options: argparse.Namespace,
+    verb: str,
+    *,
+    net: str,
+    start: Path | None = None,
+    annotated: bool = True,
+    detects: bool = True,
+) -> runs.Order:
     """What the options of `add_data` and `add_schedule` ask for.
+
+    annotated: --annotations must be given. detects: it is a detector: sizes are multiples of 32.
 
     Raises:
         UsageError: options that do not go together, or numbers out of range.
@@ -113,16 +127,18 @@ def order(options: argparse.Namespace, verb: str, *, net: str, start: Path | Non
 
     if options.epochs < 1 or options.batch < 1:
         raise UsageError("--epochs and --batch must be at least 1")
+    if options.lr <= 0 or options.decay < 0:
+        raise UsageError("--lr must be above 0, and --decay not below it")
     return runs.Order(
         verb=verb,
         net=net,
         net_options=runs.net_options(getattr(options, "option", [])),
         start=start,
-        pairs=tuple(pairs(options)),
+        pairs=tuple(pairs(options)) if detects and (annotated or options.annotations) else (),
         labels=tuple(options.labels.split(",")) if options.labels else (),
         held=runs.held(options.val_annotations, options.val_images),
         weights=numbers(options.weight, "--weight"),
-        size=size(options.size),
+        size=size(options.size, 32 if detects else 1),
         first_size=size(options.first_size) if options.first_size else None,
         first_epochs=options.first_epochs,
         plain_epochs=options.epochs // 6 if options.plain_epochs is None else options.plain_epochs,
@@ -133,12 +149,15 @@ def order(options: argparse.Namespace, verb: str, *, net: str, start: Path | Non
         settings=runs.Settings(
             epochs=options.epochs,
             lr=options.lr,
+            decay=options.decay,
             measure_every=options.measure_every,
             precision=options.precision or precision(),
             seed=options.seed,
         ),
         output=options.output,
         stop_after_s=None if options.stop_after is None else options.stop_after * 60,
+        augment=runs.net_options(options.augment, "--augment"),
+        loss=runs.net_options(options.loss, "--loss"),
     )
 
 

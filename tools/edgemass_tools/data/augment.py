@@ -54,7 +54,8 @@ def compose(draw: Draw, size: tuple[int, int], augment: Augment, rng: np.random.
         xyxy = objects.xyxy.copy()
         xyxy[:, [0, 2]] = size[0] - objects.xyxy[:, [2, 0]]
         objects = objects.moved(xyxy)
-    return np.ascontiguousarray(_tinted(image, augment, rng)), objects
+    changed = tinted(image, recolor=augment.recolor, grey=augment.grey, blur=augment.blur, rng=rng)
+    return np.ascontiguousarray(changed), objects
 
 
 def _single(draw: Draw, size: tuple[int, int], augment: Augment, rng: np.random.Generator) -> tuple[Image, Objects]:
@@ -166,17 +167,18 @@ def texture(size: tuple[int, int], rng: np.random.Generator) -> Image:
     return np.clip(spots.reshape(height, width, -1) + color + slope, 0, 255).astype(np.uint8)
 
 
-def _tinted(image: Image, augment: Augment, rng: np.random.Generator) -> Image:
-    if rng.random() < augment.recolor:
+def tinted(image: Image, *, recolor: float, grey: float, blur: float, rng: np.random.Generator) -> Image:
+    """The picture (h, w, 3) BGR in other light, as grey, or blurred: each that often."""
+    if rng.random() < recolor:
         gain = rng.uniform(0.7, 1.35) * rng.uniform(0.88, 1.12, 3)
         shift = rng.uniform(-20, 20)
         table = np.clip(np.arange(256)[:, None] * gain + shift, 0, 255).astype(np.uint8)
         image = np.asarray(
             cv2.LUT(np.ascontiguousarray(image), np.ascontiguousarray(table.reshape(256, 1, 3))), np.uint8
         )
-    if rng.random() < augment.grey:
+    if rng.random() < grey:
         image = np.repeat(cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_BGR2GRAY)[:, :, None], 3, 2)
-    if rng.random() < augment.blur:
+    if rng.random() < blur:
         image = np.asarray(
             cv2.GaussianBlur(np.ascontiguousarray(image), (0, 0), float(rng.uniform(0.4, 1.2))), np.uint8
         )

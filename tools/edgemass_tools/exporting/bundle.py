@@ -74,7 +74,7 @@ def export(source: Path, order: Order, steps: Callable[[str], Progress]) -> Expo
         body = checkpoint.only(body, order.labels)
     net = checkpoint.module(body)
     exporter = exporting.load(body.net)
-    made = _named(exporter.manifest(body, order.name), order)
+    made = named(exporter.manifest(body, order.name), order)
     with tempfile.TemporaryDirectory(prefix="edgemass-export.") as work:
         folder = Path(work)
         path = folder / f"{order.name}.onnx"
@@ -82,7 +82,7 @@ def export(source: Path, order: Order, steps: Callable[[str], Progress]) -> Expo
         exporter.to_onnx(net, made, path)
         if order.halves:
             halves.store(path)
-        made = msgspec.structs.replace(made, variants=(_variant("onnx", path, "onnx"),))
+        made = msgspec.structs.replace(made, variants=(new_variant("onnx", path, "onnx"),))
         worst = _compared(net, made, path, halves=order.halves)
         files = {path.name: path}
         if order.tflite:
@@ -98,14 +98,14 @@ def export(source: Path, order: Order, steps: Callable[[str], Progress]) -> Expo
             golden.write(image, folder / name)
             files[name] = folder / name
         _check_variants(made, files, pictures)
-        made = _timed(made, files)
+        made = timed(made, files)
         (folder / card.FILE).write_text(card.text(made, body, order.notes), encoding="utf-8")
         files[card.FILE] = folder / card.FILE
         written = bundles.write_new(made, files, order.output)
     return Exported(written, worst)
 
 
-def _named(made: Manifest, order: Order) -> Manifest:
+def named(made: Manifest, order: Order) -> Manifest:
     return msgspec.structs.replace(
         made,
         version=order.version,
@@ -116,7 +116,7 @@ def _named(made: Manifest, order: Order) -> Manifest:
     )
 
 
-def _variant(name: str, path: Path, runtime: str) -> Variant:
+def new_variant(name: str, path: Path, runtime: str) -> Variant:
     sha256, size = fingerprint(path)
     return Variant(
         name=name, file=path.name, runtime="onnx" if runtime == "onnx" else "tflite", sha256=sha256, size_bytes=size
@@ -172,7 +172,7 @@ def _tflite(body: Checkpoint, made: Manifest, folder: Path) -> tuple[Variant, Pa
     backend.close()
     picture, answer = exporter.tflite_specs(made, names)
     variant = msgspec.structs.replace(
-        _variant(TFLITE, path, "tflite"),
+        new_variant(TFLITE, path, "tflite"),
         made_from=made.reference.name,
         input=msgspec.structs.replace(picture, name=picture_name),
         output=answer,
@@ -208,7 +208,7 @@ def _check_variants(made: Manifest, files: Mapping[str, Path], pictures: Sequenc
             )
 
 
-def _timed(made: Manifest, files: Mapping[str, Path]) -> Manifest:
+def timed(made: Manifest, files: Mapping[str, Path]) -> Manifest:
     """With the milliseconds of a run on one thread of this machine."""
     timed = []
     for variant in made.variants:

@@ -22,6 +22,10 @@ Labels = tuple[str, ...]
 NETS = {  # kind -> the module that builds it, imported when first asked for
     "edge-detector": "edgemass_tools.nets.edge_detector",
     "faster-rcnn": "edgemass_tools.nets.faster_rcnn",
+    "squeezenet": "edgemass_tools.nets.squeezenet",
+    "cnn": "edgemass_tools.nets.cnn",
+    "lstm-digits": "edgemass_tools.nets.lstm_digits",
+    "lstm-text": "edgemass_tools.nets.lstm_text",
 }
 
 
@@ -54,12 +58,19 @@ def build(kind: str, options: Mapping[str, Any], class_count: int) -> nn.Module:
     Raises:
         UsageError: no such kind, or an option that it does not have.
     """
-    found = load(kind)
+    return load(kind).build(chosen(kind, options), class_count)
+
+
+def chosen(kind: str, options: Mapping[str, Any]) -> msgspec.Struct:
+    """A net's options, checked.
+
+    Raises:
+        UsageError: as `build`.
+    """
     try:
-        chosen = msgspec.convert(dict(options), found.Options)
+        return msgspec.convert(dict(options), load(kind).Options)
     except msgspec.ValidationError as error:
         raise UsageError(f"options of {kind}: {error}") from error
-    return found.build(chosen, class_count)
 
 
 def fit(net: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:

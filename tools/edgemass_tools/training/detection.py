@@ -22,13 +22,14 @@ from edgemass_tools.torch_backend import TorchBackend
 from edgemass_tools.training.detection_loss import LossOptions, flatten, loss
 from edgemass_tools.training.held import Held
 from edgemass_tools.training.loop import Prepared, Progress
+from edgemass_tools.training.options import chosen
 
 if TYPE_CHECKING:
     from edgemass_tools.training.runs import Order
 
 NMS_IOU = 0.5
-"""Small nets say the same thing twice more often than large ones: while it found the first 110 people of coco-val, a net
-of a million parameters said 42 twice at 0.6, and 15 at 0.5."""
+"""Small nets say the same thing twice more often than large ones: while it found the first 110 people of coco-val, a
+net of a million parameters said 42 twice at 0.6, and 15 at 0.5."""
 INPUT, CLASSES, DISTANCES = "image", "classes", "distances"
 
 
@@ -114,7 +115,8 @@ def prepare(order: Order, steps: Callable[[str], Progress]) -> Prepared:
             pictures_per_epoch=order.per_epoch,
             workers=order.workers,
             seed=order.settings.seed,
-            options=LossOptions(soft=order.soft),
+            augment=chosen(Augment(), order.augment, "--augment"),
+            options=chosen(LossOptions(soft=order.soft), order.loss, "--loss"),
             weights=order.weights,
         )
 

@@ -33,6 +33,14 @@ Batch = TypeVar("Batch")
 Progress = Callable[[int, int], None]
 
 
+Watch = Callable[[int, Mapping[str, float]], None]
+"""Called with the epochs done and what was measured; what it raises ends the run."""
+
+
+def look_away(epoch: int, measured: Mapping[str, float]) -> None:
+    """Watch nothing."""
+
+
 class TrainingError(EdgemassError):
     """The loss is no number any more; the last checkpoint is intact."""
 
@@ -112,7 +120,12 @@ class Outcome:
 
 
 def run(
-    job: Job[Any], settings: Settings, folder: Path, progress: Callable[[str], Progress], stop_after_s: float | None
+    job: Job[Any],
+    settings: Settings,
+    folder: Path,
+    progress: Callable[[str], Progress],
+    stop_after_s: float | None,
+    watch: Watch = look_away,
 ) -> Outcome:
     """Train until the last epoch, or until an epoch ends after `stop_after_s`.
 
@@ -122,12 +135,12 @@ def run(
         UsageError: the folder holds a run with other settings, or cannot be written.
         TrainingError: the loss is no number any more.
     """
-    return _Run(job, settings, folder).go(progress, stop_after_s)
+    return _Run(job, settings, folder, watch).go(progress, stop_after_s)
 
 
 class _Run:
-    def __init__(self, job: Job[Any], settings: Settings, folder: Path) -> None:
-        self._job, self._settings, self._folder = job, settings, folder
+    def __init__(self, job: Job[Any], settings: Settings, folder: Path, watch: Watch) -> None:
+        self._job, self._settings, self._folder, self._watch = job, settings, folder, watch
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._net = job.net.to(self._device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         parts: tuple[list[nn.Parameter], list[nn.Parameter]] = ([], [])
@@ -182,6 +195,8 @@ class _Run:
         self._state.history.append(row | measured)
         self._state.hours += (time.monotonic() - began) / 3600
         self._keep()
+        if measured:
+            self._watch(self._state.epoch, measured)
         return measured
 
     def _train(self, batch: Any, rate: float) -> dict[str, float]:

@@ -30,6 +30,7 @@ FIRST_NET = "edge-detector"
 JOBS = {  # TASK of a net's module -> the module that makes the Job of it, imported when first asked for
     "detection": "edgemass_tools.training.detection",
     "two-stage detection": "edgemass_tools.training.two_stage",
+    "classification": "edgemass_tools.training.classification",
 }
 
 
@@ -44,7 +45,8 @@ class JobModule(Protocol):
 class Order:
     """What is asked for; see the options of `edgemass-tools train`.
 
-    net: kind; "" = that of `start`. start: a checkpoint to begin with, of another kind with the layers that both have.
+    net: kind; "" = that of `start`. start: a checkpoint to begin with, or the layers of another kind that fit.
+    pairs, held: of detectors. folders, val_folders: of classifiers. augment, loss: options that differ from the Job's.
     """
 
     verb: str
@@ -67,13 +69,19 @@ class Order:
     output: Path
     stop_after_s: float | None = None
     record: tuple[checkpoint.Step, ...] = field(default=())
+    folders: Path | None = None
+    val_folders: Path | None = None
+    augment: Mapping[str, Any] = field(default_factory=dict)
+    loss: Mapping[str, Any] = field(default_factory=dict)
 
 
-def net_options(items: Sequence[str]) -> dict[str, Any]:
-    """`neck=48`, `widths=[16,32,64,96,160]` -> values.
+def net_options(items: Sequence[str], what: str = "--option") -> dict[str, Any]:
+    """`neck=48`, `widths=[16,32,64,96,160]`, `color=GRAY` -> values.
+
+    what: the option's name, for the error.
 
     Raises:
-        UsageError: not KEY=JSON.
+        UsageError: not KEY=JSON and not KEY=WORD.
     """
     found = {}
     for item in items:
@@ -81,7 +89,9 @@ def net_options(items: Sequence[str]) -> dict[str, Any]:
         try:
             found[key] = msgspec.json.decode(value)
         except msgspec.DecodeError:
-            raise UsageError(f"--option wants KEY=VALUE with a number or a list, found {item!r}") from None
+            if not value.isalnum():
+                raise UsageError(f"{what} wants KEY=VALUE with a number, a list or a word, found {item!r}") from None
+            found[key] = value
     return found
 
 
@@ -129,8 +139,10 @@ def kind_of(order: Order, begun: Checkpoint | None) -> str:
     return order.net or (begun.net if begun else FIRST_NET)
 
 
-def run(order: Order, steps: Callable[[str], loop.Progress]) -> Outcome:
+def run(order: Order, steps: Callable[[str], loop.Progress], watch: loop.Watch = loop.look_away) -> Outcome:
     """Train, and write the checkpoint, finished or not.
+
+    watch: see loop.run.
 
     Raises:
         UsageError, TrainingError: see their places.
@@ -138,9 +150,10 @@ def run(order: Order, steps: Callable[[str], loop.Progress]) -> Outcome:
     torch.manual_seed(order.settings.seed)
     begun = None if order.start is None else checkpoint.load(order.start)
     prepared = _job_module(nets.load(kind_of(order, begun)).TASK).prepare(order, steps)
+    _check_classes(order.output / MODEL, prepared.labels)
     net, kind, options, record = net_of(order, begun, prepared.labels)
     job = prepared.job(net)
-    made = loop.run(job, order.settings, order.output, steps, order.stop_after_s)
+    made = loop.run(job, order.settings, order.output, steps, order.stop_after_s, watch)
     step = checkpoint.step(
         order.verb,
         data=tuple(prepared.description.split("; ")),
@@ -161,6 +174,15 @@ def run(order: Order, steps: Callable[[str], loop.Progress]) -> Outcome:
     return made
 
 
+def _check_classes(path: Path, labels: tuple[str, ...]) -> None:
+    """Raises UsageError where an earlier run of that folder learnt other classes."""
+    if path.is_file() and (there := checkpoint.load(path).labels) != labels:
+        raise UsageError(
+            f"{path} was begun with other classes: {', '.join(there[:10])}; the data has {', '.join(labels[:10])}; "
+            "give the same to go on, or another folder with -o"
+        )
+
+
 def _job_module(task: str) -> JobModule:
     """Raises UsageError where nothing trains such a net."""
     if task not in JOBS:
@@ -179,4 +201,6 @@ def _described(order: Order) -> dict[str, Any]:
         "first_size": f"{order.first_size[0]}x{order.first_size[1]}" if order.first_size else "",
         "first_epochs": order.first_epochs,
         "plain_epochs": order.plain_epochs,
+        "augment": dict(order.augment),
+        "loss": dict(order.loss),
     }

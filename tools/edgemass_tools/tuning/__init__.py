@@ -1,0 +1,1 @@
+"""Search for better settings with Optuna: of a training, of a bundle's thresholds, of its compression."""
