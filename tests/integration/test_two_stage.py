@@ -218,3 +218,24 @@ def test_a_checkpoint_of_other_layers_is_refused(learnt: Path, tmp_path: Path) -
     checkpoint.save(msgspec.structs.replace(body, weights={}), tmp_path / "empty.pt")
     with pytest.raises(UsageError, match="do not belong to this net"):
         checkpoint.module(checkpoint.load(tmp_path / "empty.pt"))
+
+
+@pytest.mark.slow
+@pytest.mark.assets
+@pytest.mark.timeout(3600)
+def test_people_are_learnt_and_a_bundle_finds_as_many_as_training_told(assets: Path, tmp_path: Path) -> None:
+    pictures, held = assets / "train" / "images", assets / "train" / "heldout.json"
+    data = ["--annotations", str(assets / "train" / "train.json"), "--images", str(pictures), "--labels", "person"]
+    data += ["--val-annotations", str(held), "--val-images", str(pictures)]
+    schedule = ["--size", "160x128", "--epochs", "4", "--per-epoch", "400", "--batch", "16", "--workers", "0"]
+    made = tmp_path / "made"
+    assert cli.main(["train", "--net", "faster-rcnn", *data, *schedule, "-o", str(made)]) == 0
+    history = [json.loads(line) for line in (made / "history.jsonl").read_text().splitlines()]
+    for part in ("loss_objectness", "loss_shifts", "loss_classes"):
+        assert history[-1][part] < history[0][part], part
+    golden = str(assets / "pictures" / "bus.jpg")
+    assert cli.main(["export", str(made / "model.pt"), "-o", str(tmp_path / "bundle"), "--golden", golden]) == 0
+    told = checkpoint.load(made / "model.pt").record[-1].results
+    stream = in_bundle(str(tmp_path / "bundle"))
+    measured = evaluate.detection(stream, ("person",), pictures, held, lambda _done, _total: None)
+    assert measured.map_50 == pytest.approx(told["map_50"], abs=0.002)
