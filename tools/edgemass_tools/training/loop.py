@@ -100,6 +100,23 @@ class Prepared:
     job: Callable[[nn.Module], Job[Any]]
 
 
+@dataclass(frozen=True)
+class Stop:
+    """When to end before the last epoch; the same command goes on. after_s: of work. epoch: how many are done."""
+
+    after_s: float | None = None
+    epoch: int | None = None
+
+    def now(self, epoch: int, worked_s: float) -> bool:
+        """Whether to end between two epochs."""
+        return (self.after_s is not None and worked_s >= self.after_s) or (
+            self.epoch is not None and epoch >= self.epoch
+        )
+
+
+NEVER = Stop()
+
+
 @dataclass
 class State:
     """epoch: done so far. history: a row of figures for each. hours: worked."""
@@ -124,10 +141,10 @@ def run(
     settings: Settings,
     folder: Path,
     progress: Callable[[str], Progress],
-    stop_after_s: float | None,
+    stop: Stop,
     watch: Watch = look_away,
 ) -> Outcome:
-    """Train until the last epoch, or until an epoch ends after `stop_after_s`.
+    """Train until the last epoch, or until `stop` says.
 
     folder: holds last.pt, history.jsonl and curves.png; a run that is already there is continued.
 
@@ -135,7 +152,7 @@ def run(
         UsageError: the folder holds a run with other settings, or cannot be written.
         TrainingError: the loss is no number any more.
     """
-    return _Run(job, settings, folder, watch).go(progress, stop_after_s)
+    return _Run(job, settings, folder, watch).go(progress, stop)
 
 
 class _Run:
@@ -154,13 +171,13 @@ class _Run:
         self._state = State(0, [], 0.0)
         self._step = 0
 
-    def go(self, progress: Callable[[str], Progress], stop_after_s: float | None) -> Outcome:
+    def go(self, progress: Callable[[str], Progress], stop: Stop) -> Outcome:
         torch.manual_seed(self._settings.seed)
         self._resume()
         started = time.monotonic()
         results: dict[str, float] = {}
         while self._state.epoch < self._settings.epochs:
-            if stop_after_s is not None and time.monotonic() - started >= stop_after_s:
+            if stop.now(self._state.epoch, time.monotonic() - started):
                 break
             results = self._epoch(progress) or results
         finished = self._state.epoch >= self._settings.epochs
