@@ -19,7 +19,7 @@ ROAD = """
 train a teacher
     edgemass-tools train --option widths=[16,32,48,64,96] --option depths=[1,1,1] --option neck=32
     --annotations {at}/labelled/instances.json --images {at}/labelled/images {schedule}
-    --size {width}x{height} --epochs {teacher} -o {at}/teacher
+    --size {width}x{height} --lr 5e-3 --epochs {teacher} -o {at}/teacher
 
 export the teacher
     edgemass-tools export {at}/teacher/model.pt -o {at}/teacher-bundle
@@ -27,7 +27,7 @@ export the teacher
 distill a small student from it, on pictures without truth
     edgemass-tools distill --teacher {at}/teacher-bundle --net edge-detector --labels person
     --option widths=[8,16,32,48,64] --option depths=[1,1,1] --option neck=24 --option head_depth=1
-    --images {at}/pool/images {schedule} --size {width}x{height} --epochs {student} -o {at}/student
+    --images {at}/pool/images {schedule} --size {width}x{height} --lr 5e-3 --epochs {student} -o {at}/student
 
 prune it
     edgemass-tools prune {at}/student/model.pt --operations 0.6
@@ -53,7 +53,7 @@ run it as a device does
     edgemass run --model {at}/bundle --camera {at}/held/images --sink jsonl:{at}/found.jsonl
 """
 SCHEDULE = (
-    "--val-annotations {at}/held/instances.json --val-images {at}/held/images --batch 16 --workers 0 --measure-every 4"
+    "--val-annotations {at}/held/instances.json --val-images {at}/held/images --batch 16 --workers 0 --measure-every 8"
 )
 
 Run = Callable[[Sequence[str]], int]
@@ -78,8 +78,8 @@ class Budget:
     least: float
 
 
-WHOLE = Budget(width=256, height=192, labelled=600, pool=900, held=120, teacher=16, student=16, pruned=8, least=0.6)
-SHORT = Budget(width=128, height=96, labelled=160, pool=128, held=32, teacher=20, student=20, pruned=6, least=0.05)
+WHOLE = Budget(width=256, height=192, labelled=600, pool=900, held=120, teacher=24, student=24, pruned=8, least=0.7)
+SHORT = Budget(width=128, height=96, labelled=160, pool=128, held=32, teacher=40, student=40, pruned=10, least=0.3)
 
 
 @dataclass(frozen=True)

@@ -211,7 +211,7 @@ class _Run:
             logger.info("epoch %d: %s", self._state.epoch, ", ".join(f"{k} {v:.3f}" for k, v in measured.items()))
         self._state.history.append(row | measured)
         self._state.hours += (time.monotonic() - began) / 3600
-        self._keep()
+        self._keep(drawn=bool(measured))
         if measured:
             self._watch(self._state.epoch, measured)
         return measured
@@ -257,7 +257,7 @@ class _Run:
         finally:
             self._net.load_state_dict(own)
 
-    def _keep(self) -> None:
+    def _keep(self, *, drawn: bool) -> None:
         body = {
             "format": FORMAT,
             "settings": json.dumps(msgspec.to_builtins(self._settings), sort_keys=True),
@@ -272,7 +272,8 @@ class _Run:
         checkpoint.write(body, self._folder / "last.pt")
         rows = "".join(json.dumps(row) + "\n" for row in self._state.history)
         durable.write_bytes(self._folder / "history.jsonl", rows.encode())
-        curves.draw(self._state.history, self._folder / "curves.png")
+        if drawn or self._state.epoch >= self._settings.epochs:  # drawing takes as long as a small epoch
+            curves.draw(self._state.history, self._folder / "curves.png")
 
     def _resume(self) -> None:
         path = self._folder / "last.pt"
