@@ -195,7 +195,7 @@ def need_torch(threads: int | None) -> None:
         import torch
     except ImportError as error:
         raise ConfigError("this needs PyTorch: pip install 'edgemass-tools[train]'") from error
-    torch.set_num_threads(threads or os.cpu_count() or 1)
+    torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
 
 
 def need(module: str, package: str) -> None:
