@@ -18,6 +18,7 @@ from edgemass_tools import checkpoint, cli
 
 pytestmark = [
     pytest.mark.runtime,
+    pytest.mark.timeout(600),  # PyTorch alone takes its time on a busy machine
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # PyTorch's, of its ONNX exporter
 ]
 
