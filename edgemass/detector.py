@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,10 @@ from edgemass.errors import BundleError
 from edgemass.frame import Image
 from edgemass.imaging.letterbox import Letterbox
 from edgemass.imaging.nms import suppress
+from edgemass.imaging.parts import parts_of
 from edgemass.imaging.preprocess import Preprocessor
 from edgemass.in_order import InOrder
-from edgemass.manifest import AuxiliaryInput, Manifest, Nms
+from edgemass.manifest import AuxiliaryInput, InputSpec, Manifest, Nms
 from edgemass.tensors import AnyArray, TensorInfo
 
 
@@ -89,7 +90,7 @@ class Detector:
 
     def stream(self) -> Stream:
         """The side of one camera: its buffers and, for stateful models, its memory."""
-        return Stream(self)
+        return PartStream(self) if self.manifest.input.in_parts else Stream(self)
 
     def infer(
         self, inputs: Mapping[str, AnyArray], thresholds: Thresholds, before_run: Callable[[], object] | None = None
@@ -117,11 +118,14 @@ class Detector:
 
 
 class Feed:
-    """Every input of a model's run: the picture, what belongs to it, and the state of one camera."""
+    """Every input of a model's run: the picture, what belongs to it, and the state of one camera.
+
+    Of a frame that takes several runs it prepares the first.
+    """
 
     def __init__(self, manifest: Manifest) -> None:
         self._manifest = manifest
-        self._preprocess = Preprocessor(manifest.input)
+        self._preprocess = parts_of(manifest.input) if manifest.input.in_parts else Preprocessor(manifest.input)
         self._auxiliary = [(spec.name, _auxiliary(spec)) for spec in manifest.auxiliary_inputs]
         self._inputs: dict[str, AnyArray] = {}
         self.forget()
@@ -142,6 +146,12 @@ class Feed:
         for name, fill in self._auxiliary:
             self._inputs[name] = fill(letterbox)
         return self._inputs, letterbox
+
+    def parts(self, image: Image) -> Iterator[Mapping[str, AnyArray]]:
+        """Every input of each run that a frame takes; remember the state of one before the next is asked for."""
+        for tensor in self._preprocess.parts(image):
+            self._inputs[self._manifest.input.name] = tensor
+            yield self._inputs
 
 
 def made_up_picture(seed: int = 0) -> Image:
@@ -213,6 +223,26 @@ class Stream:
         return Detections(boxes[visible], found.score[visible], found.class_id[visible])
 
 
+class PartStream(Stream):
+    """For models that read a frame in several runs: the state is carried through them, and ends with the frame."""
+
+    def detect(self, image: Image, thresholds: Thresholds, before_run: Callable[[], object] | None = None) -> Inference:
+        """Find the classes of one picture, or of one text as texts.as_image makes it: what the last run answers.
+
+        before_run: called once, before the first run.
+
+        Raises:
+            BackendError: the runtime failed.
+        """
+        self.forget()
+        runs: list[Ran] = []
+        for inputs in self._feed.parts(image):
+            found, state, ran = self._detector.infer(inputs, thresholds, None if runs else before_run)
+            self._feed.remember(state)
+            runs.append(ran)
+        return Inference(found, replace(ran, infer_ns=sum(ran.infer_ns for ran in runs)))
+
+
 def _suppress(found: Detections, nms: Nms, limit: int | None) -> Detections:
     return suppress(
         found,
@@ -251,7 +281,7 @@ def _check_inputs(manifest: Manifest, inputs: Mapping[str, TensorInfo]) -> None:
         raise BundleError(
             f"{manifest.name}: input {spec.name} is {picture.dtype} in the file, {spec.dtype} in the manifest"
         )
-    wanted = _picture_shape(manifest)
+    wanted = _input_shape(manifest.input)
     fits = len(picture.shape) == len(wanted) and all(
         found is None or want is None or found == want for found, want in zip(picture.shape, wanted, strict=True)
     )
@@ -262,9 +292,11 @@ def _check_inputs(manifest: Manifest, inputs: Mapping[str, TensorInfo]) -> None:
         )
 
 
-def _picture_shape(manifest: Manifest) -> tuple[int | None, ...]:
-    spec = manifest.input
-    axes = {"N": 1, "H": spec.height, "W": spec.width, "C": 1 if spec.color == "GRAY" else 3}
+def _input_shape(spec: InputSpec) -> tuple[int | None, ...]:
+    """Of one run."""
+    rows = spec.height if spec.rows_per_run is None else spec.rows_per_run
+    length = None if spec.text is None else spec.text.bytes_per_run
+    axes = {"N": 1, "H": rows, "W": spec.width, "C": 1 if spec.color == "GRAY" else 3, "T": length}
     return tuple(axes[axis] for axis in spec.layout)
 
 

@@ -2,7 +2,7 @@
 
 Detection: COCO mean average precision. Score above 0.01, NMS of the manifest, several labels per box, at most 100 boxes
 an image, labels matched by name, averaged over the annotated categories that the model knows.
-Classification: share of pictures whose true class is the best (top-1) or among the five best (top-5).
+Classification: share of pictures or texts whose true class is the best (top-1) or among the five best (top-5).
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from edgemass.detector import Stream, Thresholds
 from edgemass.errors import ConfigError, UsageError
 from edgemass.frame import Image
 from edgemass.sources.images import read
-from edgemass.tensors import FloatArray
+from edgemass.tensors import AnyArray, FloatArray
+from edgemass.texts import as_image, read_labelled
 
 SCORE = 0.01
 MAX_DETECTIONS = 100
@@ -208,7 +209,7 @@ def coco_rows(image_id: int, found: Detections, categories: dict[int, int]) -> F
     )
 
 
-def coco_evaluation(truth: Truth, rows: FloatArray, known: Sequence[int]) -> Any:
+def coco_evaluation(truth: Truth, rows: AnyArray, known: Sequence[int]) -> Any:
     """What pycocotools makes of the truth and of rows as `coco_rows` gives them: a COCOeval that was accumulated.
 
     known: category ids to average over, in the order of the axis of its arrays.
@@ -311,6 +312,27 @@ def classification(
         top1 += best[0] in ids if best else 0
         top5 += any(class_id in ids for class_id in best)
         stream.forget()
+        progress(done + 1, len(rows))
+    return ClassificationAccuracy(top1 / len(rows), top5 / len(rows), len(rows), top1)
+
+
+def texts(stream: Stream, labels: Sequence[str], truth: Path, progress: Progress) -> ClassificationAccuracy:
+    """Measure a classifier of texts; its `images` counts texts.
+
+    truth: CSV with the columns text and label.
+
+    Raises:
+        UsageError: it is missing or not what it should be, or a label is none of the model's.
+    """
+    rows = read_labelled(truth)
+    ids = {label: class_ids(label, labels, truth) for label in {label for _, label in rows}}
+    top1 = top5 = 0
+    for done, (text, label) in enumerate(rows):
+        found = stream.detect(as_image(text.encode()), Thresholds(0.0, max_detections=5)).found
+        assert isinstance(found, Classification)
+        best = found.class_id[:5].tolist()
+        top1 += best[0] in ids[label] if best else 0
+        top5 += any(class_id in ids[label] for class_id in best)
         progress(done + 1, len(rows))
     return ClassificationAccuracy(top1 / len(rows), top5 / len(rows), len(rows), top1)
 

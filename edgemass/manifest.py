@@ -23,6 +23,7 @@ MAX_MULTIPLE = 1024
 MAX_DETECTIONS = 1000
 MAX_ELEMENTS = 16 * 1024 * 1024  # of a state or constant: 64 MB as float32
 MAX_RANK = 8
+MAX_BYTES_PER_RUN = 65536  # of a text
 SMALLEST, LARGEST = 1e-12, 1e9  # of what scales pixels
 _LIMITS: dict[str, tuple[float, float]] = {  # dtype of a state or further input -> the values that it holds
     "bool": (0, 1),
@@ -43,7 +44,7 @@ _DEEP_KEY = re.compile(
 
 Task = Literal["detection", "classification"]
 ResizeRule = Literal["stretch", "letterbox", "letterbox-top-left", "center-crop", "shortest-edge"]
-Layout = Literal["NHWC", "NCHW", "CHW", "HWC", "NHW"]
+Layout = Literal["NHWC", "NCHW", "CHW", "HWC", "NHW", "NT"]
 ColorOrder = Literal["RGB", "BGR", "GRAY"]
 RuntimeName = Literal["onnx", "tflite"]
 
@@ -67,18 +68,33 @@ class Resize(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     interpolation: Literal["linear", "area", "nearest"] = "linear"
 
 
+class TextRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How a text becomes an input of layout NT, [1, bytes_per_run]: one number for each byte of its encoding, so many
+    bytes a run, with the state carried from one run to the next and forgotten before the next text.
+
+    padding: what fills the last run behind the text's end; the model must not let it change its answer.
+    """
+
+    bytes_per_run: int
+    padding: int = 0
+    encoding: Literal["utf-8"] = "utf-8"
+
+
 class InputSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The picture input.
+    """The picture input, or with `text` the text input.
 
     width, height: pixels; None for shortest-edge.
     mean, std: per channel in `color` order, in pixel units: real value = (pixel - mean) / std.
     scale, zero_point: for integer inputs, stored = round(real / scale) + zero_point. Not set for integer inputs that
         take pixels as they are.
+    rows_per_run: the tensor holds so many rows, and a picture of `height` rows is read in several runs from top to
+        bottom, with the state carried from one run to the next and forgotten before the next picture.
+    text: the model reads texts; all that is said of pictures is left out.
     """
 
     name: str
     layout: Layout
-    dtype: Literal["float32", "float16", "uint8", "int8"]
+    dtype: Literal["float32", "float16", "uint8", "int8", "int32", "int64"]
     width: int | None = None
     height: int | None = None
     color: ColorOrder = "RGB"
@@ -87,6 +103,13 @@ class InputSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     std: tuple[float, ...] = (1.0,)
     scale: float | None = None
     zero_point: int = 0
+    rows_per_run: int | None = None
+    text: TextRule | None = None
+
+    @property
+    def in_parts(self) -> bool:
+        """Whether one frame may take several runs."""
+        return self.text is not None or self.rows_per_run is not None
 
 
 class AuxiliaryInput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -104,7 +127,10 @@ class AuxiliaryInput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class StateTensor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A tensor that a camera's stream carries from one run to the next; its first value is `initial` everywhere."""
+    """A tensor that a camera's stream carries from one run to the next; its first value is `initial` everywhere.
+
+    Frames follow each other in it, unless one frame takes several runs (see InputSpec): then each begins anew.
+    """
 
     input: str
     output: str
@@ -139,7 +165,7 @@ class OutputSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class Accuracy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What `edgemass eval` said of a variant, with its words.
 
-    data: which pictures. images: how many of them.
+    data: which pictures or texts. images: how many of them.
     """
 
     data: str
@@ -178,11 +204,15 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A picture of the bundle with what the reference variant finds in it."""
+    """A picture of the bundle, or a text, with what the reference variant finds in it.
 
-    image: str
+    image: a file beside the manifest; or text: what is read.
+    """
+
     labels: tuple[str, ...]
     scores: tuple[float, ...]
+    image: str = ""
+    text: str = ""
     boxes: tuple[tuple[float, float, float, float], ...] = ()
     score_tolerance: float = 0.05
     iou_tolerance: float = 0.9
@@ -242,8 +272,13 @@ def _check(manifest: Manifest) -> None:
         ValueError: msgspec turns it into a ValidationError that names the place.
     """
     for spec in (manifest.input, *(variant.input for variant in manifest.variants if variant.input)):
-        _check_input(spec)
-        _check_resize(spec)
+        if spec.text is not None:
+            _check_text(spec, spec.text)
+        else:
+            _check_input(spec)
+            _check_resize(spec)
+        if spec.in_parts:
+            _check_parts(manifest, spec)
     for item in manifest.auxiliary_inputs:
         _check_auxiliary(item)
     for pair in manifest.state:
@@ -295,10 +330,40 @@ def _check_input(spec: InputSpec) -> None:
         raise ValueError(f"input.scale must be a finite number above 0, found {spec.scale}")
     if abs(spec.zero_point) > LARGEST:
         raise ValueError(f"input.zero_point must be a stored value, found {spec.zero_point}")
+    if spec.layout == "NT" or spec.dtype in ("int32", "int64"):
+        raise ValueError(f"input is {spec.dtype} {spec.layout}, which is for texts; wanted [input.text] or a picture's")
+    if spec.rows_per_run is not None and (spec.rows_per_run < 1 or (spec.height or 0) % spec.rows_per_run):
+        raise ValueError(f"input.rows_per_run is {spec.rows_per_run}, wanted a divisor of input.height {spec.height}")
     if spec.layout == "NHW" and spec.color != "GRAY":
         raise ValueError(f"input.layout NHW has no room for {spec.color}, wanted color GRAY")
     if any(side is not None and not 1 <= side <= MAX_SIDE for side in (spec.width, spec.height)):
         raise ValueError(f"input size {spec.width}x{spec.height} is not between 1 and {MAX_SIDE}")
+
+
+def _check_text(spec: InputSpec, rule: TextRule) -> None:
+    if spec.layout != "NT" or spec.dtype not in ("uint8", "int32", "int64"):
+        raise ValueError(
+            f"input.text needs layout NT and dtype uint8, int32 or int64, found {spec.layout} and {spec.dtype}"
+        )
+    if not 1 <= rule.bytes_per_run <= MAX_BYTES_PER_RUN:
+        raise ValueError(
+            f"input.text.bytes_per_run must lie between 1 and {MAX_BYTES_PER_RUN}, found {rule.bytes_per_run}"
+        )
+    low, high = _LIMITS[spec.dtype]
+    if not low <= rule.padding <= high:
+        raise ValueError(f"input.text.padding is {rule.padding}, {spec.dtype} holds {low:g} to {high:g}")
+    told = {field: getattr(spec, field) for field in ("width", "height", "scale", "rows_per_run")}
+    if any(value is not None for value in told.values()):
+        raise ValueError(f"input.text goes with none of {', '.join(told)}; leave them out")
+
+
+def _check_parts(manifest: Manifest, spec: InputSpec) -> None:
+    """A frame that takes several runs: only a state can tell a run of those before it."""
+    key = "text" if spec.text is not None else "rows_per_run"
+    if manifest.task != "classification" or manifest.auxiliary_inputs:
+        raise ValueError(f"input.{key} is for classification without auxiliary inputs")
+    if not manifest.state:
+        raise ValueError(f"state is empty, but with input.{key} a run has to know of those before; name its tensors")
 
 
 def _check_resize(spec: InputSpec) -> None:

@@ -8,6 +8,7 @@ import threading
 import uuid
 
 from edgemass import bundles, sinks, sources
+from edgemass.agent.senses import check_senses
 from edgemass.agent.tuner import AFTER_S, Tuner, refusal
 from edgemass.bundles import Bundle, open_detector
 from edgemass.clock import Clock, SystemClock, boot_id
@@ -61,6 +62,7 @@ class Agent:
             for name, camera in config.cameras.items()
         }
         bundle = bundles.resolve(config.model or DEFAULT_MODEL)
+        check_senses(config, bundle.manifest)
         model = self._load_model(bundle)
         tuner = Tuner(bundle, model, clock=self._clock, after_s=self._tune_after_s)
         self.loading = False

@@ -44,6 +44,8 @@ def refusal(config: Config, bundle: Bundle, running: ModelRef) -> str:
         return "the configuration forbids it"
     if config.backend or config.threads or config.variant or config.strict:
         return "what is to run was asked for"
+    if bundle.manifest.input.in_parts:
+        return "the model reads a frame in several runs"
     kept = picks.load(bundle)
     if kept is not None and kept.variant == running.variant:  # else it no longer loads
         return "it was measured before"

@@ -51,11 +51,15 @@ def _lines(bundle: Bundle) -> Iterator[str]:
 
 
 def _input(spec: InputSpec) -> str:
+    if spec.text is not None:
+        return f"{spec.name}: text, {spec.dtype} {spec.layout}"
     size = f"{spec.width}x{spec.height}" if spec.width and spec.height else "any size"
     return f"{spec.name}: {size} {spec.color}, {spec.dtype} {spec.layout}"
 
 
 def _preprocessing(spec: InputSpec) -> str:
+    if spec.text is not None:
+        return f"its {spec.text.encoding} bytes, {spec.text.bytes_per_run} a run, padded with {spec.text.padding}"
     resize = spec.resize
     parts: list[str] = [resize.rule]
     if resize.rule.startswith("letterbox"):
@@ -67,6 +71,8 @@ def _preprocessing(spec: InputSpec) -> str:
     parts.append(f"(pixel - {_numbers(spec.mean)}) / {_numbers(spec.std)}")
     if spec.scale is not None:
         parts.append(f"stored with scale {spec.scale:g}, zero point {spec.zero_point}")
+    if spec.rows_per_run is not None:
+        parts.append(f"{spec.rows_per_run} rows a run")
     return ", ".join(parts)
 
 

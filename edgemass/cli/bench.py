@@ -71,9 +71,22 @@ def call(options: argparse.Namespace) -> int:
         raise UsageError(f"--threads must be above 0, found {options.threads}")
     if options.forget:
         return _forget(options)
+    _check_runs(options.model)
     if options.all or options.pick or options.plot:
         return _compare(options)
     return _measure(options)
+
+
+def _check_runs(model: str) -> None:
+    """Raises UsageError where a frame takes several runs, so that it cannot be compared with one run."""
+    from edgemass import bundles
+
+    manifest = bundles.resolve(model).manifest
+    if manifest.input.in_parts:
+        raise UsageError(
+            f"{manifest.name} reads a frame in several runs, bench compares a frame with one run; `edgemass run` tells "
+            "how long its frames take (latency_ms)"
+        )
 
 
 def _measure(options: argparse.Namespace) -> int:

@@ -14,10 +14,12 @@ from edgemass.errors import UsageError
 
 if TYPE_CHECKING:
     from edgemass.evaluate import ClassificationAccuracy, DetectionAccuracy
+    from edgemass.manifest import Manifest
 
 EPILOG = """\
 Detection: COCO mAP of --annotations instances.json over the pictures in --images.
-Classification: top-1 and top-5 of --labels truth.csv, lines of file,label.
+Classification: top-1 and top-5 of --labels truth.csv, lines of file,label; of a model that reads texts --texts
+truth.csv, with the columns text,label.
 
 example: edgemass eval yolov8n.onnx --images val2017/ --annotations instances_val2017.json
 """
@@ -29,10 +31,11 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     )
     add = parser.add_argument
     add("model", metavar="MODEL", help="a name of `model list`, a bundle folder, a bare .onnx or .tflite, demo:")
-    add("--images", type=Path, required=True, metavar="DIR", help="the folder of pictures")
+    add("--images", type=Path, metavar="DIR", help="the folder of pictures")
     truth = parser.add_mutually_exclusive_group(required=True)
     truth.add_argument("--annotations", type=Path, metavar="JSON", help="COCO instances, for a detector")
     truth.add_argument("--labels", type=Path, metavar="CSV", help="file,label, for a classifier")
+    truth.add_argument("--texts", type=Path, metavar="CSV", help="text,label, for a classifier of texts")
     add("--threads", type=int, metavar="T", help="threads of the runtime (default: all cores)")
     add("--backend", metavar="B", help="what to run on, as `edgemass run` takes it; never on anything else")
     add("--variant", metavar="NAME", help="measure this variant and no other, see `edgemass model inspect`")
@@ -45,9 +48,7 @@ def call(options: argparse.Namespace) -> int:
 
     bundle = bundles.resolve(options.model)
     manifest = bundle.manifest
-    wanted = "--annotations instances.json" if manifest.task == "detection" else "--labels truth.csv"
-    if (manifest.task == "detection") != bool(options.annotations):
-        raise UsageError(f"{manifest.name} is a {manifest.task} model: give {wanted}")
+    _check_truth(manifest, options)
     detector, variant = bundles.open_detector(
         bundle,
         runtime=options.backend,
@@ -61,13 +62,29 @@ def call(options: argparse.Namespace) -> int:
         progress.end()
         _print_detection(result, variant.name, as_json=options.json)
         return 0
-    accuracy = evaluate.classification(detector.stream(), manifest.labels, options.images, options.labels, progress)
+    if options.texts:
+        accuracy = evaluate.texts(detector.stream(), manifest.labels, options.texts, progress)
+    else:
+        accuracy = evaluate.classification(detector.stream(), manifest.labels, options.images, options.labels, progress)
     progress.end()
     if options.json:
         _print_json(accuracy, variant.name)
     else:
         print(f"top-1 {accuracy.top1:.3f}  top-5 {accuracy.top5:.3f}  ({accuracy.right} of {accuracy.images} right)")
     return 0
+
+
+def _check_truth(manifest: Manifest, options: argparse.Namespace) -> None:
+    """Raises UsageError where the truth is for another kind of model."""
+    if manifest.input.text is not None:
+        wanted, given = "--texts truth.csv", options.texts is not None and options.images is None
+    elif manifest.task == "detection":
+        wanted, given = "--images DIR --annotations instances.json", bool(options.images and options.annotations)
+    else:
+        wanted, given = "--images DIR --labels truth.csv", bool(options.images and options.labels)
+    if not given:
+        kind = "reads texts" if manifest.input.text is not None else f"is a {manifest.task} model"
+        raise UsageError(f"{manifest.name} {kind}: give {wanted}")
 
 
 def _print_json(result: DetectionAccuracy | ClassificationAccuracy, variant: str) -> None:

@@ -24,6 +24,7 @@ _NAMED = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9_.-]*)=(?P<source>.+)", re.D
 EPILOG = """\
 SOURCE: 0, /dev/video0, rtsp://user@host/path, http://host/mjpeg, csi://0, 'gst:PIPELINE', clip.mp4,
         folder/ or a glob of pictures, synthetic:, demo:
+        text:FILE or text:- for a model that reads texts, a text a line
 MODEL:  a name of `edgemass model list`, a bundle folder, a bare .onnx or .tflite, demo:
 URI:    console: (default), jsonl:- , jsonl:PATH, mqtt://host, mqtts://host, snapshots:DIR
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import cv2
 import numpy as np
@@ -47,6 +47,10 @@ class Preprocessor:
         self._resize(image, letterbox)
         self._convert()
         return self._tensor, letterbox
+
+    def parts(self, image: Image) -> Iterator[AnyArray]:
+        """The tensor of each run that the frame takes: of a whole picture one (see imaging.parts for others)."""
+        yield self(image)[0]
 
     def _prepare(self, frame_width: int, frame_height: int) -> Letterbox:
         """Allocate for a new frame size; the padding is painted once."""

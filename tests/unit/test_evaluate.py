@@ -184,3 +184,19 @@ def test_a_true_label_that_the_model_does_not_have_is_named(tmp_path: Path) -> N
     (tmp_path / "truth.csv").write_text("1.png,unicorn\n")
     with pytest.raises(UsageError, match="unicorn"):
         evaluate.classification(stream(), ("cat",), tmp_path, tmp_path / "truth.csv", silent)
+
+
+def test_texts_are_measured_by_their_labels(tmp_path: Path) -> None:
+    truth = tmp_path / "truth.csv"
+    truth.write_text("text,label\nhello,en\nhallo,de\nsalut,fr\n")
+    answers = [Classification(np.array([0.9, 0.1], np.float32), np.array(best)) for best in ([0, 1], [0, 1], [0, 1])]
+    result = evaluate.texts(stream(*answers), ("en", "de", "fr"), truth, silent)
+    assert (result.right, result.images) == (1, 3)
+    assert result.top5 == pytest.approx(2 / 3)
+
+
+def test_a_text_with_a_label_that_the_model_lacks_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    truth = tmp_path / "truth.csv"
+    truth.write_text("text,label\nhello,en\nciao,it\n")
+    with pytest.raises(UsageError, match="'it' is no class of the model"):
+        evaluate.texts(stream(), ("en", "de"), truth, silent)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgemass.manifest import Accuracy, Manifest
+from edgemass.manifest import Accuracy, InputSpec, Manifest
 from edgemass_tools.checkpoint import Checkpoint, Step
 
 FILE = "card.md"
@@ -39,16 +39,30 @@ def extended(old: str, manifest: Manifest, step: Step) -> str:
 
 def _summary(manifest: Manifest) -> str:
     labels = ", ".join(manifest.labels[:10]) + (", ..." if len(manifest.labels) > 10 else "")
-    spec = manifest.input
     rows = {
         "task": manifest.task,
         "finds": labels,
-        "input": f"{spec.width}x{spec.height} {spec.color}, {spec.resize.rule}",
+        "input": _input(manifest),
         "licence": manifest.licence,
         "version": f"{manifest.version} (release {manifest.release})",
         "default score": f"{manifest.score:g}",
     }
     return _table(("", ""), ([key, value] for key, value in rows.items()))
+
+
+def _size(spec: InputSpec) -> str:
+    return f"{spec.width}x{spec.height}" if spec.width else f"short side {spec.resize.short_side}"
+
+
+def _input(manifest: Manifest) -> str:
+    spec = manifest.input
+    if spec.text is not None:
+        told = f"text, {spec.text.bytes_per_run} {spec.text.encoding} bytes a run"
+    else:
+        told = f"{_size(spec)} {spec.color}, {spec.resize.rule}"
+        told += f", {spec.rows_per_run} rows a run" if spec.rows_per_run else ""
+    state = ", ".join(f"{pair.input} {list(pair.shape)}" for pair in manifest.state)
+    return f"{told}; state {state}" if state else told
 
 
 def _files(manifest: Manifest) -> str:

@@ -142,6 +142,21 @@ def load(path: Path) -> Checkpoint:
         raise UsageError(f"{path} is a damaged checkpoint: {error}") from error
 
 
+def only(checkpoint: Checkpoint, labels: tuple[str, ...]) -> Checkpoint:
+    """The same net for some of its classes, the others cut off.
+
+    Raises:
+        UsageError: it does not know one of them.
+    """
+    from edgemass_tools import nets  # noqa: PLC0415 (imports torch)
+
+    unknown = [label for label in labels if label not in checkpoint.labels]
+    if unknown:
+        raise UsageError(f"the checkpoint does not know {', '.join(unknown)}; it knows {', '.join(checkpoint.labels)}")
+    net, _ = nets.migrate(checkpoint.net, checkpoint.options, (checkpoint.labels, labels), checkpoint.weights)
+    return msgspec.structs.replace(checkpoint, labels=labels, weights=net.state_dict())
+
+
 def module(checkpoint: Checkpoint) -> torch.nn.Module:
     """The net with its weights, ready to answer (`eval`).
 

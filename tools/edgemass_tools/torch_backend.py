@@ -14,6 +14,9 @@ from edgemass.tensors import AnyArray, Outputs, Tensor, TensorInfo
 Answers = Callable[[nn.Module, TorchTensor], Mapping[str, TorchTensor]]
 """Runs a net on a batch of one and names its outputs."""
 
+PROBE = 128
+"""Pixels of a side that is free, to find out what a net answers."""
+
 
 class TorchBackend:
     """`edgemass.backends.Backend` over a net in memory; the net may go on learning between two runs."""
@@ -26,13 +29,15 @@ class TorchBackend:
         self._answers = answers
         spec = manifest.input
         self._input = spec.name
-        assert spec.height
-        assert spec.width
-        shape = (1, 1 if spec.color == "GRAY" else 3, spec.height, spec.width)
+        free = spec.width is None
+        sides = {"N": 1, "C": 1 if spec.color == "GRAY" else 3, "H": spec.height, "W": spec.width}
+        shape = tuple(sides[axis] for axis in spec.layout)
         self.inputs: tuple[TensorInfo, ...] = (TensorInfo(spec.name, shape, spec.dtype),)
-        found = self._run(torch.zeros(shape))
+        found = self._run(torch.zeros([PROBE if side is None else side for side in shape]))
         self.outputs: tuple[TensorInfo, ...] = tuple(
-            TensorInfo(name, tuple(value.shape), "float32") for name, value in found.items()
+            # A net that takes pictures of any size answers in as many rows as it likes.
+            TensorInfo(name, (None, *value.shape[1:]) if free else tuple(value.shape), str(value.numpy().dtype))
+            for name, value in found.items()
         )
 
     @property
@@ -48,9 +53,14 @@ class TorchBackend:
         self._net.eval()
         device = next(self._net.parameters()).device
         with torch.inference_mode():
-            found = {name: value.float().cpu() for name, value in self._answers(self._net, picture.to(device)).items()}
+            answers = self._answers(self._net, picture.to(device))
+            found = {name: _plain(value) for name, value in answers.items()}
         self._net.train(trained)
         return found
 
     def close(self) -> None:
         return
+
+
+def _plain(value: TorchTensor) -> TorchTensor:
+    return (value.float() if value.is_floating_point() else value).cpu()

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from edgemass import cli
 from edgemass_tools import __version__
-from edgemass_tools.cli import evaluate, export, prune, quantize, road, train, tune
+from edgemass_tools.cli import distill, evaluate, export, prune, quantize, road, train, tune
 
-VERBS = (train, prune, tune, export, quantize, evaluate, road)
+VERBS = (train, distill, prune, tune, export, quantize, evaluate, road)
 
 
 def parser() -> argparse.ArgumentParser:

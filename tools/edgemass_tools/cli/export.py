@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgemass.errors import UsageError
 from edgemass_tools.cli import training
+
+if TYPE_CHECKING:
+    from edgemass_tools.exporting.bundle import Order
 
 EPILOG = """\
 Writes a bundle: an ONNX file, with --tflite a TFLite file beside it, the manifest, golden samples with what is found in
 them, the time of a run on this machine, and a card with the data, settings and hours of every step. Afterwards
 `edgemass-tools quantize` adds 8-bit variants, `edgemass run --model` runs it.
+
+Nets that read sequences are measured on what training held out, which lies beside the checkpoint in held/ and gives the
+golden samples too. --per-run splits a frame into several runs with the state carried between them: rows of a picture
+(default: all in one run, without a state), bytes of a text (default: 64).
 
 example: edgemass-tools export runs/person/model.pt -o bundles/person --licence Apache-2.0 --tflite
 """
@@ -31,6 +39,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     add("--model-version", default="1", metavar="V", help="for people (default: 1)")
     add("--release", type=int, default=1, metavar="N", help="counts up; what older means (default: 1)")
     add("--licence", default="unknown", metavar="L", help="an SPDX name (default: unknown)")
+    add("--labels", metavar="A,B", help="keep these classes only (default: all that it was trained on)")
     add("--score", type=float, metavar="S", help="default threshold of `edgemass run`")
     add(
         "--golden",
@@ -42,12 +51,14 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     )
     add("--halves", action="store_true", help="store weights as float16: half the size, computed as before")
     add("--tflite", action="store_true", help="write a TFLite variant too")
+    add("--per-run", type=int, metavar="N", help="rows or bytes that a run of a sequence net reads")
     add("--notes", type=Path, metavar="MD", help="text for the card: what it is for, what its limits are")
     parser.set_defaults(call=call)
 
 
 def call(options: argparse.Namespace) -> int:
     training.need_torch(1)
+    from edgemass_tools import checkpoint, nets
     from edgemass_tools.exporting import bundle
 
     if options.score is not None and not 0 < options.score < 1:
@@ -67,8 +78,13 @@ def call(options: argparse.Namespace) -> int:
         halves=options.halves,
         tflite=options.tflite,
         notes=notes,
+        labels=tuple(options.labels.split(",")) if options.labels else (),
     )
     steps = training.Steps("export")
+    if nets.load(checkpoint.load(options.checkpoint).net).TASK == "sequence":
+        return _sequence(options, order, steps)
+    if options.per_run is not None:
+        raise UsageError("--per-run is for sequence nets; leave it out")
     try:
         made = bundle.export(options.checkpoint, order, steps)
     finally:
@@ -80,4 +96,23 @@ def call(options: argparse.Namespace) -> int:
         f"golden     {len(made.bundle.manifest.golden)} samples; raw answers differ by {made.worst:.1e} from PyTorch's"
     )
     print(f"written to {options.output}; try: edgemass run --model {options.output} --camera 0")
+    return 0
+
+
+def _sequence(options: argparse.Namespace, order: Order, steps: training.Steps) -> int:
+    from edgemass_tools.exporting import sequences
+
+    if options.golden or options.halves or options.labels:
+        raise UsageError("--golden, --halves and --labels are not for sequence nets; leave them out")
+    try:
+        made = sequences.export(options.checkpoint, order, options.per_run, steps)
+    finally:
+        steps.end()
+    print(f"{'training':10} {training.figures(made.trained)}")
+    for variant in made.bundle.manifest.variants:
+        measured = "".join(f", top1 {item.top1:.3f} of {item.images} held out" for item in variant.accuracy)
+        fast = min(variant.measured_ms.values())
+        print(f"{variant.name:10} {variant.size_bytes / 1e6:6.2f} MB  {fast:6.2f} ms a run, one thread{measured}")
+    camera = "text:-" if made.bundle.manifest.input.text else "0"
+    print(f"written to {options.output}; try: edgemass run --model {options.output} --camera {camera}")
     return 0

@@ -1,4 +1,4 @@
-"""`edgemass-tools train`: weights from annotated pictures, or for classifiers from folders of them."""
+"""`edgemass-tools train`: weights from annotated pictures, from folders of them, or from sequences."""
 
 from __future__ import annotations
 
@@ -11,16 +11,21 @@ from edgemass.errors import UsageError
 from edgemass_tools.cli import training
 
 if TYPE_CHECKING:
+    from edgemass_tools.training.loop import Outcome
     from edgemass_tools.training.runs import Order
 
 EPILOG = """\
 Learns a net from COCO-style annotations. -o holds model.pt for the other verbs, last.pt to go on from after an
 interruption (the same command goes on), history.jsonl and curves.png. --from begins with the weights of another
-checkpoint: the same classes, or new ones.
+checkpoint: the same classes or new ones, the same net or, with --net, another one that shares layers with it.
 
 Classifiers (squeezenet, cnn) learn from --folders, one folder of pictures for each class. What they are measured with
 is listed in -o/held.csv, so that `edgemass eval BUNDLE --images DIR --labels held.csv` says the same afterwards:
   edgemass-tools train --net squeezenet --folders animals/ --val-folders animals-val/ --epochs 40 -o runs/animals
+
+Nets that read sequences (lstm-digits, lstm-text) learn from --data: a folder with one folder of pictures a class, a
+sheet of 5,000 digits, or a CSV of text,label. They always train in fp32, and -o/held holds what they were measured on:
+  edgemass-tools train --net lstm-digits --data digits.png --epochs 40 -o runs/digits
 
 example: edgemass-tools train --annotations train.json --images train/ --val-annotations val.json --val-images val/ \\
     --labels person --size 320x320 --epochs 60 -o runs/person
@@ -33,6 +38,10 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "train", help="train a net", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_options(parser, epochs=30)
+    parser.add_argument("--data", type=Path, metavar="PATH", help="what a sequence net learns from")
+    parser.add_argument(
+        "--val", type=Path, metavar="PATH", help="the like to measure with (default: a fifth of --data)"
+    )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="the run's folder")
     parser.set_defaults(call=call)
 
@@ -40,7 +49,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 def add_options(parser: argparse.ArgumentParser, *, epochs: int) -> None:
     """All that says what is trained and how; `tune training` takes the same."""
     add = parser.add_argument
-    add("--net", default="edge-detector", metavar="KIND", help="which net (default: edge-detector)")
+    add("--net", default="", metavar="KIND", help="which net (default: that of --from, else edge-detector)")
     add("--option", action="append", default=[], metavar="KEY=VALUE", help="of the net, such as neck=48")
     add("--from", dest="start", type=Path, metavar="PT", help="begin with the weights of this checkpoint")
     training.add_data(parser)
@@ -60,7 +69,7 @@ def order_of(options: argparse.Namespace) -> Order:
     from edgemass_tools import checkpoint, nets
 
     start = checkpoint.load(options.start) if options.start else None
-    net = start.net if start else options.net
+    net = options.net or (start.net if start else "edge-detector")
     kind = nets.load(net)
     classifies = kind.TASK == "classification"
     if not classifies and options.folders:
@@ -75,14 +84,56 @@ def order_of(options: argparse.Namespace) -> Order:
 
 
 def call(options: argparse.Namespace) -> int:
-    order = order_of(options)
+    training.need_torch(options.threads)
+    from edgemass_tools import checkpoint, nets
     from edgemass_tools.training import runs
 
     steps = training.Steps("train")
+    net = options.net or (checkpoint.load(options.start).net if options.start else "edge-detector")
+    if nets.load(net).TASK == "sequence":
+        return _sequence(options, net, steps)
+    if options.data or options.val:
+        raise UsageError(f"--data and --val are for sequence nets, {net} learns from pictures")
+    order = order_of(options)
     try:
         made = runs.run(order, steps)
     finally:
         steps.end()
+    return _told(options, made)
+
+
+def _sequence(options: argparse.Namespace, net: str, steps: training.Steps) -> int:
+    from edgemass_tools.training import runs, sequence_runs
+
+    if options.data is None:
+        raise UsageError(f"{net} learns from --data, which is missing")
+    if options.annotations or options.images:
+        raise UsageError(f"{net} learns from --data, not from --annotations and --images")
+    order = sequence_runs.Order(
+        net=net,
+        net_options=runs.net_options(options.option),
+        start=options.start,
+        data=options.data,
+        val=options.val,
+        batch=options.batch,
+        settings=runs.Settings(
+            epochs=options.epochs,
+            lr=options.lr,
+            measure_every=options.measure_every,
+            precision="fp32",
+            seed=options.seed,
+        ),
+        output=options.output,
+        stop_after_s=None if options.stop_after is None else options.stop_after * 60,
+    )
+    try:
+        made = sequence_runs.run(order, steps)
+    finally:
+        steps.end()
+    return _told(options, made)
+
+
+def _told(options: argparse.Namespace, made: Outcome) -> int:
     print(training.figures(made.results))
     if not made.finished:
         print("not finished: the same command goes on")

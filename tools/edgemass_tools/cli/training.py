@@ -108,11 +108,17 @@ def pairs(options: argparse.Namespace) -> list[tuple[Path, Path]]:
 
 
 def order(
-    options: argparse.Namespace, verb: str, *, net: str, start: Path | None = None, detects: bool = True
+    options: argparse.Namespace,
+    verb: str,
+    *,
+    net: str,
+    start: Path | None = None,
+    annotated: bool = True,
+    detects: bool = True,
 ) -> runs.Order:
     """What the options of `add_data` and `add_schedule` ask for.
 
-    detects: it needs annotations, and sizes that are multiples of 32.
+    annotated: --annotations must be given. detects: it is a detector: sizes are multiples of 32.
 
     Raises:
         UsageError: options that do not go together, or numbers out of range.
@@ -128,7 +134,7 @@ def order(
         net=net,
         net_options=runs.net_options(getattr(options, "option", [])),
         start=start,
-        pairs=tuple(pairs(options)) if detects else (),
+        pairs=tuple(pairs(options)) if detects and (annotated or options.annotations) else (),
         labels=tuple(options.labels.split(",")) if options.labels else (),
         held=runs.held(options.val_annotations, options.val_images),
         weights=numbers(options.weight, "--weight"),

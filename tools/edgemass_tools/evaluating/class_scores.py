@@ -72,7 +72,7 @@ def _figures(true: AnyArray, answered: AnyArray, score: FloatArray) -> ClassFigu
     )
 
 
-def area_under_roc(true: AnyArray, score: FloatArray) -> float | None:
+def area_under_roc(true: AnyArray, score: AnyArray) -> float | None:
     """The chance that a picture of the class scores above one of another; ties count half. None without both kinds."""
     positive = int(np.count_nonzero(true))
     negative = len(true) - positive

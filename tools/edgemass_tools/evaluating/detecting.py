@@ -193,7 +193,7 @@ def _detect(
 
 def _figures(
     evaluation: Any, truth: Truth, categories: dict[int, int], labels: Sequence[str], score: float
-) -> tuple[DetectionFigures, dict[str, FloatArray]]:
+) -> tuple[DetectionFigures, dict[str, AnyArray]]:
     """All figures of one detector, and precision over recall (101,) by class."""
     accuracy = evaluate.accuracy(evaluation, truth, categories, labels)
     known = evaluate.known_categories(truth, categories)
@@ -204,7 +204,7 @@ def _figures(
         )
         for (label, values), part in zip(accuracy.per_class.items(), parts, strict=True)
     }
-    curves: dict[str, FloatArray] = {
+    curves: dict[str, AnyArray] = {
         label: evaluation.eval[_AP][matches.AT_50, :, index, 0, -1] for index, label in enumerate(per_class)
     }
     everything = matches.pooled(parts)

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from edgemass.tensors import FloatArray
+from edgemass.tensors import AnyArray
 from edgemass_tools.evaluating.class_scores import Mean, Summary
 from edgemass_tools.evaluating.matches import Point
 from edgemass_tools.speed import Latency
@@ -126,8 +126,8 @@ class Row:
     loss: float | None
     held: bool
     labels: tuple[str, ...] = ()
-    curve: FloatArray | None = None
-    curves: dict[str, FloatArray] = field(default_factory=dict)
+    curve: AnyArray | None = None
+    curves: dict[str, AnyArray] = field(default_factory=dict)
     summary: Summary | None = None
     examples: tuple[Example, ...] = ()
 

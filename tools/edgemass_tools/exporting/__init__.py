@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 EXPORTERS = {  # kind of net -> the module that exports it, imported when first asked for
     "edge-detector": "edgemass_tools.exporting.edge_detector",
+    "faster-rcnn": "edgemass_tools.exporting.faster_rcnn",
     "squeezenet": "edgemass_tools.exporting.classifier",
     "cnn": "edgemass_tools.exporting.classifier",
 }

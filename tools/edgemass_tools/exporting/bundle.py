@@ -38,7 +38,7 @@ class Order:
     """What is asked for.
 
     golden: pictures to take as golden samples; none = imagined ones, where the net can. halves: weights as float16.
-    tflite: write a TFLite variant too. notes: Markdown for the card.
+    tflite: write a TFLite variant too. notes: Markdown for the card. labels: the classes to keep, none = all.
     """
 
     output: Path
@@ -51,6 +51,7 @@ class Order:
     halves: bool = False
     tflite: bool = False
     notes: str = ""
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,9 +70,11 @@ def export(source: Path, order: Order, steps: Callable[[str], Progress]) -> Expo
         BundleError: a runtime answers otherwise than PyTorch.
     """
     body = checkpoint.load(source)
+    if order.labels:
+        body = checkpoint.only(body, order.labels)
     net = checkpoint.module(body)
     exporter = exporting.load(body.net)
-    made = _named(exporter.manifest(body, order.name), order)
+    made = named(exporter.manifest(body, order.name), order)
     with tempfile.TemporaryDirectory(prefix="edgemass-export.") as work:
         folder = Path(work)
         path = folder / f"{order.name}.onnx"
@@ -79,12 +82,12 @@ def export(source: Path, order: Order, steps: Callable[[str], Progress]) -> Expo
         exporter.to_onnx(net, made, path)
         if order.halves:
             halves.store(path)
-        made = msgspec.structs.replace(made, variants=(_variant("onnx", path, "onnx"),))
+        made = msgspec.structs.replace(made, variants=(new_variant("onnx", path, "onnx"),))
         worst = _compared(net, made, path, halves=order.halves)
         files = {path.name: path}
         if order.tflite:
             steps("TFLite")(0, 1)
-            variant, file = _tflite(source, body, made, folder)
+            variant, file = _tflite(body, made, folder)
             made = msgspec.structs.replace(made, variants=(*made.variants, variant))
             files[file.name] = file
         steps("golden samples")(0, 1)
@@ -95,14 +98,14 @@ def export(source: Path, order: Order, steps: Callable[[str], Progress]) -> Expo
             golden.write(image, folder / name)
             files[name] = folder / name
         _check_variants(made, files, pictures)
-        made = _timed(made, files)
+        made = timed(made, files)
         (folder / card.FILE).write_text(card.text(made, body, order.notes), encoding="utf-8")
         files[card.FILE] = folder / card.FILE
         written = bundles.write_new(made, files, order.output)
     return Exported(written, worst)
 
 
-def _named(made: Manifest, order: Order) -> Manifest:
+def named(made: Manifest, order: Order) -> Manifest:
     return msgspec.structs.replace(
         made,
         version=order.version,
@@ -113,7 +116,7 @@ def _named(made: Manifest, order: Order) -> Manifest:
     )
 
 
-def _variant(name: str, path: Path, runtime: str) -> Variant:
+def new_variant(name: str, path: Path, runtime: str) -> Variant:
     sha256, size = fingerprint(path)
     return Variant(
         name=name, file=path.name, runtime="onnx" if runtime == "onnx" else "tflite", sha256=sha256, size_bytes=size
@@ -156,19 +159,20 @@ def _torch_answers(net: torch.nn.Module, picture: AnyArray) -> list[AnyArray]:
         return flat(net(torch.from_numpy(picture)))
 
 
-def _tflite(source: Path, body: Checkpoint, made: Manifest, folder: Path) -> tuple[Variant, Path]:
+def _tflite(body: Checkpoint, made: Manifest, folder: Path) -> tuple[Variant, Path]:
     exporter = exporting.load_tflite(body.net)
     if exporter is None:
         raise UsageError(f"nets of kind {body.net!r} have no TFLite export; leave out --tflite")
     path = folder / f"{made.name}.tflite"
-    tflite.convert(source, path)
+    checkpoint.save(body, folder / "for-tflite.pt")
+    tflite.convert(folder / "for-tflite.pt", path)
     backend = backends.load("tflite").open(path, backends.Options(threads=1))
     names = tuple(info.name for info in backend.outputs)
     picture_name = backend.inputs[0].name
     backend.close()
     picture, answer = exporter.tflite_specs(made, names)
     variant = msgspec.structs.replace(
-        _variant(TFLITE, path, "tflite"),
+        new_variant(TFLITE, path, "tflite"),
         made_from=made.reference.name,
         input=msgspec.structs.replace(picture, name=picture_name),
         output=answer,
@@ -204,7 +208,7 @@ def _check_variants(made: Manifest, files: Mapping[str, Path], pictures: Sequenc
             )
 
 
-def _timed(made: Manifest, files: Mapping[str, Path]) -> Manifest:
+def timed(made: Manifest, files: Mapping[str, Path]) -> Manifest:
     """With the milliseconds of a run on one thread of this machine."""
     timed = []
     for variant in made.variants:

@@ -20,11 +20,16 @@ def convert(checkpoint: Path, path: Path) -> None:
         ConfigError: the converter is not installed.
         BundleError: it cannot convert this net.
     """
-    if util.find_spec("litert_torch") is None:
-        raise ConfigError("TFLite files need LiteRT's converter: pip install 'edgemass-tools[train]'")
+    check_installed()
     run_child("edgemass_tools.exporting._tflite", [str(checkpoint), str(path)], "LiteRT's converter")
     if not path.is_file():
         raise BundleError("LiteRT's converter wrote no file")
+
+
+def check_installed() -> None:
+    """Raises ConfigError where the converter is not installed."""
+    if util.find_spec("litert_torch") is None:
+        raise ConfigError("TFLite files need LiteRT's converter: pip install 'edgemass-tools[train]'")
 
 
 def run_child(module: str, arguments: list[str], what: str) -> None:

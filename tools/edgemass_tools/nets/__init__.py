@@ -17,10 +17,15 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+Labels = tuple[str, ...]
+
 NETS = {  # kind -> the module that builds it, imported when first asked for
     "edge-detector": "edgemass_tools.nets.edge_detector",
+    "faster-rcnn": "edgemass_tools.nets.faster_rcnn",
     "squeezenet": "edgemass_tools.nets.squeezenet",
     "cnn": "edgemass_tools.nets.cnn",
+    "lstm-digits": "edgemass_tools.nets.lstm_digits",
+    "lstm-text": "edgemass_tools.nets.lstm_text",
 }
 
 
@@ -53,12 +58,19 @@ def build(kind: str, options: Mapping[str, Any], class_count: int) -> nn.Module:
     Raises:
         UsageError: no such kind, or an option that it does not have.
     """
-    found = load(kind)
+    return load(kind).build(chosen(kind, options), class_count)
+
+
+def chosen(kind: str, options: Mapping[str, Any]) -> msgspec.Struct:
+    """A net's options, checked.
+
+    Raises:
+        UsageError: as `build`.
+    """
     try:
-        chosen = msgspec.convert(dict(options), found.Options)
+        return msgspec.convert(dict(options), load(kind).Options)
     except msgspec.ValidationError as error:
         raise UsageError(f"options of {kind}: {error}") from error
-    return found.build(chosen, class_count)
 
 
 def fit(net: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
@@ -96,12 +108,38 @@ def fit(net: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
         ) from error
 
 
-def transfer(net: nn.Module, weights: Mapping[str, torch.Tensor]) -> tuple[str, ...]:
-    """Take over the weights whose layers have the same shape, for new classes; returns the names of what did not fit.
+def migrate(
+    kind: str, options: Mapping[str, Any], labels: tuple[Labels, Labels], weights: Mapping[str, torch.Tensor]
+) -> tuple[nn.Module, tuple[str, ...]]:
+    """A net for other classes with the weights of one that was trained, pruned or not.
 
-    Channels that pruning took away are taken from the layers here too.
+    labels: that it was trained on, and wanted. Layers that do not depend on the classes are taken over; of those that
+        do, the rows of classes that both have.
+    Returns the net, and the names of the tensors that are new, at least in part.
     """
+    import torch  # noqa: PLC0415
+
+    old, new = labels
+    before, more, after = (build(kind, options, count).state_dict() for count in (len(old), len(old) + 1, len(new)))
+    made = {name: value.detach().clone() for name, value in weights.items()}
+    changed = tuple(name for name, value in before.items() if value.shape != more[name].shape)
+    rows = [(old.index(label), place) for place, label in enumerate(new) if label in old]
+    for name in changed:
+        kept, fresh = weights[name], after[name]
+        if kept.shape[1:] != fresh.shape[1:]:  # pruning took inputs away
+            fresh = torch.randn(fresh.shape[0], *kept.shape[1:]) * float(fresh.std())
+        if kept.shape[0] == len(old) and fresh.shape[0] == len(new):
+            for source, target in rows:
+                fresh[target] = kept[source]
+        made[name] = fresh
+    net = build(kind, options, len(new))
+    fit(net, made)
+    return net, changed
+
+
+def share(net: nn.Module, weights: Mapping[str, torch.Tensor]) -> int:
+    """Take over from another kind of net the tensors of the same name and shape; returns how many."""
     own = net.state_dict()
-    left = tuple(name for name in own if name not in weights or weights[name].shape != own[name].shape)
-    net.load_state_dict({name: weights.get(name, value) if name not in left else value for name, value in own.items()})
-    return left
+    same = {name: value for name, value in weights.items() if name in own and own[name].shape == value.shape}
+    net.load_state_dict(own | same)
+    return len(same)

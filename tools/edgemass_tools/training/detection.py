@@ -27,6 +27,9 @@ from edgemass_tools.training.options import chosen
 if TYPE_CHECKING:
     from edgemass_tools.training.runs import Order
 
+NMS_IOU = 0.5
+"""Small nets say the same thing twice more often than large ones: while it found the first 110 people of coco-val, a
+net of a million parameters said 42 twice at 0.6, and 15 at 0.5."""
 INPUT, CLASSES, DISTANCES = "image", "classes", "distances"
 
 
@@ -154,7 +157,7 @@ def torch_manifest(labels: tuple[str, ...], size: tuple[int, int]) -> Manifest:
             family="levels",
             tensors={role: tuple(f"{role}{stride}" for stride in STRIDES) for role in (CLASSES, DISTANCES)},
             options={"strides": list(STRIDES), "bins": 1},
-            nms=Nms(),
+            nms=Nms(iou=NMS_IOU),
         ),
         variants=(Variant(name="torch", file="none.onnx", runtime="onnx", sha256="", size_bytes=0),),
     )

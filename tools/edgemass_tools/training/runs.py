@@ -25,9 +25,11 @@ logger = logging.getLogger(__name__)
 __all__ = ["Order", "Settings", "held", "net_options", "run"]
 
 MODEL = "model.pt"
+FIRST_NET = "edge-detector"
 
 JOBS = {  # TASK of a net's module -> the module that makes the Job of it, imported when first asked for
     "detection": "edgemass_tools.training.detection",
+    "two-stage detection": "edgemass_tools.training.two_stage",
     "classification": "edgemass_tools.training.classification",
 }
 
@@ -43,8 +45,8 @@ class JobModule(Protocol):
 class Order:
     """What is asked for; see the options of `edgemass-tools train`.
 
-    start: a checkpoint to begin with, its net and all. pairs, held: of detectors. folders, val_folders: of classifiers.
-    augment, loss: options that differ from the defaults of the Job.
+    net: kind; "" = that of `start`. start: a checkpoint to begin with, or the layers of another kind that fit.
+    pairs, held: of detectors. folders, val_folders: of classifiers. augment, loss: options that differ from the Job's.
     """
 
     verb: str
@@ -108,23 +110,33 @@ def net_of(
     order: Order, begun: Checkpoint | None, labels: tuple[str, ...]
 ) -> tuple[nn.Module, str, dict[str, Any], tuple[checkpoint.Step, ...]]:
     """The net to train: a fresh one, or `begun` with its weights. Also its kind, options and record."""
+    kind = kind_of(order, begun)
     if begun is None:
-        return nets.build(order.net, order.net_options, len(labels)), order.net, dict(order.net_options), ()
+        return nets.build(kind, order.net_options, len(labels)), kind, dict(order.net_options), ()
+    if begun.net != kind:
+        net = nets.build(kind, order.net_options, len(labels))
+        shared = nets.share(net, begun.weights)
+        if not shared:
+            raise UsageError(f"{order.start} is a {begun.net} and shares no layer with {kind}; the same --option's may")
+        logger.info("%d tensors are taken over from %s, a %s", shared, order.start, begun.net)
+        return net, kind, dict(order.net_options), begun.record
     if begun.labels == labels:
-        return checkpoint.module(begun), begun.net, begun.options, begun.record
-    net = nets.build(begun.net, begun.options, len(labels))
-    left = nets.transfer(net, begun.weights)
-    if len(left) == len(begun.weights):
-        raise UsageError(f"{order.start} shares no layer with {begun.net}")
+        return checkpoint.module(begun), kind, begun.options, begun.record
+    net, new = nets.migrate(kind, begun.options, (begun.labels, labels), begun.weights)
     logger.info(
         "%d of %d tensors are taken over from %s, which knows %s; new are %s",
-        len(begun.weights) - len(left),
+        len(begun.weights) - len(new),
         len(begun.weights),
         order.start,
         ", ".join(begun.labels[:10]),
-        ", ".join(left),
+        ", ".join(new),
     )
-    return net, begun.net, begun.options, begun.record
+    return net, kind, begun.options, begun.record
+
+
+def kind_of(order: Order, begun: Checkpoint | None) -> str:
+    """Of the net to train: the one that was asked for, else that of the checkpoint to begin with."""
+    return order.net or (begun.net if begun else FIRST_NET)
 
 
 def run(order: Order, steps: Callable[[str], loop.Progress], watch: loop.Watch = loop.look_away) -> Outcome:
@@ -137,7 +149,7 @@ def run(order: Order, steps: Callable[[str], loop.Progress], watch: loop.Watch =
     """
     torch.manual_seed(order.settings.seed)
     begun = None if order.start is None else checkpoint.load(order.start)
-    prepared = _job_module(nets.load(begun.net if begun else order.net).TASK).prepare(order, steps)
+    prepared = _job_module(nets.load(kind_of(order, begun)).TASK).prepare(order, steps)
     _check_classes(order.output / MODEL, prepared.labels)
     net, kind, options, record = net_of(order, begun, prepared.labels)
     job = prepared.job(net)

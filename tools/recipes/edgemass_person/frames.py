@@ -27,7 +27,13 @@ CLIPS = {  # clip -> every how many frames, and up to which
 }
 TEACHERS = ("yolox_nano_416.onnx", "picodet_s_320_coco.onnx", "nanodet_m_416_int8.onnx")  # all Apache-2.0
 RULE = teaching.Rule(object=0.30, doubt=0.12, mirror=True, tiles=True)
-LABELS = ("person",)
+# What else is to be seen helps to tell what is no person; only person is kept in the end.
+LABELS = tuple(
+    """person, car, dog, bicycle, truck, motorcycle, bottle, cat, traffic light, chair, cup, book, bowl, horse, bus,
+    umbrella, dining table, tv, potted plant, boat, bird, cow, frisbee, bed, laptop, spoon, handbag, oven""".replace(
+        "\n   ", ""
+    ).split(", ")
+)
 LONGEST = 512
 JPEG_QUALITY = 90
 

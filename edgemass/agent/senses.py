@@ -1,0 +1,38 @@
+"""Whether cameras and sinks give and take what the model reads: pictures or texts."""
+
+from __future__ import annotations
+
+from edgemass import sources
+from edgemass.config import CameraConfig, Config
+from edgemass.errors import UsageError
+from edgemass.manifest import Manifest
+
+_FOR_PICTURES = "snapshots:"
+
+
+def check_senses(config: Config, manifest: Manifest) -> None:
+    """Refuse what could only answer nonsense.
+
+    Raises:
+        UsageError: a camera gives texts to a model that reads pictures, or the other way round, or something that is
+            for pictures is asked of texts.
+    """
+    reads_texts = manifest.input.text is not None
+    for name, camera in config.cameras.items():
+        gives_texts = sources.scheme(camera.source) in sources.GIVE_TEXTS
+        if gives_texts and not reads_texts:
+            raise UsageError(f"camera {name} gives texts, but {manifest.name} reads pictures; give it a model of texts")
+        if reads_texts and not gives_texts:
+            raise UsageError(
+                f"camera {name} gives pictures, but {manifest.name} reads texts; give text:FILE or text:- as the camera"
+            )
+        if asked := _of_pictures(camera) * gives_texts:
+            raise UsageError(f"camera {name} gives texts, but {asked} is for pictures; leave it out")
+    if reads_texts and any(sink.startswith(_FOR_PICTURES) for sink in config.sinks):
+        raise UsageError(f"{_FOR_PICTURES} draws pictures, but {manifest.name} reads texts; leave it out")
+
+
+def _of_pictures(camera: CameraConfig) -> str:
+    """What the configuration asks of pictures only, "" where nothing."""
+    asked = {"rotate": camera.rotate, "crop": camera.crop, "motion": camera.motion}
+    return next((key for key, value in asked.items() if value), "")

@@ -1,0 +1,1 @@
+"""Distillation: teachers label pictures, and a student learns from their scores and boxes."""
