@@ -23,6 +23,7 @@ from typing import Any
 import cv2
 import msgspec
 
+from edgemass.sources.images import read
 from edgemass_tools import checkpoint, cli
 
 CELL = 20
@@ -49,7 +50,7 @@ def best(folder: Path) -> dict[str, Any]:
 
 def digits(sheet: Path, folder: Path) -> tuple[Path, Path, Path]:
     """To learn from, to choose with, and to confirm with: columns that do not overlap."""
-    image = cv2.imread(str(sheet))
+    image = read(sheet)
     parts = folder / "learnt", folder / "chosen", folder / "confirmed"
     for row in range(image.shape[0] // CELL):
         for column in range(image.shape[1] // CELL):
