@@ -71,6 +71,8 @@ def order_of(options: argparse.Namespace) -> Order:
     start = checkpoint.load(options.start) if options.start else None
     net = options.net or (start.net if start else "edge-detector")
     kind = nets.load(net)
+    if kind.TASK == "sequence":
+        raise UsageError(f"{net} learns from --data, which only `train` takes")
     classifies = kind.TASK == "classification"
     if not classifies and options.folders:
         raise UsageError(f"--folders is for classifiers; {net} learns from --annotations and --images")
