@@ -60,6 +60,10 @@ Run = Callable[[Sequence[str]], int]
 """Runs a command of `edgemass` or `edgemass-tools` (the first word); returns its exit code."""
 
 
+ONCE = ("train", "distill", "prune", "export")
+"""Verbs that are not run again once they have written their result; of an unfinished training there is none yet."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Budget:
     """labelled, pool, held: pictures with truth, without it, and to measure with. teacher, student, pruned: epochs.
@@ -79,7 +83,7 @@ class Budget:
 
 
 WHOLE = Budget(width=256, height=192, labelled=600, pool=900, held=120, teacher=24, student=24, pruned=8, least=0.7)
-SHORT = Budget(width=128, height=96, labelled=160, pool=128, held=32, teacher=40, student=40, pruned=10, least=0.3)
+SHORT = Budget(width=128, height=96, labelled=160, pool=128, held=32, teacher=40, student=40, pruned=10, least=0.05)
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,8 @@ def steps(folder: Path, budget: Budget) -> list[Step]:
     for paragraph in ROAD.format(at=at, schedule=SCHEDULE.format(at=at), **asdict(budget)).strip().split("\n\n"):
         name, _, line = paragraph.partition("\n")
         command = tuple(shlex.split(line))
-        made = Path(command[command.index("-o") + 1]) if "export" in command else None
+        made = Path(command[command.index("-o") + 1]) if command[1] in ONCE else None
+        if made is not None and command[1] != "export":
+            made /= "model.pt"
         found.append(Step(name, command, made))
     return found

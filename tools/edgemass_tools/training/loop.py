@@ -128,12 +128,13 @@ class State:
 
 @dataclass(frozen=True)
 class Outcome:
-    """weights: averaged. results: of the last measure. finished: no epoch is left."""
+    """weights: averaged. results: of the last measure. finished: no epoch is left. learnt: some were done just now."""
 
     weights: dict[str, Tensor]
     results: dict[str, float]
     hours: float
     finished: bool
+    learnt: bool = True
 
 
 def run(
@@ -174,6 +175,7 @@ class _Run:
     def go(self, progress: Callable[[str], Progress], stop: Stop) -> Outcome:
         torch.manual_seed(self._settings.seed)
         self._resume()
+        began = self._state.epoch
         started = time.monotonic()
         results: dict[str, float] = {}
         while self._state.epoch < self._settings.epochs:
@@ -183,7 +185,7 @@ class _Run:
         finished = self._state.epoch >= self._settings.epochs
         if not results:
             results = self._measured()
-        return Outcome(self._average, results, self._state.hours, finished)
+        return Outcome(self._average, results, self._state.hours, finished, self._state.epoch > began)
 
     def _epoch(self, progress: Callable[[str], Progress]) -> dict[str, float]:
         number, began = self._state.epoch, time.monotonic()

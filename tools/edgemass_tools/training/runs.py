@@ -170,7 +170,8 @@ def run(order: Order, steps: Callable[[str], loop.Progress], watch: loop.Watch =
         weights=made.weights,
         record=(*record, *order.record, step),
     )
-    checkpoint.save(body, order.output / MODEL)
+    if made.learnt or not (order.output / MODEL).is_file():
+        checkpoint.save(body, order.output / MODEL)
     return made
 
 
