@@ -21,6 +21,7 @@ from edgemass_tools.data import drawn
 
 pytestmark = [
     pytest.mark.runtime,
+    pytest.mark.timeout(600),  # PyTorch alone takes its time on a busy machine
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # PyTorch's, of its ONNX exporter
 ]
 
@@ -112,7 +113,6 @@ def test_thresholds_are_confirmed_on_other_pictures_before_they_are_written(
         assert load_bundle(tmp_path / "out" / "bundle").manifest.score != 0.4
 
 
-@pytest.mark.timeout(600)
 def test_a_compression_keeps_within_the_latency_and_writes_a_bundle(
     pictures: tuple[Path, Path], untrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

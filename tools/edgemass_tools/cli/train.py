@@ -71,6 +71,8 @@ def order_of(options: argparse.Namespace) -> Order:
     start = checkpoint.load(options.start) if options.start else None
     net = options.net or (start.net if start else "edge-detector")
     kind = nets.load(net)
+    if kind.TASK == "sequence":
+        raise UsageError(f"{net} learns from --data, which only `train` takes")
     classifies = kind.TASK == "classification"
     if not classifies and options.folders:
         raise UsageError(f"--folders is for classifiers; {net} learns from --annotations and --images")
@@ -124,7 +126,7 @@ def _sequence(options: argparse.Namespace, net: str, steps: training.Steps) -> i
             seed=options.seed,
         ),
         output=options.output,
-        stop_after_s=None if options.stop_after is None else options.stop_after * 60,
+        stop=training.stop(options),
     )
     try:
         made = sequence_runs.run(order, steps)

@@ -155,7 +155,7 @@ class Maker:
 
     def _accuracy(self, stream: Stream, bundle: Bundle, progress: Progress) -> float:
         measure = evaluate.detection if bundle.manifest.task == "detection" else evaluate.classification
-        found = measure(stream, bundle.manifest.labels, self.order.images, self.order.truth, progress)  # type: ignore[operator]
+        found = measure(stream, bundle.manifest.labels, self.order.images, self.order.truth, progress)
         value: float = getattr(found, self.order.key)
         return value
 

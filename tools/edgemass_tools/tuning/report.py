@@ -31,7 +31,7 @@ def write(found: Found, folder: Path, about: Mapping[str, Any]) -> None:
         told |= {"trial": best.number, "value": best.value, "notes": best.notes, "settings": best.settings}
     if default is not None and default.value is not None:
         told |= {"value_of_default": default.value}
-    tables = {key: told.pop(key) for key in ("notes", "settings") if key in told}
+    tables: dict[str, Any] = {key: told.pop(key) for key in ("notes", "settings") if key in told}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         durable.write_bytes(folder / TABLE, _csv(found).encode())

@@ -70,7 +70,8 @@ def draw(trial: optuna.Trial, space: Space) -> dict[str, Value]:
 
 def _drawn(trial: optuna.Trial, name: str, parameter: Parameter) -> Value:
     if parameter.choices:
-        chosen: Value = trial.suggest_categorical(name, parameter.choices)
+        chosen = trial.suggest_categorical(name, parameter.choices)
+        assert chosen is not None
         return chosen
     if isinstance(parameter.default, int):
         return trial.suggest_int(name, int(parameter.low), int(parameter.high), log=parameter.log)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from edgemass.errors import ConfigError, EdgemassError, UsageError
@@ -173,7 +174,7 @@ def _storage(path: Path) -> optuna.storages.BaseStorage:
     try:
         if path.suffix in _SQLITE:
             return optuna.storages.RDBStorage(f"sqlite:///{path.absolute()}")
-        backend = optuna.storages.journal.JournalFileBackend(str(path))
+        backend = JournalFileBackend(str(path))
         return optuna.storages.JournalStorage(backend)
     except Exception as error:  # both raise whatever their readers met
         why = str(error).splitlines()[0][:200] if str(error) else type(error).__name__

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from edgemass.errors import UsageError
-from edgemass_tools import checkpoint, nets
+from edgemass_tools import nets
 from edgemass_tools.data import augment, whole
 from edgemass_tools.training import classification, detection_loss, loop, runs
 from edgemass_tools.training.options import chosen
@@ -43,10 +43,9 @@ def task(order: Order) -> str:
     Raises:
         UsageError: no training of such a net can be searched.
     """
-    kind = checkpoint.load(order.start).net if order.start else order.net
-    found = nets.load(kind).TASK
+    found = nets.load(order.net).TASK
     if found not in KEYS:
-        raise UsageError(f"trainings of {kind} cannot be searched, only those for {', '.join(KEYS)}")
+        raise UsageError(f"trainings of {order.net} cannot be searched, only those for {', '.join(KEYS)}")
     return found
 
 

@@ -4,11 +4,13 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra train of edgemass-tools")
 
+from torch import nn  # noqa: E402
+
 from edgemass.errors import UsageError  # noqa: E402
 from edgemass_tools import nets  # noqa: E402
 
 
-def parameters(net: torch.nn.Module) -> int:
+def parameters(net: nn.Module) -> int:
     return sum(parameter.numel() for parameter in net.parameters())
 
 

@@ -29,7 +29,9 @@ def test_the_best_settings_the_table_and_the_picture_can_be_read_again(tmp_path:
         rows = list(csv.DictReader(file))
     assert [row["state"] for row in rows] == ["done", "done", "pruned", "failed"]
     assert rows[2]["why"] == SLOW.why
-    assert cv2.imread(str(tmp_path / report.PICTURE)).shape[1] == 1100
+    picture = cv2.imread(str(tmp_path / report.PICTURE))
+    assert picture is not None
+    assert picture.shape[1] == 1100
 
 
 def test_the_default_stands_first_and_then_the_best(tmp_path: Path) -> None:

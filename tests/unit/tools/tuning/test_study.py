@@ -76,10 +76,11 @@ def test_an_interrupted_search_goes_on_to_what_an_uninterrupted_one_finds(tmp_pa
 
 def test_a_search_whose_process_was_killed_makes_its_last_trial_again(tmp_path: Path) -> None:
     import optuna
+    from optuna.storages.journal import JournalFileBackend
 
     storage = tmp_path / "study.log"
     search(storage, 3)
-    backend = optuna.storages.journal.JournalFileBackend(str(storage))
+    backend = JournalFileBackend(str(storage))
     optuna.load_study(study_name="test", storage=optuna.storages.JournalStorage(backend)).ask()
     found = search(storage, 5)
     assert [row.state for row in found.rows] == ["done"] * 5
