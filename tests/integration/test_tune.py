@@ -94,23 +94,29 @@ def test_a_training_is_searched_resumed_and_can_be_gone_on_with(
     assert (tmp_path / "parts" / "train" / "model.pt").is_file()
 
 
+@pytest.fixture(scope="module")
+def bundle(untrained: Path, pictures: tuple[Path, Path]) -> Path:
+    folder = untrained.parent / "bundle"
+    assert cli.main(["export", str(untrained), "-o", str(folder), "--golden", str(next(pictures[1].iterdir()))]) == 0
+    return folder
+
+
+@pytest.mark.parametrize("metric", ["f1", "map_50"])
 def test_thresholds_are_confirmed_on_other_pictures_before_they_are_written(
-    pictures: tuple[Path, Path], untrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    metric: str, pictures: tuple[Path, Path], bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     annotations, images = pictures
-    golden = str(next(images.iterdir()))
-    assert cli.main(["export", str(untrained), "-o", str(tmp_path / "person"), "--golden", golden]) == 0
     given = ["--images", str(images), "--annotations", str(annotations), "--trials", "5", "-o", str(tmp_path / "out")]
-    assert cli.main(["tune", "thresholds", str(tmp_path / "person"), *given]) == 0
+    assert cli.main(["tune", "thresholds", str(bundle), "--metric", metric, *given]) == 0
     said = capsys.readouterr().out
     told = best(tmp_path / "out")
     assert "confirmed on 6 other pictures" in said
     assert len(rows(tmp_path / "out")) == 5
-    assert rows(tmp_path / "out")[0]["score"] == "0.4"
+    assert rows(tmp_path / "out")[0]["iou"] == "0.6"
     changed = (tmp_path / "out" / "bundle").is_dir()
     assert changed == (float(str(told["confirmed"])) > float(str(told["confirmed_default"])))
     if changed:
-        assert load_bundle(tmp_path / "out" / "bundle").manifest.score != 0.4
+        assert load_bundle(tmp_path / "out" / "bundle").manifest != load_bundle(bundle).manifest
 
 
 def test_a_compression_keeps_within_the_latency_and_writes_a_bundle(

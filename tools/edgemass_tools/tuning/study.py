@@ -216,6 +216,9 @@ def _try(study: optuna.Study, done: int, space: Space, objective: Objective) -> 
             raise
         why = str(error)
         logger.warning("trial %d failed: %s", done, why)
+    except OSError as error:  # a full disk, a folder that went away: no matter of these settings
+        _interrupt(study, trial.number)
+        raise UsageError(f"trial {done} could not be made: {error}; what was done before is intact") from error
     except BaseException:
         _interrupt(study, trial.number)
         raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,17 @@ def test_a_mistake_in_the_default_ends_the_search_at_once_and_can_be_put_right(t
     found = search(tmp_path / "study.log", 2)
     assert found.default
     assert found.default.settings["x"] == 0.1
+
+
+def test_a_full_disk_ends_the_search_and_costs_no_trial(tmp_path: Path) -> None:
+    def full(attempt: Attempt) -> float:
+        if attempt.number == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return hill(attempt)
+
+    with pytest.raises(UsageError, match=r"trial 2 could not be made: .*No space left on device"):
+        search(tmp_path / "study.log", 4, full)
+    assert [row.state for row in search(tmp_path / "study.log", 4).rows] == ["done"] * 4
 
 
 def test_a_trial_that_falls_behind_is_given_up(tmp_path: Path) -> None:
