@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,14 +13,15 @@ pytest.importorskip("torch", reason="needs the extra train of edgemass-tools")
 
 from edgemass.bundles import load_bundle
 from edgemass_tools import checkpoint, road
-from edgemass_tools.cli import main
 from edgemass_tools.pruning import operations
 
 pytestmark = [pytest.mark.runtime, pytest.mark.timeout(1800)]
 
 
 def walked(folder: Path, *options: str) -> Path:
-    assert main(["road", "-o", str(folder), *options]) == 0
+    command = [sys.executable, "-m", "edgemass_tools", "road", "-o", str(folder), *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=1700)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     return folder
 
 
@@ -30,11 +33,11 @@ def held_to_its_promises(folder: Path, budget: road.Budget) -> None:
     assert variants["int8-tflite"].size_bytes < 0.6 * variants["tflite"].size_bytes
     assert [sample.labels for sample in bundle.manifest.golden]
     steps = [step.verb for step in checkpoint.load(folder / "pruned" / "model.pt").record]
-    assert steps == ["distill", "prune", "fine-tune"]
+    assert steps == ["label", "distill", "prune", "fine-tune"]
     before, after = (_operations(folder / name / "model.pt", budget) for name in ("student", "pruned"))
     assert after <= 0.65 * before
     card = (folder / "bundle" / "card.md").read_text(encoding="utf-8")
-    assert card.count("### ") == 5
+    assert card.count("### ") == 6
     assert "| int8-tflite | tflite | int8 |" in card
     documents = [json.loads(line) for line in (folder / "found.jsonl").read_text(encoding="utf-8").splitlines()]
     assert len(documents) == budget.held
