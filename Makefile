@@ -8,7 +8,7 @@ UV_VERSION = 0.13.9
 # Of the workshop. On x86-64 Linux the index has it with CUDA (3 GB); a CPU build in reach of pip is taken instead.
 TORCH = torch==2.13.0
 
-DEMO = $(VENV)/bin/edgemass run --camera demo: --model demo: --sink console: --sink snapshots:build/demo
+DEMO = $(VENV)/bin/edgemass run --sink console: --sink snapshots:build/demo
 BENCH = $(VENV)/bin/python tests/benchmarks/run.py
 LOCK = build/lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes \
 	--no-emit-index-url --custom-compile-command "make lock"
@@ -30,9 +30,10 @@ UNLESS_NONE = || { code=$$?; [ $$code -eq 5 ] && echo "$@: no such tests yet"; }
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1~\2/p' Makefile | while IFS='~' read -r target text; do printf '%-20s %s\n' "$$target" "$$text"; done
 
-run: $(VENV)/run.stamp ## Detect objects in the demo clip; pictures go to build/demo
+run: $(VENV)/run.stamp ## Find people and a face in two clips; pictures go to build/demo
 	@mkdir -p build/demo
-	$(DEMO)
+	$(DEMO) --camera street=demo:street
+	$(DEMO) --camera face=demo:face --model demo:
 
 test: $(VENV)/workshop.stamp ## Run the tests, with the servers they need
 	@sh tests/install-servers.sh

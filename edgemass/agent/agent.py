@@ -29,7 +29,7 @@ from edgemass.sources import CaptureOptions
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_MODEL = "demo:"
+DEFAULT_MODEL = "edgemass-person"
 POLL_S = 0.2
 STOP_S = 5.0
 

@@ -54,7 +54,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         metavar="[NAME=]SOURCE",
         help="a camera, file or folder; may be repeated",
     )
-    add("--model", metavar="MODEL", help="the model to run (default: the configuration's, else demo:)")
+    add("--model", metavar="MODEL", help="the model to run (default: the configuration's, else edgemass-person)")
     add("--mqtt", metavar="URL", help="publish to this broker; the same as --sink URL")
     add("--sink", action="append", default=[], metavar="URI", help="where documents go; may be repeated")
     add("--config", type=Path, metavar="FILE", help="TOML configuration; the other options add to it or override it")

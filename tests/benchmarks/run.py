@@ -19,7 +19,7 @@ from pathlib import Path
 from tests.benchmarks._harness import MODELS, REPOSITORY, RESULTS, SKIPPED, machine
 
 HERE = Path(__file__).parent
-NO_BENCHMARKS = ("run", "plot", "peers_env", "export_yolo", "synthetic_load")
+NO_BENCHMARKS = ("run", "plot", "peers_env", "export_yolo", "synthetic_load", "workshop_prune", "workshop_distill")
 ASSETS = Path(os.environ.get("EDGEMASS_ASSETS", REPOSITORY.parent / "shared" / "assets"))
 LAG_MODEL = ASSETS / "detectors" / "ssd_mobilenet_v1_coco_quant_postprocess.tflite"
 INT8_MODEL = ASSETS / "detectors" / "yolov8n_full_integer_quant_416.tflite"

@@ -49,7 +49,10 @@ def write_texts(folder: Path) -> None:
     """train.csv and test.csv: all translations of one message are in the same of them; what two languages share is left
     out, and what is very short.
     """
-    found = {(text, language): message for message, language, text in messages() if len(text) >= LEAST_CHARACTERS}
+    found: dict[tuple[str, str], str] = {}
+    for message, language, text in messages():
+        if len(text) >= LEAST_CHARACTERS:
+            found.setdefault((text, language), message)
     shared = Counter(text for text, _ in found)
     tables: tuple[list[tuple[str, str]], list[tuple[str, str]]] = ([], [])
     for (text, language), message in sorted(found.items()):

@@ -6,12 +6,16 @@ import json
 from pathlib import Path
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="needs PyTorch: pip install 'edgemass-tools[train]'")
+pytest.importorskip("torch", reason="needs PyTorch: pip install 'edgemass-tools[train]'")
 pytest.importorskip("matplotlib", reason="needs matplotlib: pip install 'edgemass-tools[train]'")
 onnxruntime = pytest.importorskip("onnxruntime", reason="the extra onnx enables this")
+
+import torch  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
 
 from edgemass import bundles, evaluate  # noqa: E402
 from edgemass.detections import Detections  # noqa: E402
@@ -47,7 +51,8 @@ def truth(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """COCO annotations and the folder of their pictures."""
     folder = tmp_path_factory.mktemp("shapes")
     rng = np.random.default_rng(0)
-    images, annotations = [], []
+    images: list[dict[str, object]] = []
+    annotations: list[dict[str, object]] = []
     for number in range(1, 17):
         image, found = drawn(rng, 64, 96)
         cv2.imwrite(str(folder / f"{number}.png"), image)
@@ -103,10 +108,10 @@ def found(stream: Stream, image: Image) -> Detections:
     return answer
 
 
-@pytest.mark.filterwarnings("ignore:You are using the legacy:DeprecationWarning", "ignore::torch.jit.TracerWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")  # of the exporter
 def test_cells_are_those_of_the_runtime(tmp_path: Path) -> None:
-    class Cells(torch.nn.Module):  # type: ignore[name-defined,misc]
-        def forward(self, features: object, rois: object) -> object:
+    class Cells(nn.Module):
+        def forward(self, features: Tensor, rois: Tensor) -> Tensor:
             return boxes.pool(features, rois, 5, 1 / 8)
 
     rng = torch.Generator().manual_seed(0)
@@ -210,10 +215,27 @@ def test_a_wrong_order_is_told_in_one_line(
 
 def test_a_checkpoint_of_other_layers_is_refused(learnt: Path, tmp_path: Path) -> None:
     body = checkpoint.load(learnt)
-    checkpoint.save(checkpoint.Checkpoint(**{**vars_of(body), "weights": {}}), tmp_path / "empty.pt")
+    checkpoint.save(msgspec.structs.replace(body, weights={}), tmp_path / "empty.pt")
     with pytest.raises(UsageError, match="do not belong to this net"):
         checkpoint.module(checkpoint.load(tmp_path / "empty.pt"))
 
 
-def vars_of(body: checkpoint.Checkpoint) -> dict[str, object]:
-    return {name: getattr(body, name) for name in body.__struct_fields__}
+@pytest.mark.slow
+@pytest.mark.assets
+@pytest.mark.timeout(3600)
+def test_people_are_learnt_and_a_bundle_finds_as_many_as_training_told(assets: Path, tmp_path: Path) -> None:
+    pictures, held = assets / "train" / "images", assets / "train" / "heldout.json"
+    data = ["--annotations", str(assets / "train" / "train.json"), "--images", str(pictures), "--labels", "person"]
+    data += ["--val-annotations", str(held), "--val-images", str(pictures)]
+    schedule = ["--size", "160x128", "--epochs", "4", "--per-epoch", "400", "--batch", "16", "--workers", "0"]
+    made = tmp_path / "made"
+    assert cli.main(["train", "--net", "faster-rcnn", *data, *schedule, "-o", str(made)]) == 0
+    history = [json.loads(line) for line in (made / "history.jsonl").read_text().splitlines()]
+    for part in ("loss_objectness", "loss_shifts", "loss_classes"):
+        assert history[-1][part] < history[0][part], part
+    golden = str(assets / "pictures" / "bus.jpg")
+    assert cli.main(["export", str(made / "model.pt"), "-o", str(tmp_path / "bundle"), "--golden", golden]) == 0
+    told = checkpoint.load(made / "model.pt").record[-1].results
+    stream = in_bundle(str(tmp_path / "bundle"))
+    measured = evaluate.detection(stream, ("person",), pictures, held, lambda _done, _total: None)
+    assert measured.map_50 == pytest.approx(told["map_50"], abs=0.002)

@@ -24,7 +24,6 @@ from tests.simulators.file_server import FileServer
 pytestmark = [pytest.mark.assets, pytest.mark.runtime]
 
 MODELS = REPOSITORY / "models"
-NAMES = sorted(path.name for path in MODELS.iterdir() if path.is_dir())
 NOT_MEASURED = {"traffic-ssd-lstm", "ultraface-rfb-320"}  # there are no annotated pictures of what they find
 QUICK = ("mnist-lstm-int8", "mobilenet-v1-025-128", "ssd-mobilenet-v1-coco")  # 500, 67 and 110 pictures in seconds
 TOLERANCE = 0.005
@@ -32,6 +31,9 @@ TOLERANCE = 0.005
 
 def packed(name: str) -> Manifest:
     return manifest.from_toml((MODELS / name / "manifest.toml").read_bytes(), where=name)
+
+
+NAMES = sorted(path.name for path in MODELS.iterdir() if path.is_dir() and packed(path.name).reference.address)
 
 
 @pytest.fixture(scope="module")

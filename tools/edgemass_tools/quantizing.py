@@ -211,8 +211,8 @@ def _check_order(bundle: Bundle, order: Order, runtime: RuntimeName) -> None:
     reference = manifest.reference
     names = [variant.name for variant in manifest.variants]
     for name in order.drop:
-        if name == reference.name or name not in names:
-            raise UsageError(f"--drop {name}: it must be a variant other than {reference.name}, the first of {names}")
+        if name not in names:
+            raise UsageError(f"--drop {name}: {manifest.name} has no such variant, it has {', '.join(names)}")
     if runtime == "onnx" and reference.runtime == "tflite":
         raise UsageError(
             f"{manifest.name} is a TFLite model ({reference.file}); give --runtime tflite, or quantize its ONNX export"
@@ -260,9 +260,18 @@ def _source(bundle: Bundle, runtime: RuntimeName) -> Variant:
 
 
 def _without(manifest: Manifest, names: tuple[str, ...]) -> Manifest:
-    """Some variants left out."""
-    kept = tuple(variant for variant in manifest.variants if variant.name not in names)
-    return msgspec.structs.replace(manifest, variants=kept)
+    """Some variants left out. For the first of all the next one stands in: its input and output are the manifest's."""
+    first, *others = (variant for variant in manifest.variants if variant.name not in names)
+    if first.name == manifest.reference.name:
+        return msgspec.structs.replace(manifest, variants=(first, *others))
+    others = [
+        msgspec.structs.replace(item, input=item.input or manifest.input, output=item.output or manifest.output)
+        for item in others
+    ]
+    alone = msgspec.structs.replace(first, input=None, output=None, accuracy=(), made_from="")
+    return msgspec.structs.replace(
+        manifest.of(first), variants=(alone, *others), accuracy=first.accuracy or manifest.accuracy
+    )
 
 
 def _pictures(order: Order, folder: Path) -> Pictures:

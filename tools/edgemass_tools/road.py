@@ -19,7 +19,7 @@ ROAD = """
 train a teacher
     edgemass-tools train --option widths=[16,32,48,64,96] --option depths=[1,1,1] --option neck=32
     --annotations {at}/labelled/instances.json --images {at}/labelled/images {schedule}
-    --size 256x192 --epochs {teacher} -o {at}/teacher
+    --size {width}x{height} --lr 5e-3 --epochs {teacher} -o {at}/teacher
 
 export the teacher
     edgemass-tools export {at}/teacher/model.pt -o {at}/teacher-bundle
@@ -27,7 +27,7 @@ export the teacher
 distill a small student from it, on pictures without truth
     edgemass-tools distill --teacher {at}/teacher-bundle --net edge-detector --labels person
     --option widths=[8,16,32,48,64] --option depths=[1,1,1] --option neck=24 --option head_depth=1
-    --images {at}/pool/images {schedule} --size 256x192 --epochs {student} -o {at}/student
+    --images {at}/pool/images {schedule} --size {width}x{height} --lr 5e-3 --epochs {student} -o {at}/student
 
 prune it
     edgemass-tools prune {at}/student/model.pt --operations 0.6
@@ -53,20 +53,26 @@ run it as a device does
     edgemass run --model {at}/bundle --camera {at}/held/images --sink jsonl:{at}/found.jsonl
 """
 SCHEDULE = (
-    "--val-annotations {at}/held/instances.json --val-images {at}/held/images --batch 16 --workers 0 --measure-every 4"
+    "--val-annotations {at}/held/instances.json --val-images {at}/held/images --batch 16 --workers 0 --measure-every 8"
 )
 
 Run = Callable[[Sequence[str]], int]
 """Runs a command of `edgemass` or `edgemass-tools` (the first word); returns its exit code."""
 
 
+ONCE = ("train", "distill", "prune", "export")
+"""Verbs that are not run again once they have written their result; of an unfinished training there is none yet."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Budget:
     """labelled, pool, held: pictures with truth, without it, and to measure with. teacher, student, pruned: epochs.
 
-    least: mAP 50 that the last step asks for.
+    width, height: of the pictures. least: mAP 50 that the last step asks for.
     """
 
+    width: int
+    height: int
     labelled: int
     pool: int
     held: int
@@ -76,8 +82,8 @@ class Budget:
     least: float
 
 
-WHOLE = Budget(labelled=600, pool=900, held=120, teacher=16, student=16, pruned=8, least=0.6)
-SHORT = Budget(labelled=128, pool=96, held=24, teacher=4, student=3, pruned=2, least=0.05)
+WHOLE = Budget(width=256, height=192, labelled=600, pool=900, held=120, teacher=24, student=24, pruned=8, least=0.7)
+SHORT = Budget(width=128, height=96, labelled=160, pool=128, held=32, teacher=40, student=40, pruned=10, least=0.05)
 
 
 @dataclass(frozen=True)
@@ -119,7 +125,7 @@ def draw(folder: Path, budget: Budget) -> None:
         (("labelled", budget.labelled), ("pool", budget.pool), ("held", budget.held)), start=1
     ):
         if not (folder / name / "instances.json").is_file():
-            drawn.write(folder / name, count, seed)
+            drawn.write(folder / name, count, seed, (budget.width, budget.height))
 
 
 def steps(folder: Path, budget: Budget) -> list[Step]:
@@ -129,6 +135,8 @@ def steps(folder: Path, budget: Budget) -> list[Step]:
     for paragraph in ROAD.format(at=at, schedule=SCHEDULE.format(at=at), **asdict(budget)).strip().split("\n\n"):
         name, _, line = paragraph.partition("\n")
         command = tuple(shlex.split(line))
-        made = Path(command[command.index("-o") + 1]) if "export" in command else None
+        made = Path(command[command.index("-o") + 1]) if command[1] in ONCE else None
+        if made is not None and command[1] != "export":
+            made /= "model.pt"
         found.append(Step(name, command, made))
     return found

@@ -3,11 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="needs PyTorch: pip install 'edgemass-tools[train]'")
+pytest.importorskip("torch", reason="needs PyTorch: pip install 'edgemass-tools[train]'")
 
-from edgemass.detections import Detections  # noqa: E402
-from edgemass.imaging.nms import suppress  # noqa: E402
-from edgemass_tools.nets import boxes  # noqa: E402
+import torch
+
+from edgemass.detections import Detections
+from edgemass.imaging.nms import suppress
+from edgemass_tools.nets import boxes
 
 
 def some_boxes(count: int, seed: int, side: float = 200.0) -> torch.Tensor:
@@ -57,7 +59,7 @@ def test_every_picture_is_pooled_from_its_own_map() -> None:
 
 def test_the_map_learns_through_its_cells() -> None:
     features = torch.rand(1, 2, 8, 8, requires_grad=True)
-    boxes.pool(features, torch.tensor([[[0.0, 0.0, 64.0, 64.0]]]), 4, 1 / 8).sum().backward()
+    boxes.pool(features, torch.tensor([[[0.0, 0.0, 64.0, 64.0]]]), 4, 1 / 8).sum().backward()  # type: ignore[no-untyped-call]
     assert features.grad is not None
     torch.testing.assert_close(features.grad.sum(), torch.tensor(32.0))  # each of 2x16 cells is a mean
 

@@ -80,6 +80,19 @@ def test_a_second_int8_takes_the_place_of_the_first() -> None:
     assert len(twice.assumed) == len(once.assumed) == 1
 
 
+def test_without_its_stock_file_a_bundle_is_that_of_the_next_variant() -> None:
+    pixels = msgspec.structs.replace(MANIFEST.input, layout="NHWC", dtype="uint8")
+    int8 = msgspec.structs.replace(INT8, input=pixels, accuracy=(Accuracy(data="val", images=9, map_50=0.5),))
+    other = msgspec.structs.replace(INT8, name="other", file="other.onnx")
+    made = msgspec.structs.replace(MANIFEST, variants=(STOCK, int8, other))
+    found = quantizing._without(made, (STOCK.name,))
+    assert [variant.name for variant in found.variants] == ["int8", "other"]
+    assert found.input == pixels
+    assert found.accuracy[0].map_50 == 0.5
+    assert found.of(found.variants[1]).input == MANIFEST.input
+    assert quantizing._without(made, ("other",)).variants == (STOCK, int8)
+
+
 @pytest.mark.parametrize(
     ("change", "order", "kind", "told"),
     [

@@ -1,16 +1,24 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 
-torch = pytest.importorskip("torch", reason="needs PyTorch: pip install 'edgemass-tools[train]'")
+pytest.importorskip("torch", reason="needs PyTorch: pip install 'edgemass-tools[train]'")
 
-from edgemass_tools import nets  # noqa: E402
-from edgemass_tools.data.loading import Batch  # noqa: E402
-from edgemass_tools.training import two_stage_loss  # noqa: E402
-from edgemass_tools.training.two_stage import as_input, torch_manifest  # noqa: E402
-from edgemass_tools.training.two_stage_loss import NOTHING, OBJECT, UNCOUNTED, LossOptions  # noqa: E402
+import torch
 
-SMALL = {"widths": [4, 4, 8, 8, 8], "neck": 8, "hidden": 8, "anchors": [16.0, 48.0]}
+from edgemass_tools.data.loading import Batch
+from edgemass_tools.nets import faster_rcnn
+from edgemass_tools.nets.faster_rcnn import FasterRcnn, Options
+from edgemass_tools.training import two_stage_loss
+from edgemass_tools.training.two_stage import as_input, torch_manifest
+from edgemass_tools.training.two_stage_loss import NOTHING, OBJECT, UNCOUNTED, LossOptions
+
+SMALL = Options(widths=(4, 4, 8, 8, 8), neck=8, hidden=8, anchors=(16.0, 48.0))
+
+
+def small(class_count: int = 1, **options: float) -> FasterRcnn:
+    return faster_rcnn.build(msgspec.structs.replace(SMALL, **options), class_count)
 
 
 def batch(*rows: tuple[float, float, float, float], ignored: int = 0) -> Batch:
@@ -30,7 +38,7 @@ def batch(*rows: tuple[float, float, float, float], ignored: int = 0) -> Batch:
 
 
 def test_anchors_lie_on_the_middles_of_cells_and_have_their_areas() -> None:
-    net = nets.build("faster-rcnn", SMALL | {"aspect": 4.0}, 1)
+    net = small(aspect=4.0)
     anchors = net.anchors(torch.zeros(1, 8, 2, 3))
     assert anchors.shape == (2 * 3 * 2, 4)
     assert anchors[0].tolist() == [4 - 4, 4 - 16, 4 + 4, 4 + 16]  # 16 = sqrt(8 x 32), four times as high as wide
@@ -40,8 +48,9 @@ def test_anchors_lie_on_the_middles_of_cells_and_have_their_areas() -> None:
 
 
 def test_logits_belong_to_the_anchors_in_order() -> None:
-    net = nets.build("faster-rcnn", SMALL, 1).eval()
+    net = small().eval()
     net.objectness.weight.data.zero_()
+    assert net.objectness.bias is not None
     net.objectness.bias.data = torch.tensor([1.0, 2.0])
     logits, deltas = net.first(net.map(torch.zeros(1, 3, 64, 96)))
     assert logits[0, :4].tolist() == [1, 2, 1, 2]
@@ -82,13 +91,13 @@ def test_a_quarter_of_what_is_drawn_are_objects_at_most(objects: int, nothing: i
     assert drawn.place.shape == (2, 32)
     for row in range(2):
         chosen = kind[row, drawn.place[row]][drawn.counts[row]]
-        assert ((chosen == OBJECT).sum(), (chosen == NOTHING).sum()) == counted
+        assert (int((chosen == OBJECT).sum()), int((chosen == NOTHING).sum())) == counted
         places = drawn.place[row][drawn.counts[row]].tolist()
         assert len(set(places)) == len(places)
 
 
 def test_a_picture_without_objects_still_teaches_what_nothing_is() -> None:
-    net = nets.build("faster-rcnn", SMALL, 1)
+    net = small()
     given = batch()
     parts = two_stage_loss.loss(net, as_input(given.images), given, LossOptions(), torch.Generator().manual_seed(0))
     assert parts["shifts"] == 0
@@ -99,22 +108,23 @@ def test_a_picture_without_objects_still_teaches_what_nothing_is() -> None:
 
 def test_the_loss_falls_on_one_picture() -> None:
     torch.manual_seed(0)
-    net = nets.build("faster-rcnn", SMALL, 1)
+    net = small()
     given = batch((8, 8, 40, 56))
     optimizer = torch.optim.Adam(net.parameters(), 3e-3)
     chance = torch.Generator().manual_seed(0)
     totals = []
     for _ in range(40):
-        total = sum(two_stage_loss.loss(net, as_input(given.images), given, LossOptions(), chance).values())
+        parts = two_stage_loss.loss(net, as_input(given.images), given, LossOptions(), chance)
+        total = torch.stack(list(parts.values())).sum()
         optimizer.zero_grad()
-        total.backward()
+        total.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         totals.append(float(total.detach()))
     assert totals[-1] < 0.5 * totals[0]
 
 
 def test_boxes_stay_in_the_picture_and_labels_begin_at_one() -> None:
-    net = nets.build("faster-rcnn", SMALL | {"least_score": 0.0}, 2).eval()
+    net = small(2, least_score=0.0).eval()
     found = net(torch.rand(3, 64, 96) * 255)
     assert len(found["boxes"]) == len(found["labels"]) == len(found["scores"]) > 0
     assert set(found["labels"].tolist()) == {1, 2}

@@ -76,7 +76,9 @@ def call(options: argparse.Namespace) -> int:
         clips=tuple(options.clip),
         every=options.every,
         rule=Rule(object=options.object, doubt=options.doubt, mirror=not options.no_mirror, tiles=options.tiles),
-        training=training.order(options, "distill", net=options.net, start=options.student, annotated=False),
+        training=training.order(
+            options, "distill", net="" if options.student else options.net, start=options.student, annotated=False
+        ),
     )
     try:
         made = running.run(order, steps)

@@ -126,7 +126,7 @@ def _sequence(options: argparse.Namespace, net: str, steps: training.Steps) -> i
             seed=options.seed,
         ),
         output=options.output,
-        stop_after_s=None if options.stop_after is None else options.stop_after * 60,
+        stop=training.stop(options),
     )
     try:
         made = sequence_runs.run(order, steps)

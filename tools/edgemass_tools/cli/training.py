@@ -15,7 +15,7 @@ from edgemass.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from edgemass_tools.training import runs
-    from edgemass_tools.training.loop import Settings
+    from edgemass_tools.training.loop import Settings, Stop
 
 SIDES = 2
 
@@ -50,6 +50,7 @@ def add_schedule(parser: argparse.ArgumentParser, *, epochs: int, lr: float, siz
     add("--seed", type=int, default=0, metavar="S", help="of all that is drawn (default: 0)")
     add("--workers", type=int, default=1, metavar="N", help="processes that prepare pictures (default: 1)")
     add("--threads", type=int, metavar="T", help="of PyTorch (default: all cores)")
+    add("--until", type=int, metavar="N", help="end after epoch N of --epochs; go on with the same command")
     add(
         "--stop-after",
         type=float,
@@ -155,10 +156,17 @@ def order(
             seed=options.seed,
         ),
         output=options.output,
-        stop_after_s=None if options.stop_after is None else options.stop_after * 60,
+        stop=stop(options),
         augment=runs.net_options(options.augment, "--augment"),
         loss=runs.net_options(options.loss, "--loss"),
     )
+
+
+def stop(options: argparse.Namespace) -> Stop:
+    """When --stop-after or --until end a run."""
+    from edgemass_tools.training.loop import Stop
+
+    return Stop(None if options.stop_after is None else options.stop_after * 60, options.until)
 
 
 def precision() -> str:
@@ -187,7 +195,7 @@ def need_torch(threads: int | None) -> None:
         import torch
     except ImportError as error:
         raise ConfigError("this needs PyTorch: pip install 'edgemass-tools[train]'") from error
-    torch.set_num_threads(threads or os.cpu_count() or 1)
+    torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
 
 
 def need(module: str, package: str) -> None:

@@ -63,9 +63,9 @@ def run(order: Order, steps: Steps) -> loop.Outcome:
     teachers, told = [], []
     for bundle in found:
         _check(bundle.manifest)
-        detector, variant = bundles.open_detector(bundle, runtime=None, threads=1)
+        detector, _ = bundles.open_detector(bundle, threads=1)
         teachers.append(teaching.teacher(detector.stream(), bundle.manifest, labels))
-        told.append(f"{bundle.manifest.name} {variant.name} {variant.sha256[:12]}")
+        told.append(f"{bundle.manifest.name} {bundle.manifest.reference.sha256[:12]}")
     pictures = _pictures(order, labels, steps)
     asked = _asked(order, labels, told)
     file = order.training.output / LABELS

@@ -76,6 +76,10 @@ def evaluate(models: Sequence[tuple[str, Bundle]], order: Order, progress: Progr
 
 def _check(models: Sequence[tuple[str, Bundle]], order: Order) -> None:
     for given, bundle in models:
+        if bundle.manifest.input.text is not None:
+            raise UsageError(
+                f"{given} reads texts, here are pictures; measure it with `edgemass eval --texts truth.csv`"
+            )
         task = bundle.manifest.task
         if (task == "detection") != (order.annotations is not None):
             wanted = "--annotations instances.json" if task == "detection" else "--labels truth.csv or --folders"

@@ -79,7 +79,9 @@ def assemble(models: Sequence[tuple[str, Bundle]], names: Sequence[str], threads
             model = _name(models, given, bundle)
             chosen = _chosen(bundle, names, first=place == 0)
             loaded = _load(model, bundle, chosen, threads, left_out, named=bool(names))
-            entrants += _held(bundle, loaded, names, compared=len(models) > 1 and place == 0)
+            variants = [item.variant for item in loaded]
+            held = held_names(bundle, variants, names, compared=len(models) > 1 and place == 0)
+            entrants += [replace(item, held=item.variant.name in held) for item in loaded]
     except BaseException:
         Field(tuple(entrants), ()).close()
         raise
@@ -158,16 +160,14 @@ def _answering_in_full(bundle: Bundle) -> Bundle:
     return replace(bundle, manifest=msgspec.structs.replace(manifest, output=output))
 
 
-def _held(bundle: Bundle, loaded: Sequence[Entrant], names: Sequence[str], *, compared: bool) -> list[Entrant]:
-    """Mark those to which bounds apply: the named ones, else the compressed ones, else the one that a device takes.
+def held_names(bundle: Bundle, running: Sequence[Variant], names: Sequence[str], *, compared: bool) -> list[str]:
+    """Of the variants that bounds hold for: the named ones, else the compressed ones, else the one that a device takes.
 
     compared: the first model of several, which the others are compared with: not held unless it is compressed itself.
     """
-    reference = bundle.manifest.reference
-    held = [item.variant.name for item in loaded if item.variant.precision != reference.precision]
     if names:
-        held = [item.variant.name for item in loaded if item.variant.name in names]
-    elif not held and not compared:
-        there = [item.variant for item in loaded]
-        held = [next(item for item in preferred(bundle) if item in there).name]
-    return [replace(item, held=item.variant.name in held) for item in loaded]
+        return [variant.name for variant in running if variant.name in names]
+    compressed = [item.name for item in running if item.precision != bundle.manifest.reference.precision]
+    if compressed or compared:
+        return compressed
+    return [next(variant.name for variant in preferred(bundle) if variant in running)]

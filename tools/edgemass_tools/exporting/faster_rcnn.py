@@ -40,7 +40,7 @@ def to_onnx(net: nn.Module, manifest: Manifest, path: Path) -> None:
     with warnings.catch_warnings():
         # Of its age, and of shapes that nets.boxes takes care of.
         warnings.simplefilter("ignore", DeprecationWarning)
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
         warnings.filterwarnings("ignore", message="Exporting aten::index operator of advanced indexing")
         torch.onnx.export(
             _Ordered(net).eval(),

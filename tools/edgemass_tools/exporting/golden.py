@@ -43,9 +43,8 @@ def imagine(net: nn.Module, size: tuple[int, int], seed: int) -> Image:
         noisy = picture + torch.randn(picture.shape, generator=rng) * 0.03
         levels = net(noisy)
         classes = levels[-1][0][0, 0]
-        middle = classes[
-            classes.shape[0] // 3 : -(classes.shape[0] // 3), classes.shape[1] // 3 : -(classes.shape[1] // 3)
-        ]
+        top, left = classes.shape[0] // 3, classes.shape[1] // 3
+        middle = classes[top : classes.shape[0] - top, left : classes.shape[1] - left]
         loss = functional.relu(AIM - middle.amax()) + 0.05 * (seen[..., 1:] - seen[..., :-1]).abs().mean()
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]

@@ -116,28 +116,23 @@ def assign(answer: Answer, boxes: Tensor, batch: Batch, options: LossOptions) ->
     real = given & (~batch.ignore | ((batch.score < 1) & options.soft))
     score = batch.score if options.soft else torch.ones_like(batch.score)
     picture, item, cell = _candidates(answer, batch.boxes, real)
-    truth = batch.boxes[picture, item]
-    overlap = iou(boxes[picture, cell], truth).clamp(min=1e-3)
-    probability = answer.logits.sigmoid()[picture, cell, batch.class_id[picture, item]]
-    fit = probability.sqrt() * overlap**options.alignment * _prior(answer, truth, cell, options.prior) + EPSILON
+    truth, class_id = batch.boxes[picture, item], batch.class_id[picture, item]
+    overlap = iou(boxes[picture, cell], truth)
+    probability = answer.logits[picture, cell, class_id].sigmoid()
+    close = overlap.clamp(min=1e-3) ** options.alignment
+    fit = probability.sqrt() * close * _prior(answer, truth, cell, options.prior) + EPSILON
 
-    count = (*batch.class_id.shape, answer.logits.shape[1])
-    table = torch.zeros(count, device=boxes.device)
-    table[picture, item, cell] = fit
-    best = table.topk(min(options.top, count[-1]), dim=2)
-    chosen = torch.zeros_like(table).scatter_(2, best.indices, best.values)
-    winner = chosen.max(dim=1)  # a cell answers for one object: the one it fits best
-    picture, cell = (winner.values > 0).nonzero(as_tuple=True)
-    item = winner.indices[picture, cell]
+    count = answer.logits.shape[1]
+    owner = picture * batch.class_id.shape[1] + item
+    kept = _best(owner, fit, options.top)
+    kept = kept[_best((picture * count + cell)[kept], fit[kept], 1)]  # a cell answers for the object that it fits best
+    picture, item, cell, owner, fit, overlap = (x[kept] for x in (picture, item, cell, owner, fit, overlap))
 
-    overlaps = torch.zeros_like(table)
-    overlaps[picture, item, cell] = iou(boxes[picture, cell], batch.boxes[picture, item])
-    held = torch.zeros_like(table)
-    held[picture, item, cell] = chosen[picture, item, cell]
     # The best cell of an object is wanted to be as sure as its box is good, the others in proportion (TOOD, eq. 5).
-    top_fit, top_overlap = held.amax(2), overlaps.amax(2).clamp(min=0.1)
-    share = held[picture, item, cell] / top_fit[picture, item]
-    weight = share.sqrt() * top_overlap[picture, item] * score[picture, item]
+    most = torch.zeros(2, batch.class_id.numel(), device=boxes.device)
+    top_fit = most[0].scatter_reduce(0, owner, fit, "amax")[owner]
+    top_overlap = most[1].scatter_reduce(0, owner, overlap, "amax")[owner].clamp(min=0.1)
+    weight = (fit / top_fit).sqrt() * top_overlap * score[picture, item]
 
     quality = torch.zeros_like(answer.logits)
     quality[picture, cell, batch.class_id[picture, item]] = weight
@@ -148,10 +143,31 @@ def assign(answer: Answer, boxes: Tensor, batch: Batch, options: LossOptions) ->
 
 def _candidates(answer: Answer, boxes: Tensor, real: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Picture, object and cell of every pair that may belong together: the cell's centre lies in the object."""
-    middle, half = (boxes[..., :2] + boxes[..., 2:]) / 2, (boxes[..., 2:] - boxes[..., :2]) / 2
-    far = (answer.centre[None, None] - middle[:, :, None]).abs()
-    inside = (far <= torch.maximum(half[:, :, None], REACH * answer.stride[None, None, :, None])).all(-1)
-    return (inside & real[..., None]).nonzero(as_tuple=True)  # type: ignore[return-value]
+    picture, item = real.nonzero(as_tuple=True)
+    corners = boxes[picture, item]
+    reach = REACH * answer.stride[None]
+    inside = torch.ones(len(picture), len(answer.stride), dtype=torch.bool, device=boxes.device)
+    for axis in range(2):
+        low, high = corners[:, axis, None], corners[:, axis + 2, None]
+        far = (answer.centre[None, :, axis] - (low + high) / 2).abs_()
+        inside &= far <= torch.maximum((high - low) / 2, reach)
+    row, cell = inside.nonzero(as_tuple=True)
+    return picture[row], item[row], cell
+
+
+def _best(group: Tensor, value: Tensor, count: int) -> Tensor:
+    """Places of the `count` largest values of each group.
+
+    group: (k,) int64 number of the group that each of the values (k,) belongs to.
+    """
+    if not len(group):
+        return group
+    order = value.argsort(descending=True, stable=True)
+    order = order[group[order].argsort(stable=True)]
+    _, sizes = torch.unique_consecutive(group[order], return_counts=True)
+    starts = sizes.cumsum(0) - sizes
+    rank = torch.arange(len(order), device=group.device) - starts.repeat_interleave(sizes)
+    return order[rank < count]
 
 
 def _prior(answer: Answer, truth: Tensor, cell: Tensor, strictness: float) -> Tensor:

@@ -100,6 +100,23 @@ class Prepared:
     job: Callable[[nn.Module], Job[Any]]
 
 
+@dataclass(frozen=True)
+class Stop:
+    """When to end before the last epoch; the same command goes on. after_s: of work. epoch: how many are done."""
+
+    after_s: float | None = None
+    epoch: int | None = None
+
+    def now(self, epoch: int, worked_s: float) -> bool:
+        """Whether to end between two epochs."""
+        return (self.after_s is not None and worked_s >= self.after_s) or (
+            self.epoch is not None and epoch >= self.epoch
+        )
+
+
+NEVER = Stop()
+
+
 @dataclass
 class State:
     """epoch: done so far. history: a row of figures for each. hours: worked."""
@@ -111,12 +128,13 @@ class State:
 
 @dataclass(frozen=True)
 class Outcome:
-    """weights: averaged. results: of the last measure. finished: no epoch is left."""
+    """weights: averaged. results: of the last measure. finished: no epoch is left. learnt: some were done just now."""
 
     weights: dict[str, Tensor]
     results: dict[str, float]
     hours: float
     finished: bool
+    learnt: bool = True
 
 
 def run(
@@ -124,10 +142,10 @@ def run(
     settings: Settings,
     folder: Path,
     progress: Callable[[str], Progress],
-    stop_after_s: float | None,
+    stop: Stop,
     watch: Watch = look_away,
 ) -> Outcome:
-    """Train until the last epoch, or until an epoch ends after `stop_after_s`.
+    """Train until the last epoch, or until `stop` says.
 
     folder: holds last.pt, history.jsonl and curves.png; a run that is already there is continued.
 
@@ -135,7 +153,7 @@ def run(
         UsageError: the folder holds a run with other settings, or cannot be written.
         TrainingError: the loss is no number any more.
     """
-    return _Run(job, settings, folder, watch).go(progress, stop_after_s)
+    return _Run(job, settings, folder, watch).go(progress, stop)
 
 
 class _Run:
@@ -154,19 +172,20 @@ class _Run:
         self._state = State(0, [], 0.0)
         self._step = 0
 
-    def go(self, progress: Callable[[str], Progress], stop_after_s: float | None) -> Outcome:
+    def go(self, progress: Callable[[str], Progress], stop: Stop) -> Outcome:
         torch.manual_seed(self._settings.seed)
         self._resume()
+        began = self._state.epoch
         started = time.monotonic()
         results: dict[str, float] = {}
         while self._state.epoch < self._settings.epochs:
-            if stop_after_s is not None and time.monotonic() - started >= stop_after_s:
+            if stop.now(self._state.epoch, time.monotonic() - started):
                 break
             results = self._epoch(progress) or results
         finished = self._state.epoch >= self._settings.epochs
         if not results:
             results = self._measured()
-        return Outcome(self._average, results, self._state.hours, finished)
+        return Outcome(self._average, results, self._state.hours, finished, self._state.epoch > began)
 
     def _epoch(self, progress: Callable[[str], Progress]) -> dict[str, float]:
         number, began = self._state.epoch, time.monotonic()
@@ -194,7 +213,7 @@ class _Run:
             logger.info("epoch %d: %s", self._state.epoch, ", ".join(f"{k} {v:.3f}" for k, v in measured.items()))
         self._state.history.append(row | measured)
         self._state.hours += (time.monotonic() - began) / 3600
-        self._keep()
+        self._keep(drawn=bool(measured))
         if measured:
             self._watch(self._state.epoch, measured)
         return measured
@@ -240,7 +259,7 @@ class _Run:
         finally:
             self._net.load_state_dict(own)
 
-    def _keep(self) -> None:
+    def _keep(self, *, drawn: bool) -> None:
         body = {
             "format": FORMAT,
             "settings": json.dumps(msgspec.to_builtins(self._settings), sort_keys=True),
@@ -255,7 +274,8 @@ class _Run:
         checkpoint.write(body, self._folder / "last.pt")
         rows = "".join(json.dumps(row) + "\n" for row in self._state.history)
         durable.write_bytes(self._folder / "history.jsonl", rows.encode())
-        curves.draw(self._state.history, self._folder / "curves.png")
+        if drawn or self._state.epoch >= self._settings.epochs:  # drawing takes as long as a small epoch
+            curves.draw(self._state.history, self._folder / "curves.png")
 
     def _resume(self) -> None:
         path = self._folder / "last.pt"

@@ -67,7 +67,7 @@ class Order:
     soft: bool
     settings: Settings
     output: Path
-    stop_after_s: float | None = None
+    stop: loop.Stop = loop.NEVER
     record: tuple[checkpoint.Step, ...] = field(default=())
     folders: Path | None = None
     val_folders: Path | None = None
@@ -153,7 +153,7 @@ def run(order: Order, steps: Callable[[str], loop.Progress], watch: loop.Watch =
     _check_classes(order.output / MODEL, prepared.labels)
     net, kind, options, record = net_of(order, begun, prepared.labels)
     job = prepared.job(net)
-    made = loop.run(job, order.settings, order.output, steps, order.stop_after_s, watch)
+    made = loop.run(job, order.settings, order.output, steps, order.stop, watch)
     step = checkpoint.step(
         order.verb,
         data=tuple(prepared.description.split("; ")),
@@ -170,7 +170,8 @@ def run(order: Order, steps: Callable[[str], loop.Progress], watch: loop.Watch =
         weights=made.weights,
         record=(*record, *order.record, step),
     )
-    checkpoint.save(body, order.output / MODEL)
+    if made.learnt or not (order.output / MODEL).is_file():
+        checkpoint.save(body, order.output / MODEL)
     return made
 
 

@@ -40,7 +40,7 @@ class Order:
     batch: int
     settings: Settings
     output: Path
-    stop_after_s: float | None = None
+    stop: loop.Stop = loop.NEVER
 
 
 def run(order: Order, steps: Callable[[str], loop.Progress]) -> Outcome:
@@ -60,7 +60,7 @@ def run(order: Order, steps: Callable[[str], loop.Progress]) -> Outcome:
         kind, data = RowJob, sequences.pictures(order.data, order.val, options.side)
     net, record = _net(order, data.labels)
     job = kind(net=net, train=data.train, held=data.held, batch_size=order.batch, seed=order.settings.seed)
-    made = loop.run(job, order.settings, order.output, steps, order.stop_after_s)
+    made = loop.run(job, order.settings, order.output, steps, order.stop)
     step = checkpoint.step(
         "train",
         data=(data.description,),

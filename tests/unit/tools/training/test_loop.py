@@ -59,7 +59,9 @@ class LineJob:
 
 
 def test_it_learns_and_leaves_checkpoint_history_and_curves(tmp_path: Path) -> None:
-    made = loop.run(LineJob(), Settings(epochs=20, lr=0.1, measure_every=10, precision="fp32"), tmp_path, quiet, None)
+    made = loop.run(
+        LineJob(), Settings(epochs=20, lr=0.1, measure_every=10, precision="fp32"), tmp_path, quiet, loop.NEVER
+    )
     assert made.finished
     assert made.results["error"] < 0.3
     rows = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()]
@@ -69,14 +71,14 @@ def test_it_learns_and_leaves_checkpoint_history_and_curves(tmp_path: Path) -> N
 
 
 def test_an_interrupted_run_ends_with_the_same_weights(tmp_path: Path) -> None:
-    whole = loop.run(LineJob(), SETTINGS, tmp_path / "whole", quiet, None)
-    first = loop.run(LineJob(), SETTINGS, tmp_path / "parts", quiet, stop_after_s=0.0)
+    whole = loop.run(LineJob(), SETTINGS, tmp_path / "whole", quiet, loop.NEVER)
+    first = loop.run(LineJob(), SETTINGS, tmp_path / "parts", quiet, loop.Stop(after_s=0.0))
     assert not first.finished
     job = _Interrupted(after_epochs=2)
     with pytest.raises(KeyboardInterrupt):
-        loop.run(job, SETTINGS, tmp_path / "parts", quiet, None)
+        loop.run(job, SETTINGS, tmp_path / "parts", quiet, loop.NEVER)
     again = LineJob()
-    parts = loop.run(again, SETTINGS, tmp_path / "parts", quiet, None)
+    parts = loop.run(again, SETTINGS, tmp_path / "parts", quiet, loop.NEVER)
     assert again.seen == [2, 3]
     for name, value in whole.weights.items():
         assert torch.equal(parts.weights[name], value)
@@ -98,23 +100,23 @@ class _Interrupted(LineJob):
 
 
 def test_other_settings_are_refused_and_say_what_was_begun(tmp_path: Path) -> None:
-    loop.run(LineJob(), SETTINGS, tmp_path, quiet, None)
+    loop.run(LineJob(), SETTINGS, tmp_path, quiet, loop.NEVER)
     before = (tmp_path / "last.pt").read_bytes()
     with pytest.raises(UsageError, match=r"begun with other settings.*\"lr\": 0.05.*\"lr\": 0.01"):
-        loop.run(LineJob(), Settings(epochs=4, lr=0.01, measure_every=2, precision="fp32"), tmp_path, quiet, None)
+        loop.run(LineJob(), Settings(epochs=4, lr=0.01, measure_every=2, precision="fp32"), tmp_path, quiet, loop.NEVER)
     assert (tmp_path / "last.pt").read_bytes() == before
 
 
 def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_epoch(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"no number in 11 steps in a row of epoch 3.*holds epoch 2"):
-        loop.run(LineJob(bad_from=2), SETTINGS, tmp_path, quiet, None)
-    made = loop.run(LineJob(), SETTINGS, tmp_path, quiet, None)
+        loop.run(LineJob(bad_from=2), SETTINGS, tmp_path, quiet, loop.NEVER)
+    made = loop.run(LineJob(), SETTINGS, tmp_path, quiet, loop.NEVER)
     assert all(bool(torch.isfinite(value).all()) for value in made.weights.values())
 
 
 def test_a_full_disk_leaves_the_last_checkpoint_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(KeyboardInterrupt):
-        loop.run(_Interrupted(after_epochs=1), SETTINGS, tmp_path, quiet, None)
+        loop.run(_Interrupted(after_epochs=1), SETTINGS, tmp_path, quiet, loop.NEVER)
 
     def full(path: Path, *_data: object, **_mode: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
@@ -122,13 +124,13 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(tmp_path: Path, monkeypatc
     with monkeypatch.context() as patch:
         patch.setattr(durable, "write_bytes", full)
         with pytest.raises(UsageError, match="No space left on device; what was there before is intact"):
-            loop.run(LineJob(), SETTINGS, tmp_path, quiet, None)
+            loop.run(LineJob(), SETTINGS, tmp_path, quiet, loop.NEVER)
     again = LineJob()
-    loop.run(again, SETTINGS, tmp_path, quiet, None)
+    loop.run(again, SETTINGS, tmp_path, quiet, loop.NEVER)
     assert again.seen == [1, 2, 3]
 
 
 def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
     (tmp_path / "last.pt").write_bytes(b"not a checkpoint")
     with pytest.raises(UsageError, match="is no checkpoint of edgemass-tools"):
-        loop.run(LineJob(), SETTINGS, tmp_path, quiet, None)
+        loop.run(LineJob(), SETTINGS, tmp_path, quiet, loop.NEVER)
