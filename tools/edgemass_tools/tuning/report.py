@@ -102,6 +102,7 @@ def draw(found: Found, objective: str, path: Path) -> None:
         if numbers:
             transform = left.get_xaxis_transform()
             left.scatter(numbers, [0.02] * len(numbers), marker=mark, color=color, transform=transform, label=state)
+    left.set_xlim(-0.7, max(len(found.rows), 2) - 0.3)
     left.set_xlabel("trial")
     left.set_ylabel(objective)
     left.grid(alpha=0.3)
