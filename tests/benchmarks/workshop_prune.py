@@ -37,9 +37,10 @@ def main() -> None:
     parser.add_argument("--operations", type=float, default=0.6, help="share that stays (default: 0.6)")
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--per-epoch", type=int, default=1600)
+    parser.add_argument("--lr", type=float, default=1e-3)
     options = parser.parse_args()
     need_assets()
-    place = RESULTS / f"workshop-prune-{options.operations:g}-{options.epochs}x{options.per_epoch}"
+    place = RESULTS / f"workshop-prune-{options.operations:g}-{options.epochs}x{options.per_epoch}-{options.lr:g}"
     tool(
         *("prune", str(options.checkpoint), "--operations", f"{options.operations:g}", "--soft"),
         *("--annotations", str(TRAIN / "train.json"), "--images", str(TRAIN / "images")),
@@ -47,7 +48,7 @@ def main() -> None:
         *(part for weight in WEIGHTS for part in ("--weight", weight)),
         *("--epochs", str(options.epochs), "--per-epoch", str(options.per_epoch), "--measure-every", "4"),
         *("--first-size", "288x224", "--first-epochs", str(options.epochs * 3 // 4)),
-        *("--workers", "0", "--threads", "1", "-o", str(place)),
+        *("--lr", f"{options.lr:g}", "--workers", "0", "--threads", "1", "-o", str(place)),
     )
     rows = [
         row("before", options.checkpoint),
