@@ -2,8 +2,8 @@
 
     python tests/benchmarks/workshop_distill.py [--pictures N] [--epochs N] [--per-epoch N] [--seeds N] [--json FILE]
 
-People have few annotated pictures and many others. Annotated: those that come from COCO, whose boxes people drew, as
-hard targets. The others are drawn from the rest of the set, without their boxes; the teachers are YOLOX-nano and
+People have few annotated pictures and many others. Annotated: those that come from COCO, as hard
+targets: most of their boxes were drawn by people (without a `score`, or 1), the rest came with the set. The others are drawn from the rest of the set, without their boxes; the teachers are YOLOX-nano and
 PicoDet-s. Both students are the same small net with the same seed, the same steps, pictures of 192x160, and the same
 settings; only the data and the targets differ. Goes on after an interruption.
 """
