@@ -40,6 +40,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     add("--release", type=int, default=1, metavar="N", help="counts up; what older means (default: 1)")
     add("--licence", default="unknown", metavar="L", help="an SPDX name (default: unknown)")
     add("--labels", metavar="A,B", help="keep these classes only (default: all that it was trained on)")
+    add("--size", metavar="WxH", help="pixels of the picture (default: that of the training)")
     add("--score", type=float, metavar="S", help="default threshold of `edgemass run`")
     add(
         "--golden",
@@ -78,6 +79,7 @@ def call(options: argparse.Namespace) -> int:
         halves=options.halves,
         tflite=options.tflite,
         notes=notes,
+        size=training.size(options.size) if options.size else None,
         labels=tuple(options.labels.split(",")) if options.labels else (),
     )
     steps = training.Steps("export")

@@ -39,6 +39,7 @@ class Order:
 
     golden: pictures to take as golden samples; none = imagined ones, where the net can. halves: weights as float16.
     tflite: write a TFLite variant too. notes: Markdown for the card. labels: the classes to keep, none = all.
+    size: (width, height) of the picture where it is another than in training.
     """
 
     output: Path
@@ -52,6 +53,7 @@ class Order:
     tflite: bool = False
     notes: str = ""
     labels: tuple[str, ...] = ()
+    size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,8 @@ def export(source: Path, order: Order, steps: Callable[[str], Progress]) -> Expo
     body = checkpoint.load(source)
     if order.labels:
         body = checkpoint.only(body, order.labels)
+    if order.size:
+        body = msgspec.structs.replace(body, width=order.size[0], height=order.size[1])
     net = checkpoint.module(body)
     exporter = exporting.load(body.net)
     made = named(exporter.manifest(body, order.name), order)
