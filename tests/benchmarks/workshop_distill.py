@@ -2,10 +2,10 @@
 
     python tests/benchmarks/workshop_distill.py [--pictures N] [--epochs N] [--per-epoch N] [--seeds N] [--json FILE]
 
-People have few annotated pictures and many others. Annotated: those that come from COCO, as hard
-targets: most of their boxes were drawn by people (without a `score`, or 1), the rest came with the set. The others are drawn from the rest of the set, without their boxes; the teachers are YOLOX-nano and
-PicoDet-s. Both students are the same small net with the same seed, the same steps, pictures of 192x160, and the same
-settings; only the data and the targets differ. Goes on after an interruption.
+People have few annotated pictures and many others. Annotated: those that come from COCO, as hard targets; most of their
+boxes were drawn by people (`score` is 1), the others came with the set. Not annotated: others of the set, without their
+boxes; the teachers are YOLOX-nano and PicoDet-s. Both students are the same small net with the same seed, steps,
+pictures of 192x160 and settings; only the data and the targets differ. Goes on after an interruption.
 """
 
 from __future__ import annotations
