@@ -140,7 +140,8 @@ def test_the_list_shows_what_is_known_of_every_model(
     assert re.fullmatch(r"picodet-s-320 +detection +4\.04 MB +mAP 0\.288 \(coco-val\) +Apache-2\.0 +no", row)
     assert cli.main(["model", "list", "--json"]) == 0
     models = msgspec.json.decode(capsys.readouterr().out)["models"]
-    assert all(not model["pulled"] and model["licence"] in LICENCES for model in models)
+    assert all(model["licence"] in LICENCES for model in models)
+    assert [model["name"] for model in models if model["pulled"]] == [path.name for path in OURS]
     assert {model["name"]: model["size_bytes"] for model in models}["picodet-s-320"] == 4040569
 
 

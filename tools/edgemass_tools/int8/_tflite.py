@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from edgemass_tools.int8.ranges import ROOM
+
 KEPT = 0.95
 """Share of the pictures whose largest value a tensor's range holds: the odd one out would make every step coarser."""
 
@@ -25,7 +27,12 @@ def main(arguments: list[str]) -> int:
     name = names["inputs"][0]
     work = quantizer.Quantizer(source, recipe.static_wi8_ai8())
     seen = [work.calibrate({signature: [{name: picture[None]}]}) for picture in np.load(inputs)["inputs"]]
-    limits = {tensor: _range([item[tensor] for item in seen]) for tensor in seen[0]}
+    outputs = {info["name"] for info in Interpreter(model_path=source).get_output_details()}
+    # A reshaped answer has the range of what it was made from, so that counts as an answer too: the same values.
+    answers = {_values(seen, tensor) for tensor in seen[0] if tensor in outputs}
+    limits = {
+        tensor: _range([item[tensor] for item in seen], answer=_values(seen, tensor) in answers) for tensor in seen[0]
+    }
     for tensor, found in limits.items():
         if tensor.removeprefix(f"{signature}_").partition(":")[0] == name:
             found["min"], found["max"] = np.full_like(found["min"], low), np.full_like(found["max"], high)
@@ -33,12 +40,21 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _range(seen: list[Any]) -> dict[str, Any]:
-    """From what each picture showed of a tensor: least and largest value, without the few largest of all."""
-    return {
-        "min": np.quantile(np.stack([item["min"] for item in seen]), 1 - KEPT, axis=0),
-        "max": np.quantile(np.stack([item["max"] for item in seen]), KEPT, axis=0),
-    }
+def _values(seen: list[Any], tensor: str) -> tuple[bytes, ...]:
+    """Least and largest values of a tensor in each picture."""
+    return tuple(np.asarray(item[tensor][end]).tobytes() for item in seen for end in ("min", "max"))
+
+
+def _range(seen: list[Any], *, answer: bool) -> dict[str, Any]:
+    """From what each picture showed of a tensor: least and largest value, without the few largest of all.
+
+    answer: with them and room beyond, see `ranges.ROOM`.
+    """
+    low, high = (np.stack([item[end] for item in seen]) for end in ("min", "max"))
+    if not answer:
+        return {"min": np.quantile(low, 1 - KEPT, axis=0), "max": np.quantile(high, KEPT, axis=0)}
+    room = ROOM * (high.max(axis=0) - low.min(axis=0))
+    return {"min": low.min(axis=0) - room, "max": high.max(axis=0) + room}
 
 
 if __name__ == "__main__":

@@ -20,6 +20,9 @@ Method = Literal["minmax", "percentile", "entropy"]
 Inputs = Mapping[str, AnyArray]
 Progress = Callable[[int, int], None]
 
+ROOM = 0.15
+"""Beyond an answer's range on either side, as a share of it: calibration does not see the surest answer that there will
+be, and a score that cannot rise any more would look like a threshold that nothing passes."""
 BINS = 4096
 KEPT = 0.99999
 """Share of a tensor's values that its 256 steps must reach, with `percentile`; the rest is clipped."""
@@ -90,16 +93,29 @@ def _copy(graph: FloatGraph) -> Any:
 def choose(
     graph: FloatGraph, pictures: Sequence[Inputs], seen: Statistics, method: Method, progress: Progress
 ) -> dict[str, tuple[float, float]]:
-    """The range of each float tensor that its 256 steps shall cover; 0 always lies in it."""
+    """The range of each float tensor that its 256 steps shall cover; 0 always lies in it.
+
+    Answers get all of theirs and ROOM beyond, whatever the method: their largest values are few, and the ones that
+    matter.
+    """
     if method == "minmax":
-        return {name: _with_zero(low, seen.high[name]) for name, low in seen.low.items()}
+        return {name: _with_zero(low, seen.high[name]) for name, low in seen.low.items()} | _of_answers(graph, seen)
     cut = _percentile if method == "percentile" else _entropy
     ranges = {}
     for name, counts in _histograms(graph, pictures, seen, progress):
         first, last = cut(counts)
         step = (seen.high[name] - seen.low[name]) / BINS
         ranges[name] = _with_zero(seen.low[name] + first * step, seen.low[name] + last * step)
-    return ranges
+    return ranges | _of_answers(graph, seen)
+
+
+def _of_answers(graph: FloatGraph, seen: Statistics) -> dict[str, tuple[float, float]]:
+    found = {}
+    for output in graph.model.graph.output:
+        if output.name in seen.low:
+            low, high = seen.low[output.name], seen.high[output.name]
+            found[output.name] = _with_zero(low - ROOM * (high - low), high + ROOM * (high - low))
+    return found
 
 
 def _with_zero(low: float, high: float) -> tuple[float, float]:
