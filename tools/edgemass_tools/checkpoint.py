@@ -120,7 +120,7 @@ def read(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
     except Exception as error:  # PyTorch raises whatever its unpickler met
-        raise UsageError(f"{path} is no checkpoint of edgemass-tools: {str(error).splitlines()[0][:200]}") from error
+        raise UsageError(f"{path} is no checkpoint of edgemass-tools, or a damaged one") from error
     if not isinstance(body, dict):
         raise UsageError(f"{path} is no checkpoint of edgemass-tools: it holds a {type(body).__name__}")
     return body
