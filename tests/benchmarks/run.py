@@ -19,7 +19,8 @@ from pathlib import Path
 from tests.benchmarks._harness import MODELS, REPOSITORY, RESULTS, SKIPPED, machine
 
 HERE = Path(__file__).parent
-NO_BENCHMARKS = ("run", "plot", "peers_env", "export_yolo", "synthetic_load", "workshop_prune", "workshop_distill")
+NO_BENCHMARKS = ("run", "plot", "peers_env", "export_yolo", "synthetic_load")
+TRAIN_FIRST = ("workshop_prune", "workshop_distill", "workshop_tune", "sequences")  # minutes, and inputs of their own
 ASSETS = Path(os.environ.get("EDGEMASS_ASSETS", REPOSITORY.parent / "shared" / "assets"))
 LAG_MODEL = ASSETS / "detectors" / "ssd_mobilenet_v1_coco_quant_postprocess.tflite"
 INT8_MODEL = ASSETS / "detectors" / "yolov8n_full_integer_quant_416.tflite"
@@ -37,8 +38,8 @@ STEPS: dict[str, tuple[str, ...]] = {  # name of a step -> script and arguments,
     "agreement": ("agreement.py",),
 }
 WRITERS = ("line_vs_bare", "line_vs_bare_video", "many_cameras", "motion_gate")  # have to be told where to
-WANT_ASSETS = ("rtsp_lag", "many_cameras", "accuracy", "lossless")
-TAKE_MINUTES = ("accuracy", "lossless")
+WANT_ASSETS = ("rtsp_lag", "many_cameras", "accuracy", "lossless", "person_detector")
+TAKE_MINUTES = ("accuracy", "lossless", "person_detector")
 QUICK: dict[str, tuple[str, ...]] = {
     "line_vs_bare": ("--rounds", "3", "--seconds", "0.2"),
     "line_vs_bare_video": ("--rounds", "3", "--seconds", "0.2"),
@@ -58,7 +59,7 @@ QUICK: dict[str, tuple[str, ...]] = {
 def steps() -> dict[str, tuple[str, ...]]:
     """Those with arguments of their own, and every other script as it is."""
     listed = {command[0] for command in STEPS.values()}
-    others = sorted(path for path in HERE.glob("[!_]*.py") if path.stem not in NO_BENCHMARKS)
+    others = sorted(path for path in HERE.glob("[!_]*.py") if path.stem not in NO_BENCHMARKS + TRAIN_FIRST)
     return STEPS | {path.stem: (path.name,) for path in others if path.name not in listed}
 
 
