@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -30,7 +31,7 @@ class Batch:
 
 
 @dataclass
-class _Job:
+class _Job(ABC):
     """What both have in common.
 
     smoothing: of the true class (label smoothing).
@@ -56,13 +57,13 @@ class _Job:
             class_id = torch.tensor([self.train.class_id[place] for place in chosen])
             yield Batch(self.drawn(items, draw), class_id)
 
+    @abstractmethod
     def drawn(self, items: Sequence[object], draw: np.random.Generator) -> Tensor:
         """Items as they are learnt from, changed a little."""
-        raise NotImplementedError
 
+    @abstractmethod
     def plain(self, items: Sequence[object]) -> Tensor:
         """Items as a device sees them."""
-        raise NotImplementedError
 
     def loss(self, net: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
         device = next(net.parameters()).device
