@@ -112,6 +112,51 @@ class CameraConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             raise ValueError(f"score must lie between 0 and 1, found {self.score}")
 
 
+class UpdatesConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Models that are sent to this board.
+
+    registry: oci://host[:port]/repository, or the folder of an OCI layout; None = only what a person puts in the store.
+    trust: the root of trust, the file 1.root.json of `edgemass trust init`; needed with a registry.
+    metadata: where the trust metadata is; None = <registry>/trust/.
+    ca: certificates to trust beside the system's. user, password_file: of the registry.
+    bandwidth: bytes a second that a download may take; None = all there is.
+    hardware: further words that this board answers to, beside its machine type and the names in its device tree.
+    slot: of this board's model. deadline_s: of everything from an order to the last byte.
+    probation_s: a new model has to do well for so long before it stays.
+    max_slowdown: a new model may take so many times as long for a frame (95th percentile).
+    keep: confirmed models that stay in the store; at least two.
+    """
+
+    registry: str | None = None
+    trust: str | None = None
+    metadata: str | None = None
+    ca: str | None = None
+    user: str | None = None
+    password_file: str | None = None
+    bandwidth: float | None = None
+    hardware: tuple[str, ...] = ()
+    slot: str = "main"
+    deadline_s: float = 3600.0
+    probation_s: float = 300.0
+    max_slowdown: float = 2.0
+    keep: int = 2
+
+    def __post_init__(self) -> None:
+        if not is_name(self.slot):
+            raise ValueError(f"slot {self.slot!r} {NAME_WANTED}")
+        if self.registry is not None and self.trust is None:
+            raise ValueError("registry without trust: name the root of trust, 1.root.json of `edgemass trust init`")
+        for field, value, least, most in (
+            ("bandwidth", self.bandwidth, 1024.0, 1e12),
+            ("deadline_s", self.deadline_s, 1.0, MAX_SECONDS),
+            ("probation_s", self.probation_s, 0.0, MAX_SECONDS),
+            ("max_slowdown", self.max_slowdown, 1.0, 1000.0),
+            ("keep", self.keep, 2, 100),
+        ):
+            if value is not None and not least <= value <= most:
+                raise ValueError(f"updates: {field} must lie between {least:g} and {most:g}, found {value}")
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One board.
 
@@ -121,6 +166,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     variant: run this one of the model and no other.
     tune: where neither backend nor threads nor variant is asked for, measure once in the background what runs best.
     frames: end after so many frames of each camera; None = never.
+    state: folder of the store, the trust metadata and the orders; None = /var/lib/edgemass where that can be written,
+        else ~/.local/state/edgemass.
+    updates: models that are sent to this board; None = the board runs `model`, and what a person activates.
     """
 
     cameras: dict[str, CameraConfig]
@@ -133,6 +181,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     variant: str | None = None
     tune: bool = True
     frames: int | None = None
+    state: str | None = None
+    updates: UpdatesConfig | None = None
 
     def __post_init__(self) -> None:
         for what, name in [("device", self.device)] * bool(self.device) + [("camera", name) for name in self.cameras]:

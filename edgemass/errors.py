@@ -5,6 +5,7 @@
       ConfigError                 a file or an option to fix before starting again: exit 78
       BundleError                 refuse this model or bundle; nothing was loaded
         FamilyUnknownError        the graph does not tell its family, or something neither graph nor family decides
+        DigestMismatchError       a file is not the one that was named: fetch it again
       BackendError                the runtime cannot load or run this model
         BackendUnavailableError   the runtime is not installed or the accelerator is not there
       SourceError                 the camera or file broke: reopen it
@@ -13,6 +14,10 @@
       SinkError                   a document could not be handed over
         SinkClosedError           nobody takes documents there any more: end the run
       RegistryUnavailableError    try again later
+      RegistryError               the registry refuses, or does not answer as one: trying again will not help
+      TrustError                  nobody who may has vouched for it, or no longer: do not use it
+      StoreError                  the store of models cannot be used
+        NoRoomError               make room first
 
 A class exists because a caller acts differently. Messages say what was found, what was wanted, and what to do.
 """
@@ -47,6 +52,14 @@ class FamilyUnknownError(BundleError):
         self.choices = choices
 
 
+class DigestMismatchError(BundleError):
+    """Content that is not what its digest says. blob: which; wanted, found: digests."""
+
+    def __init__(self, blob: str, wanted: str, found: str) -> None:
+        super().__init__(f"{blob} is damaged: wanted {wanted}, found {found}; fetch it again")
+        self.blob, self.wanted, self.found = blob, wanted, found
+
+
 class BackendError(EdgemassError):
     """A runtime failed to load or to run a model."""
 
@@ -77,3 +90,19 @@ class SinkClosedError(SinkError):
 
 class RegistryUnavailableError(EdgemassError):
     """The model registry cannot be reached now."""
+
+
+class RegistryError(EdgemassError):
+    """The registry refuses what was asked, or what answers is none."""
+
+
+class TrustError(EdgemassError):
+    """Metadata or an order that must not be followed."""
+
+
+class StoreError(EdgemassError):
+    """The store of models is held by another process, or cannot be read or written."""
+
+
+class NoRoomError(StoreError):
+    """The disk has less room than is needed."""

@@ -16,6 +16,7 @@ from edgemass.errors import BundleError
 
 SCHEMA = "edgemass.manifest/1"
 
+FILE = "manifest.toml"
 MAX_SIDE = 8192  # pixels of the model's picture
 MAX_FILE_NAME = 255  # bytes, of every file system that we know
 MAX_SHORT_SIDE = 4096
@@ -41,6 +42,8 @@ _MAX_DEPTH = 64
 _DEEP_KEY = re.compile(
     rb"""(?:(?:(?<![A-Za-z0-9_-])[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){%d}""" % _MAX_DEPTH
 )
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 Task = Literal["detection", "classification"]
 ResizeRule = Literal["stretch", "letterbox", "letterbox-top-left", "center-crop", "shortest-edge"]
@@ -207,6 +210,7 @@ class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """A picture of the bundle, or a text, with what the reference variant finds in it.
 
     image: a file beside the manifest; or text: what is read.
+    sha256, size_bytes: of the picture's file; without them it stays behind when the bundle is published.
     """
 
     labels: tuple[str, ...]
@@ -216,6 +220,16 @@ class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     boxes: tuple[tuple[float, float, float, float], ...] = ()
     score_tolerance: float = 0.05
     iou_tolerance: float = 0.9
+    sha256: str = ""
+    size_bytes: int = 0
+
+
+class Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A file for people that comes with the bundle, such as card.md."""
+
+    file: str
+    sha256: str
+    size_bytes: int
 
 
 class Needs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -244,6 +258,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     auxiliary_inputs: tuple[AuxiliaryInput, ...] = ()
     state: tuple[StateTensor, ...] = ()
     golden: tuple[Golden, ...] = ()
+    documents: tuple[Document, ...] = ()
     needs: Needs = Needs()
     licence: str = "unknown"
     source: str = ""
@@ -284,6 +299,7 @@ def _check(manifest: Manifest) -> None:
     for pair in manifest.state:
         _check_tensor(f"state {pair.input}", pair.dtype, pair.shape, pair.initial)
     _check_variants(manifest.variants)
+    _check_files(manifest)
     if not manifest.labels:
         raise ValueError("labels is empty")
     if not 0 <= manifest.score <= 1:
@@ -301,12 +317,25 @@ def _check_variants(variants: tuple[Variant, ...]) -> None:
         raise ValueError(f"variants: {variants[0].name} comes first, so its input and output are the manifest's own")
     names = [variant.name for variant in variants]
     for variant in variants:
-        name = variant.file
-        plain = Path(name).name == name and name not in ("", ".", "..") and "\0" not in name
-        if not plain or len(name.encode(errors="replace")) > MAX_FILE_NAME:
-            raise ValueError(f"variants: file {name!r} must be a plain file name inside the bundle's folder")
         if names.count(variant.name) > 1:
             raise ValueError(f"variants: two are named {variant.name!r}; give each a name of its own")
+
+
+def _check_files(manifest: Manifest) -> None:
+    """Every file lies in the bundle's own folder, under a name of its own; golden samples may share a picture."""
+    pictures = {item.image: ("golden", item.image, item.sha256) for item in manifest.golden if item.image}
+    files = [("variants", item.file, item.sha256) for item in manifest.variants]
+    files += [("documents", item.file, item.sha256) for item in manifest.documents]
+    files += pictures.values()
+    names = [name for _, name, _ in files]
+    for where, name, sha256 in files:
+        plain = Path(name).name == name and name not in ("", ".", "..") and "\0" not in name
+        if not plain or len(name.encode(errors="replace")) > MAX_FILE_NAME:
+            raise ValueError(f"{where}: file {name!r} must be a plain file name inside the bundle's folder")
+        if name == FILE or (where != "variants" and names.count(name) > 1):
+            raise ValueError(f"{where}: file {name!r} is taken; give each file a name of its own")
+        if not (_SHA256.fullmatch(sha256) or (where != "documents" and not sha256)):
+            raise ValueError(f"{where}: sha256 of {name} must be 64 hexadecimal digits, found {sha256[:80]!r}")
 
 
 def _check_nms(nms: Nms | None) -> None:

@@ -6,12 +6,14 @@ JSON Schemas made from these types are checked in under `schemas/`.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
 DETECTION = "edgemass.detection/1"
 CLASSIFICATION = "edgemass.classification/1"
+REPORTED = "edgemass.reported/1"
+DESIRED = "edgemass.desired/1"
 
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
@@ -101,11 +103,66 @@ class CameraState(msgspec.Struct, frozen=True):
     since: str
 
 
+Digest = Annotated[str, msgspec.Meta(pattern=r"^sha256:[0-9a-f]{64}$")]
+Time = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$")]
+Phase = Literal[
+    "idle",
+    "fetching",
+    "verifying",
+    "proving",
+    "swapping",
+    "probation",
+    "confirmed",
+    "rolled_back",
+    "failed",
+]
+
+
+class Desired(msgspec.Struct, frozen=True, kw_only=True):
+    """Which model a slot of a device shall run. Over MQTT it is the payload of a DSSE envelope signed by the fleet.
+
+    sequence: grows by one with every order for this slot; a smaller one is refused, the same one is the same order.
+    issued, expires: RFC 3339 in UTC. digest: of the bundle's OCI manifest.
+    """
+
+    device: str
+    slot: str
+    sequence: Annotated[int, msgspec.Meta(ge=1, le=2**53)]
+    issued: Time
+    expires: Time
+    name: str
+    digest: Digest
+
+
+class Reported(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="schema", tag=REPORTED):
+    """What a slot of a device really runs, and how far an update is. Retained under slot/<s>/reported.
+
+    sequence: of the order that the phase speaks of, 0 where there was none; origin: who gave it, fleet or local.
+    progress: of the phase, 0 to 1. name, version, digest, variant: of the model that is loaded now.
+    wanted: digest that the order names, where it is not the one that is loaded. reason: why it failed or went back.
+    since: when the phase began.
+    """
+
+    device: str
+    slot: str
+    phase: Phase
+    name: str
+    version: str
+    digest: str
+    variant: str
+    since: Time
+    sequence: int = 0
+    origin: Literal["", "fleet", "local"] = ""
+    progress: Fraction | None = None
+    wanted: str = ""
+    reason: str = ""
+
+
 FrameMessage = DetectionMessage | ClassificationMessage
 
 _encoder = msgspec.json.Encoder()
 
 
-def to_json(message: FrameMessage | CameraState) -> bytes:
+def to_json(message: FrameMessage | CameraState | Desired | Reported) -> bytes:
     """One line of JSON, no newline."""
     return _encoder.encode(message)

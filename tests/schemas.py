@@ -23,8 +23,11 @@ DOCUMENTS: dict[str, type[msgspec.Struct]] = {  # name/version as in the documen
     messages.DETECTION: messages.DetectionMessage,
     messages.CLASSIFICATION: messages.ClassificationMessage,
     "edgemass.camera-state/1": messages.CameraState,
+    messages.DESIRED: messages.Desired,
+    messages.REPORTED: messages.Reported,
 }
 
+_SLOT = f"{mqtt.PREFIX}/{{device}}/slot/{{slot}}"
 _CAMERA = f"{mqtt.PREFIX}/{{device}}/camera/{{camera}}"
 CHANNELS: dict[str, tuple[str, str, str]] = {  # name -> topic, document or "text", what is sent
     "availability": (
@@ -38,6 +41,18 @@ CHANNELS: dict[str, tuple[str, str, str]] = {  # name -> topic, document or "tex
         f"{_CAMERA}/state",
         "edgemass.camera-state/1",
         "Retained, QoS 1, sent on every change and on every connect.",
+    ),
+    "reported": (
+        f"{_SLOT}/reported",
+        messages.REPORTED,
+        "Retained, QoS 1, sent on every change of what a slot runs or of how far an update is, and on every connect.",
+    ),
+}
+RECEIVED: dict[str, tuple[str, str, str]] = {  # the same of what a device subscribes to
+    "desired": (
+        f"{_SLOT}/desired",
+        "envelope",
+        "Retained, QoS 1: an order signed by the fleet. A DSSE envelope; its payload is edgemass.desired/1.",
     ),
 }
 
@@ -78,7 +93,7 @@ def asyncapi() -> dict[str, Any]:
             "description": "What a device publishes. MQTT 5, falling back to 3.1.1. Who reads accepts unknown fields.",
         },
         "defaultContentType": "application/json",
-        "channels": {name: _channel(name, topic) for name, (topic, _, _) in CHANNELS.items()},
+        "channels": {name: _channel(name, topic) for name, (topic, _, _) in {**CHANNELS, **RECEIVED}.items()},
         "operations": {
             f"publish{name[0].upper()}{name[1:]}": {
                 "action": "send",
@@ -86,11 +101,20 @@ def asyncapi() -> dict[str, Any]:
                 "summary": summary,
             }
             for name, (_, _, summary) in CHANNELS.items()
+        }
+        | {
+            f"receive{name[0].upper()}{name[1:]}": {
+                "action": "receive",
+                "channel": {"$ref": f"#/channels/{name}"},
+                "summary": summary,
+            }
+            for name, (_, _, summary) in RECEIVED.items()
         },
         "components": {
-            "messages": {name: _message(document) for name, (_, document, _) in CHANNELS.items()},
+            "messages": {name: _message(document) for name, (_, document, _) in {**CHANNELS, **RECEIVED}.items()},
             "parameters": {
                 "device": {"description": "The device's id, as in its documents, fit for a topic."},
+                "slot": {"description": "A place for one model on the device; main unless configured otherwise."},
                 "camera": {"description": "The camera's name, as in its documents, fit for a topic."},
             },
         },
@@ -98,7 +122,7 @@ def asyncapi() -> dict[str, Any]:
 
 
 def _channel(name: str, topic: str) -> dict[str, Any]:
-    parameters = [parameter for parameter in ("device", "camera") if f"{{{parameter}}}" in topic]
+    parameters = [parameter for parameter in ("device", "camera", "slot") if f"{{{parameter}}}" in topic]
     return {
         "address": topic,
         "messages": {name: {"$ref": f"#/components/messages/{name}"}},
@@ -110,6 +134,11 @@ def _message(document: str) -> dict[str, Any]:
     if document == "text":
         words = [mqtt.ONLINE.decode(), mqtt.OFFLINE.decode()]
         return {"contentType": mqtt.TEXT, "payload": {"type": "string", "enum": words}}
+    if document == "envelope":
+        return {
+            "contentType": mqtt.JSON,
+            "payload": {"type": "object", "required": ["payload", "payloadType", "signatures"]},
+        }
     return {"contentType": mqtt.JSON, "payload": {"$ref": f"./{file_name(document)}"}}
 
 

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from edgemass.bundles.graphs import read_graph
     from edgemass.bundles.importer import import_model
     from edgemass.bundles.loading import open_detector
-    from edgemass.bundles.oci import oci_manifest
     from edgemass.bundles.resolving import resolve
     from edgemass.bundles.zoo import Entry, entries, pull
 
@@ -38,7 +37,6 @@ __all__ = [
     "extend_bundle",
     "import_model",
     "load_bundle",
-    "oci_manifest",
     "open_detector",
     "pull",
     "read_graph",
@@ -58,7 +56,6 @@ _HOMES = {  # name -> the module that holds it
     "entries": "zoo",
     "import_model": "importer",
     "load_bundle": "folder",
-    "oci_manifest": "oci",
     "open_detector": "loading",
     "pull": "zoo",
     "read_graph": "graphs",

@@ -16,9 +16,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from edgemass.bundles.http_get import Deadline, get, proxy_of
-from edgemass.bundles.part_file import PartFile
 from edgemass.clock import Clock, SystemClock
 from edgemass.errors import BundleError, EdgemassError, RegistryUnavailableError
+from edgemass.registry.part_file import PartFile
 
 CHUNK_BYTES = 1 << 16
 PAUSES_S = (1.0, 2.0)

@@ -14,13 +14,13 @@ import msgspec
 
 from edgemass import durable, manifest
 from edgemass.bundles.fingerprint import fingerprint
-from edgemass.bundles.oci import digest
 from edgemass.errors import BundleError, UsageError
-from edgemass.manifest import Manifest, Variant
+from edgemass.manifest import Document, Golden, Manifest, Variant
+from edgemass.registry.oci import digest
 
 logger = logging.getLogger(__name__)
 
-MANIFEST = "manifest.toml"
+MANIFEST = manifest.FILE
 CARD = "card.md"
 _MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 
@@ -31,12 +31,15 @@ class Bundle:
 
     A bare model file is a bundle too: its manifest is only in memory, its folder is the one it lies in.
     derived: variants that this device made itself, whose files lie in `derived_folder`; the digest is without them.
+    blobs: of a bundle in the store: its files lie in this folder, each named by the hexadecimal digits of its sha256,
+        and those that this board cannot use are not there.
     """
 
     manifest: Manifest
     folder: Path
     derived: tuple[Variant, ...] = ()
     derived_folder: Path | None = None
+    blobs: Path | None = None
 
     @property
     def variants(self) -> tuple[Variant, ...]:
@@ -67,7 +70,13 @@ class Bundle:
 
     def _place(self, variant: Variant) -> Path:
         own = self.derived_folder is not None and variant in self.derived
-        return (self.derived_folder if own and self.derived_folder else self.folder) / variant.file
+        if own and self.derived_folder:
+            return self.derived_folder / variant.file
+        return self.file(variant.file, variant.sha256)
+
+    def file(self, name: str, sha256: str) -> Path:
+        """Where a file of the bundle lies, if it is there."""
+        return self.folder / name if self.blobs is None else self.blobs / sha256
 
     def path(self, variant: Variant) -> Path:
         """The variant's file, checked against the manifest every time (10 ms for 12 MB).
@@ -134,7 +143,7 @@ def write_bundle(made: Manifest, model_file: Path, directory: Path) -> Bundle:
     try:
         old = _bundle_of(variant, directory)
         if old is not None:
-            durable.write_bytes(directory / MANIFEST, manifest.to_toml(_with_variants_of(old.manifest, made)))
+            _write_manifest(_with_variants_of(old.manifest, made), directory)
         else:
             _write_whole(made, {variant.file: model_file}, directory)
     except OSError as error:
@@ -230,7 +239,10 @@ def check_target(bundle: Bundle, directory: Path) -> Bundle | None:
 
 def _without_variants(made: Manifest) -> Manifest:
     """All that a variant is made for; what is said of its accuracy and making may grow."""
-    return msgspec.structs.replace(made, variants=(made.reference,), accuracy=(), assumed=(), source="")
+    golden = tuple(msgspec.structs.replace(sample, sha256="", size_bytes=0) for sample in made.golden)
+    return msgspec.structs.replace(
+        made, variants=(made.reference,), accuracy=(), assumed=(), source="", golden=golden, documents=()
+    )
 
 
 def _bundle_of(reference: Variant, directory: Path) -> Bundle | None:
@@ -262,7 +274,35 @@ def _add(made: Manifest, files: Mapping[str, Path], directory: Path) -> None:
     for name, source in files.items():
         if source.resolve() != (directory / name).resolve():
             durable.copy(source, directory / name)
+    _write_manifest(made, directory)
+
+
+def seal(bundle: Bundle) -> Bundle:
+    """Write the manifest anew with the digests of its pictures and its card, after these were edited.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    _write_manifest(bundle.manifest, bundle.folder)
+    return load_bundle(bundle.folder)
+
+
+def _write_manifest(made: Manifest, directory: Path) -> None:
+    """With the digests of all that lies beside it and is published with it."""
+    golden = tuple(_sealed(sample, directory) for sample in made.golden)
+    documents: tuple[Document, ...] = ()
+    if (directory / CARD).is_file():
+        sha256, size = fingerprint(directory / CARD)
+        documents = (Document(file=CARD, sha256=sha256, size_bytes=size),)
+    made = msgspec.structs.replace(made, golden=golden, documents=documents)
     durable.write_bytes(directory / MANIFEST, manifest.to_toml(made))
+
+
+def _sealed(sample: Golden, directory: Path) -> Golden:
+    if not sample.image or not (directory / sample.image).is_file():
+        return msgspec.structs.replace(sample, sha256="", size_bytes=0)
+    sha256, size = fingerprint(directory / sample.image)
+    return msgspec.structs.replace(sample, sha256=sha256, size_bytes=size)
 
 
 def _write_whole(made: Manifest, files: Mapping[str, Path], directory: Path) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgemass import durable, manifest
-from edgemass.bundles import download, part_file
+from edgemass.bundles import download
 from edgemass.bundles.download import Limits, Progress, Wanted
 from edgemass.bundles.fingerprint import fingerprint
 from edgemass.bundles.folder import MANIFEST, Bundle, load_bundle
@@ -19,6 +19,7 @@ from edgemass.bundles.model_file import MAX_MODEL_BYTES
 from edgemass.clock import Clock
 from edgemass.errors import BundleError, UsageError
 from edgemass.manifest import Manifest, Variant
+from edgemass.registry import part_file
 
 logger = logging.getLogger(__name__)
 

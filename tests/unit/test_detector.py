@@ -75,7 +75,7 @@ def manifest(**changes: Any) -> Manifest:
             name="image", layout="NHWC", dtype="uint8", width=100, height=100, resize=Resize(rule="letterbox")
         ),
         "output": OutputSpec(family="toy", tensors={"rows": ("rows",)}, nms=Nms(iou=0.5)),
-        "variants": (Variant(name="v", file="v.onnx", runtime="onnx", sha256="0", size_bytes=1),),
+        "variants": (Variant(name="v", file="v.onnx", runtime="onnx", sha256="0" * 64, size_bytes=1),),
     }
     return Manifest(**{**fields, **changes})
 

@@ -27,7 +27,7 @@ def example(**changes: Any) -> Manifest:
         "output": OutputSpec(
             family="yolo_v8", tensors={"head": ("output0",)}, options={"normalised": False}, nms=Nms()
         ),
-        "variants": (Variant(name="fp32", file="yolo.onnx", runtime="onnx", sha256="00", size_bytes=1),),
+        "variants": (Variant(name="fp32", file="yolo.onnx", runtime="onnx", sha256="0" * 64, size_bytes=1),),
     }
     return Manifest(**{**fields, **changes})
 
@@ -53,7 +53,7 @@ def test_equal_manifests_have_equal_json() -> None:
         ({"variants": ()}, "variants is empty"),
         ({"score": 1.5}, "between 0 and 1"),
         (
-            {"variants": (Variant(name="x", file="../x.onnx", runtime="onnx", sha256="0", size_bytes=1),)},
+            {"variants": (Variant(name="x", file="../x.onnx", runtime="onnx", sha256="0" * 64, size_bytes=1),)},
             "plain file name",
         ),
         (
@@ -91,7 +91,7 @@ def rewritten(**changes: Any) -> Variant:
         "name": "fp32-optimized",
         "file": "yolo.optimized.onnx",
         "runtime": "onnx",
-        "sha256": "01",
+        "sha256": "01" * 32,
         "size_bytes": 1,
         "made_from": "fp32",
         "input": InputSpec(name="images", layout="NHWC", dtype="uint8", width=320, height=256, color="BGR"),

@@ -83,7 +83,9 @@ def manifest_of(
                 "tensors": {role: list(names) for role, names in tensors.items()},
                 "options": dict(options or {}),
             },
-            "variants": [{"name": "stock", "file": "model.onnx", "runtime": "onnx", "sha256": "0", "size_bytes": 1}],
+            "variants": [
+                {"name": "stock", "file": "model.onnx", "runtime": "onnx", "sha256": "0" * 64, "size_bytes": 1}
+            ],
         },
         Manifest,
     )
@@ -97,7 +99,7 @@ def manifest_from(recognition: Recognition, family: str, labels: Sequence[str]) 
         labels=tuple(labels),
         input=recognition.input,
         output=OutputSpec(family=family, tensors=recognition.tensors, options=recognition.options, nms=recognition.nms),
-        variants=(Variant(name="stock", file="model.onnx", runtime="onnx", sha256="0", size_bytes=1),),
+        variants=(Variant(name="stock", file="model.onnx", runtime="onnx", sha256="0" * 64, size_bytes=1),),
         auxiliary_inputs=recognition.auxiliary_inputs,
         state=recognition.state,
     )

@@ -17,7 +17,7 @@ REFERENCE = Candidate("fp32", "onnx", 1)
 
 def variant(name: str, precision: str = "fp32", **fields: Any) -> Variant:
     return Variant(
-        name=name, file=f"{name}.onnx", runtime="onnx", sha256="0", size_bytes=1, precision=precision, **fields
+        name=name, file=f"{name}.onnx", runtime="onnx", sha256="0" * 64, size_bytes=1, precision=precision, **fields
     )
 
 

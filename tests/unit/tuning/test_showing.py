@@ -16,7 +16,7 @@ from edgemass.tuning.row import Agreement, Candidate, Row
 from edgemass.tuning.table import table
 from tests.simulators.bundles import made_of
 
-STOCK = Variant(name="fp32", file="a.onnx", runtime="onnx", sha256="0", size_bytes=1)
+STOCK = Variant(name="fp32", file="a.onnx", runtime="onnx", sha256="0" * 64, size_bytes=1)
 ROWS = [
     Row(
         candidate=Candidate("fp32", "onnx", threads),
