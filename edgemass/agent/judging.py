@@ -99,8 +99,8 @@ class Ending(msgspec.Struct, frozen=True):
 
 
 class Measurements(msgspec.Struct, frozen=True, kw_only=True):
-    """new: evidence and ending of its child. running: evidence of the running model's own child, None where nothing runs.
-    memory: before them. beside: whether the running model takes some of it.
+    """new: evidence of its child; ending: of that. running: evidence of the running model's own child, None where
+    nothing runs. memory: before them. beside: whether the running model takes some of it.
     """
 
     new: Evidence
@@ -199,30 +199,28 @@ def judge(measured: Measurements, manifest: Manifest, limits: ProvingLimits) -> 
 def _ended(measured: Measurements, verdict: Verdict, limits: ProvingLimits) -> Verdict | None:
     """The refusal of a model whose child did not come to its end by itself; None where it did.
 
-    A model that cannot be loaded is not to blame where the running one could not be loaded again either.
+    A model that cannot be run is not to blame where the running one could not be run again either.
     """
     new, ending = measured.new, measured.ending
-    fine = measured.running is None or measured.running.done
-
-    def refused(reason: str, *, quarantine: bool = True, fits_beside: bool = verdict.fits_beside) -> Verdict:
-        return msgspec.structs.replace(verdict, ok=False, reason=reason, quarantine=quarantine, fits_beside=fits_beside)
-
     if new.done:
         return None
+    blame = measured.running is None or measured.running.done
+    fits = verdict.fits_beside
     if ending.cancelled:
-        return refused("proving it was cancelled", quarantine=False)
-    if new.error:
-        return refused(new.error, quarantine=fine and not new.blameless)
-    if ending.out_of_memory and ending.signal == "SIGKILL":
-        if leaks := _leak(new.growth, limits):
-            return refused(leaks)
+        reason, blame = "proving it was cancelled", False
+    elif new.error:
+        reason, blame = new.error, blame and not new.blameless
+    elif ending.out_of_memory and ending.signal == "SIGKILL":
         free = _mib(measured.memory.available)
-        return refused(f"memory ran out while {new.doing}; {free} were free", quarantine=False, fits_beside=False)
-    if ending.signal:
-        return refused(f"it crashed while {new.doing} ({ending.signal})", quarantine=fine)
-    if ending.hung_s:
-        return refused(f"it hangs: no end within {ending.hung_s:.0f} s while {new.doing}", quarantine=fine)
-    return refused(f"it failed while {new.doing}: {ending.words}", quarantine=fine)
+        grew = _leak(new.growth, limits)
+        reason, blame, fits = grew or f"memory ran out while {new.doing}; {free} were free", bool(grew), bool(grew)
+    elif ending.signal:
+        reason = f"it crashed while {new.doing} ({ending.signal})"
+    elif ending.hung_s:
+        reason = f"it hangs: no end within {ending.hung_s:.0f} s while {new.doing}"
+    else:
+        reason = f"it failed while {new.doing}: {ending.words}"
+    return msgspec.structs.replace(verdict, ok=False, reason=reason, quarantine=blame, fits_beside=fits)
 
 
 def _answers(new: Evidence, old: Evidence | None, manifest: Manifest, limits: ProvingLimits) -> str:
@@ -232,9 +230,7 @@ def _answers(new: Evidence, old: Evidence | None, manifest: Manifest, limits: Pr
         return f"golden sample {new.golden[0]}"
     if old is None or not old.seen:
         return ""
-    return blind(new.seen, old.seen, manifest.labels, limits) or confused(
-        new.seen, old.seen, manifest.labels, limits
-    )
+    return blind(new.seen, old.seen, manifest.labels, limits) or confused(new.seen, old.seen, manifest.labels, limits)
 
 
 def blind(
@@ -276,8 +272,8 @@ def confused(
     (was, called), count = other.most_common(1)[0]
     known = "" if called in names else f" ({called} is new)"
     return (
-        f"its labels are wrong: of {sum(pairs.values())} things that both models find in frames of the cameras it calls "
-        f"{sum(other.values())} otherwise, {count} times {called!r} for {was!r}{known}"
+        f"its labels are wrong: of {sum(pairs.values())} things that both models find in frames of the cameras it "
+        f"calls {sum(other.values())} otherwise, {count} times {called!r} for {was!r}{known}"
     )
 
 
@@ -312,15 +308,20 @@ def _memory(new: Evidence, old: Evidence | None, memory: Memory, limits: Proving
 
 
 def leak(growth: Sequence[tuple[int, int]]) -> float | None:
-    """Bytes for each run by which memory grows all the time: of equal parts of the runs the one in which it grows
-    least. None where there are too few samples.
+    """Bytes for each run by which memory grows all the time; None where there are too few samples.
 
-    growth: (run, bytes), in order.
+    growth: (run, bytes), in order. It is cut into WINDOWS + 1 equal parts, and the least of each is compared with that
+    of the next, where it grows least: what goes up and down with the size of an answer, or up once, does not leak.
     """
     if len(growth) <= WINDOWS:
         return None
-    edges = [growth[round(part * (len(growth) - 1) / WINDOWS)] for part in range(WINDOWS + 1)]
-    return min((after[1] - before[1]) / (after[0] - before[0]) for before, after in zip(edges, edges[1:], strict=False))
+    parts = [part.tolist() for part in np.array_split(np.asarray(growth, np.float64), WINDOWS + 1)]
+    floors: list[float] = [min(size for _, size in part) for part in parts]
+    runs: list[float] = [statistics.mean(run for run, _ in part) for part in parts]
+    return min(
+        (floor - before) / (run - earlier)
+        for before, floor, earlier, run in zip(floors, floors[1:], runs, runs[1:], strict=False)
+    )
 
 
 def _leak(growth: Sequence[tuple[int, int]], limits: ProvingLimits) -> str:
@@ -329,8 +330,8 @@ def _leak(growth: Sequence[tuple[int, int]], limits: ProvingLimits) -> str:
         return ""
     grown, runs = growth[-1][1] - growth[0][1], growth[-1][0] - growth[0][0]
     return (
-        f"its memory grows with every run: {_mib(grown)} in {runs} runs, at least {slope / 1024:.0f} KiB each; wanted at "
-        f"most {limits.leak_bytes / 1024:.0f} KiB"
+        f"its memory grows with every run: {_mib(grown)} in {runs} runs, at least {slope / 1024:.0f} KiB each; "
+        f"wanted at most {limits.leak_bytes / 1024:.0f} KiB"
     )
 
 
@@ -356,8 +357,8 @@ def _slow(verdict: Verdict, limits: ProvingLimits) -> str:
     if p95 - running < limits.noise_ms or (limits.fast_enough_ms is not None and p95 <= limits.fast_enough_ms):
         return ""
     return (
-        f"it is too slow: p95 {p95:.1f} ms for a frame, {ratio:.1f} times the running model's {running:.1f} ms; wanted at "
-        f"most {limits.latency_ratio:g} times"
+        f"it is too slow: p95 {p95:.1f} ms for a frame, {ratio:.1f} times the running model's {running:.1f} ms; "
+        f"wanted at most {limits.latency_ratio:g} times"
     )
 
 

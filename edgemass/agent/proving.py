@@ -47,7 +47,7 @@ class How(msgspec.Struct, frozen=True, kw_only=True):
     variant: str | None = None
 
 
-def prove(
+def prove(  # noqa: PLR0913 (an order has so many parts)
     new: Bundle,
     running: Bundle | None,
     *,
@@ -57,13 +57,12 @@ def prove(
     wanted_labels: Collection[str] = (),
     deadline_s: float = DEADLINE_S,
     cancelled: threading.Event | None = None,
-    nice: int = NICE,
     beside: bool = True,
 ) -> Verdict:
     """Load, run and measure the new model, and the running one alike, and say whether it may take its place.
 
     running: None where nothing runs that it could be compared with. frames: of the cameras, BGR; the first MOST_FRAMES.
-    wanted_labels: that the configuration names. cancelled: ends it early. nice: of the children.
+    wanted_labels: that the configuration names. cancelled: ends it early.
     beside: the running model is loaded in the daemon meanwhile; False = it has been stopped to make room, and what has
         no room even then is refused for good.
     """
@@ -72,7 +71,7 @@ def prove(
     verdict = needs_met(new.manifest, wanted_labels, board, limits)
     if verdict.ok:
         ends = time.monotonic() + deadline_s
-        desk = _Desk(frames[:MOST_FRAMES], limits, stop, nice)
+        desk = _Desk(frames[:MOST_FRAMES], limits, stop)
         loads = _loads(new, running, how)
         old: Evidence | None = None
         if loads[1] is not None:
@@ -119,8 +118,8 @@ def _load(bundle: Bundle, how: How, threads: int | None) -> Load:
 class _Desk:
     """Orders children and reads what they say."""
 
-    def __init__(self, frames: Sequence[Image], limits: ProvingLimits, stop: threading.Event, nice: int) -> None:
-        self._frames, self._limits, self._stop, self._nice = frames, limits, stop, nice
+    def __init__(self, frames: Sequence[Image], limits: ProvingLimits, stop: threading.Event) -> None:
+        self._frames, self._limits, self._stop = frames, limits, stop
 
     def ask(
         self, model: Load, *, checks: bool, deadline_s: float, beside: Load | None = None, beside_bytes: int = 0
@@ -134,7 +133,7 @@ class _Desk:
             reserve_bytes=self._limits.reserve_bytes,
             frames=len(self._frames),
             cache=_cache(),
-            nice=self._nice,
+            nice=NICE,
             deadline_s=int(deadline_s) + 1,
         )
 
