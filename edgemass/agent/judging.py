@@ -17,6 +17,9 @@ MIB = 1024 * 1024
 WINDOWS = 4
 """Memory has to grow in each of so many equal parts of the runs: what allocates once more, late, does not leak."""
 
+MOSTLY = 0.8
+"""Share of the things that both models find of which another name says that labels are wrong."""
+
 
 class ProvingLimits(msgspec.Struct, frozen=True, kw_only=True):
     """What a new model is held to. The numbers are justified in docs/updates.md ("How a model is proven").
@@ -170,7 +173,6 @@ def judge(measured: Measurements, manifest: Manifest, limits: ProvingLimits) -> 
     ratio, p95, running_p95 = speeds(new, old)
     growth = leak(new.growth)
     fits = not measured.memory.total or new.memory_bytes + limits.reserve_bytes <= measured.memory.available
-    met = (new.golden_samples - len({item.partition(":")[0] for item in new.golden})) / max(1, new.golden_samples)
     verdict = Verdict(
         ok=True,
         fits_beside=fits,
@@ -180,7 +182,7 @@ def judge(measured: Measurements, manifest: Manifest, limits: ProvingLimits) -> 
         memory_bytes=new.memory_bytes,
         running_memory_bytes=old.memory_bytes if old else None,
         growth_bytes=growth,
-        golden=met if new.golden_samples else None,
+        golden=1 - len(new.golden) / new.golden_samples if new.golden_samples else None,
         variant=new.variant,
         backend=new.backend,
     )
@@ -257,9 +259,9 @@ def confused(
 ) -> str:
     """Why a model is refused that calls things otherwise than the running one; "" where most have the same name.
 
-    Only things in the same place count, whose names on either side both know: a model that knows more is no worse.
+    Only things in the same place count, whose name before the new model knows too. One thing that is always in view
+    may have been called wrongly until now; so two names at least have to be others.
     """
-    names = {thing.label for frame in old for thing in frame}
     pairs: Counter[tuple[str, str]] = Counter()
     for ours, theirs in zip(new, old, strict=False):
         for thing in theirs:
@@ -267,13 +269,13 @@ def confused(
             if best is not None and thing.label in labels and _overlap(thing.box, best.box) >= 0.5:
                 pairs[thing.label, best.label] += 1
     other = Counter({pair: count for pair, count in pairs.items() if pair[0] != pair[1]})
-    if sum(pairs.values()) < limits.evidence or sum(other.values()) <= 0.8 * sum(pairs.values()):
+    enough = sum(pairs.values()) >= limits.evidence and len({was for was, _ in other}) > 1
+    if not enough or sum(other.values()) <= MOSTLY * sum(pairs.values()):
         return ""
     (was, called), count = other.most_common(1)[0]
-    known = "" if called in names else f" ({called} is new)"
     return (
         f"its labels are wrong: of {sum(pairs.values())} things that both models find in frames of the cameras it "
-        f"calls {sum(other.values())} otherwise, {count} times {called!r} for {was!r}{known}"
+        f"calls {sum(other.values())} otherwise, {count} times {called!r} for {was!r}"
     )
 
 

@@ -24,6 +24,7 @@ from edgemass.agent.proving import How, ProvingLimits, Verdict, prove
 from edgemass.bundles import Bundle, load_bundle, open_detector
 from edgemass.detector import Thresholds
 from tests.simulators import bad_models
+from tests.simulators.accelerators import build_fake_delegate
 
 pytestmark = pytest.mark.runtime
 
@@ -108,6 +109,26 @@ def test_wrong_labels_are_refused_with_the_right_reason(fault: str, golden: bool
     assert verdict.quarantine
     good = bad_models.animals(tmp_path / "good", golden=golden)
     assert prove(good, old, how=ONE, frames=frames).ok
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ("fault=none", ""),
+        ("fault=leak", "its memory grows with every run: 3."),
+        ("fault=crash-run&after=61", "it crashed while running it, runs 51 to 60 (SIGSEGV)"),
+    ],
+)
+def test_an_accelerator_that_leaks_or_crashes_with_the_model_is_told_in_time(
+    options: str, reason: str, tmp_path: Path
+) -> None:
+    """Its library is loaded into the process, as a vendor's is; in the one run of its trial it did well."""
+    library = build_fake_delegate(tmp_path)
+    how = How(threads=1, backend=f"tflite:{library}?{options}")
+    verdict = prove(bad_models.adder(tmp_path / "new"), None, how=how)
+    assert verdict.reason.startswith(reason)
+    assert verdict.ok == (not reason)
+    assert verdict.backend == "litert/fakenpu"
 
 
 def test_a_model_that_hangs_is_refused_when_its_time_is_over(tmp_path: Path) -> None:

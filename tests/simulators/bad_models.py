@@ -18,6 +18,8 @@ so that LiteRT dies of it. `animals` is a detector of three classes for what is 
     person(folder, "truncated")                 the file ends early; the manifest has the digest of what is left
     person_tflite(folder, "load"|"run")         takes the process down when it is loaded, or run (SIGSEGV)
     animals(folder, "swapped"|"too many")       two labels are swapped; there is one too many
+    adder(folder)                               a TFLite classifier that the fake accelerator of accelerators.py takes,
+                                                which leaks or crashes as its options say
 
 Every function writes a bundle into `folder`, which must not be there, and returns it.
 """
@@ -38,9 +40,9 @@ from edgemass.bundles.folder import seal
 from edgemass.detections import Detections
 from edgemass.detector import Thresholds
 from edgemass.frame import Image
-from edgemass.manifest import Golden, Manifest, StateTensor, Variant
+from edgemass.manifest import Golden, InputSpec, Manifest, OutputSpec, StateTensor, Variant
 from edgemass.sources.images import read
-from tests.simulators import timed_detectors
+from tests.simulators import timed_detectors, tiny_models
 
 PERSON = Path(__file__).resolve().parents[2] / "models" / "edgemass-person"
 LEAK_BYTES = 65536
@@ -104,6 +106,29 @@ def animals(
     }
     wrong = msgspec.structs.replace(made.manifest, labels=labels[fault], release=release)
     return seal(Bundle(wrong, folder))
+
+
+def adder(folder: Path, *, release: int = 2) -> Bundle:
+    """The class of a picture is its strongest colour; the graph adds one, as the fake accelerator does."""
+    path = tiny_models.tflite_add(folder.parent / f"{folder.name}.tflite", (1, 1, 1, 3))
+    data = path.read_bytes()
+    variant = Variant(
+        name="fp32",
+        file="adder.tflite",
+        runtime="tflite",
+        sha256=hashlib.sha256(data).hexdigest(),
+        size_bytes=len(data),
+    )
+    made = Manifest(
+        name="adder",
+        task="classification",
+        labels=("blue", "green", "red"),
+        release=release,
+        input=InputSpec(name="in", layout="NHWC", dtype="float32", width=1, height=1, color="BGR"),
+        output=OutputSpec(family="classifier", tensors={"scores": ("out",)}, options={"activation": "none"}),
+        variants=(variant,),
+    )
+    return write_new(made, {variant.file: path}, folder)
 
 
 def bright() -> Image:
