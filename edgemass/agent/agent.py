@@ -8,16 +8,16 @@ import threading
 import uuid
 
 from edgemass import bundles, sinks, sources
-from edgemass.agent.senses import check_senses
-from edgemass.agent.tuner import AFTER_S, Tuner, refusal
-from edgemass.bundles import Bundle, open_detector
+from edgemass.agent.fitting import check_fits
+from edgemass.agent.slot import ModelSlot, load
+from edgemass.agent.tuner import AFTER_S, Tuner
 from edgemass.clock import Clock, SystemClock, boot_id
 from edgemass.config import CameraConfig, Config, MotionConfig
 from edgemass.counters import Counters
-from edgemass.errors import ConfigError, EdgemassError, SinkError
+from edgemass.errors import EdgemassError, SinkError
 from edgemass.imaging import leave_cores_to_the_runtime
 from edgemass.imaging.orient import Orientation
-from edgemass.messages import CameraState, ModelRef
+from edgemass.messages import CameraState
 from edgemass.pipeline.camera import Camera
 from edgemass.pipeline.capture import Capture
 from edgemass.pipeline.line import CameraLine, Identity, LoadedModel
@@ -61,52 +61,33 @@ class Agent:
             name: sources.open(camera.source, _capture_options(camera), self._clock)
             for name, camera in config.cameras.items()
         }
-        bundle = bundles.resolve(config.model or DEFAULT_MODEL)
-        check_senses(config, bundle.manifest)
-        model = self._load_model(bundle)
-        tuner = Tuner(bundle, model, clock=self._clock, after_s=self._tune_after_s)
+        slot = self._open_slot()
+        tuner = Tuner(slot, config, clock=self._clock, after_s=self._tune_after_s)
         self.loading = False
         outputs = self._open_sinks()
         try:
             cameras = [
-                self._camera(name, config.cameras[name], source, model, outputs) for name, source in opened.items()
+                self._camera(name, config.cameras[name], source, slot.running, outputs)
+                for name, source in opened.items()
             ]
+            slot.lines = [camera.line for camera in cameras]
             for camera in cameras:
                 camera.start()
-            if reason := refusal(config, bundle, model.ref):
-                logger.debug("what runs best is not measured: %s", reason)
-            else:
-                tuner.start([camera.line for camera in cameras])
+            tuner.start()
             return self._watch(cameras, stop)
         finally:
             for sink in outputs:
                 sink.close(STOP_S)
             tuner.close()
+            slot.close()
 
-    def _load_model(self, bundle: Bundle) -> LoadedModel:
-        config = self._config
-        detector, variant = open_detector(
-            bundle,
-            runtime=config.backend,
-            threads=config.threads,
-            strict=config.strict,
-            clock=self._clock,
-            variant=config.variant,
-        )
-        backend = detector.backend
-        logger.info(
-            "model loaded",
-            extra={
-                "model": bundle.manifest.name,
-                "variant": variant.name,
-                "backend": backend.name,
-                "requested": backend.requested,
-            },
-        )
+    def _open_slot(self) -> ModelSlot:
+        bundle = bundles.resolve(self._config.model or DEFAULT_MODEL)
+        check_fits(self._config, bundle.manifest)
+        model = load(bundle, self._config, self._clock)
         for sentence in bundle.manifest.assumed:
             logger.info("assumed: %s", sentence)
-        manifest = bundle.manifest
-        return LoadedModel(detector, ModelRef(manifest.name, manifest.version, bundle.digest, variant.name))
+        return ModelSlot("main", bundle, model, clock=self._clock)
 
     def _open_sinks(self) -> list[Sink]:
         opened: list[Sink] = []
@@ -123,7 +104,6 @@ class Agent:
     def _camera(
         self, name: str, camera: CameraConfig, source: sources.Source, model: LoadedModel, outputs: list[Sink]
     ) -> Camera:
-        manifest = model.detector.manifest
         counters = Counters()
 
         def on_state(state: CameraState) -> None:
@@ -145,7 +125,7 @@ class Agent:
             model,
             outputs,
             identity=self._identity,
-            score=_score(name, camera, manifest.score, manifest.labels),
+            score=camera.score,
             max_age_ms=camera.max_age_ms if source.realtime else None,
             clock=self._clock,
             counters=counters,
@@ -195,24 +175,6 @@ def _gate(camera: CameraConfig) -> MotionGate | None:
     if isinstance(camera.motion, MotionConfig):
         return MotionGate(camera.motion)
     return MotionGate(MotionConfig()) if camera.motion else None
-
-
-def _score(name: str, camera: CameraConfig, default: float, labels: tuple[str, ...]) -> float | dict[str, float]:
-    """The camera's thresholds, labels checked.
-
-    Raises:
-        ConfigError: a label that the model does not have.
-    """
-    if camera.score is None:
-        return default
-    if isinstance(camera.score, dict):
-        strange = [label for label in camera.score if label != "*" and label not in labels]
-        if strange:
-            raise ConfigError(
-                f"camera {name}: score names {strange[0]!r}, the model knows {', '.join(labels[:8])}, ..."
-            )
-        return {"*": default, **camera.score}
-    return float(camera.score)
 
 
 def _log_summary(camera: Camera) -> None:
