@@ -42,6 +42,12 @@ def _check_senses(config: Config, manifest: Manifest) -> None:
         raise UsageError(f"{_FOR_PICTURES} draws pictures, but {manifest.name} reads texts; leave it out")
 
 
+def wanted_labels(config: Config) -> tuple[str, ...]:
+    """Labels that have a threshold of their own."""
+    named = [label for camera in config.cameras.values() if isinstance(camera.score, dict) for label in camera.score]
+    return tuple(dict.fromkeys(label for label in named if label != "*"))
+
+
 def _of_pictures(camera: CameraConfig) -> str:
     """What the configuration asks of pictures only, "" where nothing."""
     asked = {"rotate": camera.rotate, "crop": camera.crop, "motion": camera.motion}

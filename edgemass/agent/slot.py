@@ -88,8 +88,11 @@ class ModelSlot:
     def running(self) -> LoadedModel:
         return self._open[-1]
 
-    def exchange(self, bundle: Bundle, new: LoadedModel, stop: threading.Event) -> None:
-        """Hand a warmed model to the cameras, each between two of its frames, and free the old one."""
+    def exchange(self, bundle: Bundle, new: LoadedModel, stop: threading.Event) -> bool:
+        """Hand a warmed model to the cameras, each between two of its frames, and free the old one.
+
+        Returns False where a frame hangs in the old one, or `stop` was set first; it is freed at the end then.
+        """
         with self._one:
             old = self.running
             self._open.append(new)
@@ -98,9 +101,10 @@ class ModelSlot:
             left = list(self.lines)
             while left := [line for line in left if not line.exchange(new)]:
                 if self._clock.wait(stop, _POLL_S) or self._clock.monotonic_ns() >= ends_ns:
-                    return  # a frame hangs in the old one, which is freed at the end
+                    return False
             self._open.remove(old)
             old.detector.backend.close()
+            return True
 
     def replace(self, bundle: Bundle, load_new: Callable[[], LoadedModel], load_old: Callable[[], LoadedModel]) -> None:
         """Free the old model before the new one is loaded, where memory does not hold both; frames wait meanwhile.

@@ -61,24 +61,28 @@ class Tuner:
         self._slot = slot
         self._config = config
         self._clock = clock
+        self._after_s = after_s
         self._frames = TuningFrames(clock, after_s)
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="tuner", daemon=True)
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Watch the cameras of the slot and measure in time, where anything may be measured."""
+        """Watch the cameras of the slot and measure in time, where anything may be measured; again after `close`."""
         if reason := refusal(self._config, self._slot.bundle, self._slot.running.ref):
             logger.debug("what runs best is not measured: %s", reason)
             return
+        self._frames, self._stop = TuningFrames(self._clock, self._after_s), threading.Event()
         for line in self._slot.lines:
             line.watch(self._frames.see)
+        self._thread = threading.Thread(target=self._run, name="tuner", daemon=True)
         self._thread.start()
 
     def close(self) -> bool:
         """End the measurement; whether the thread has ended."""
         self._stop.set()
-        if self._thread.ident is not None:
-            self._thread.join(STOP_S)
+        if self._thread is None:
+            return True
+        self._thread.join(STOP_S)
         return not self._thread.is_alive()
 
     def _run(self) -> None:

@@ -1,0 +1,1 @@
+"""Ordered models into the store: verified, fetched in a child process, added."""
