@@ -31,10 +31,8 @@ from edgemass.imaging import leave_cores_to_the_runtime
 from edgemass.manifest import Variant
 from edgemass.tuning import agreement
 from edgemass.tuning.row import Agreement, Candidate, Row
+from edgemass.tuning.turns import in_turns
 
-WARM_UP_RUNS = 3
-LEAST_RUNS = 20  # below it a p95 is the slowest run
-TURN_S = 0.25  # long enough that caches are warm again, short enough that drift hits both sides
 _MOST_DETECTIONS = 300
 
 
@@ -107,7 +105,7 @@ def measure(order: Order, read_pictures: Callable[[], list[Image]]) -> Row:
     reference = _load(bundle, order.reference)
     agreed = _agreement(reference, ours, pictures)
     streams = (reference.stream(), ours.stream())
-    times = _turns(streams, pictures, thresholds, order.seconds)
+    times = in_turns(streams, pictures, (thresholds, thresholds), order.seconds)
     p50, p95 = (np.percentile(times, share, axis=1).tolist() for share in (50, 95))
     return Row(
         candidate=order.candidate,
@@ -156,26 +154,6 @@ def _found(stream: Stream, pictures: Sequence[Image], thresholds: Thresholds) ->
         stream.forget()
         found.append(stream.detect(picture, thresholds).found)
     return found
-
-
-def _turns(
-    streams: tuple[Stream, Stream], pictures: Sequence[Image], thresholds: Thresholds, seconds: float
-) -> tuple[list[float], list[float]]:
-    """Milliseconds of every frame of either side; they take turns so that drift of the machine hits both."""
-    times: tuple[list[float], list[float]] = ([], [])
-    for stream in streams:
-        for _ in range(WARM_UP_RUNS):
-            stream.detect(pictures[0], thresholds)
-    started = time.perf_counter()
-    while time.perf_counter() - started < seconds or len(times[0]) < LEAST_RUNS:
-        block = max(1, min(LEAST_RUNS, round(TURN_S * 1e3 / times[0][-1]))) if times[0] else 1
-        for stream, taken in zip(streams, times, strict=True):
-            for _ in range(block):
-                picture = pictures[len(taken) % len(pictures)]
-                begun = time.perf_counter()
-                stream.detect(picture, thresholds)
-                taken.append((time.perf_counter() - begun) * 1e3)
-    return times
 
 
 def _rss_bytes() -> int:

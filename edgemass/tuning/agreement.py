@@ -63,7 +63,7 @@ def _matched(items: Detections, others: Detections, low: float) -> int:
     others = others.take(np.flatnonzero(others.score > low))
     if not len(items) or not len(others):
         return 0
-    overlap = _iou(items.xyxy, others.xyxy)
+    overlap = iou(items.xyxy, others.xyxy)
     overlap[items.class_id[:, None] != others.class_id[None, :]] = 0.0
     free = np.ones(len(others), bool)
     matched = 0
@@ -76,7 +76,7 @@ def _matched(items: Detections, others: Detections, low: float) -> int:
     return matched
 
 
-def _iou(ours: AnyArray, theirs: AnyArray) -> AnyArray:
+def iou(ours: AnyArray, theirs: AnyArray) -> AnyArray:
     """(n, 4) and (m, 4) boxes -> (n, m)."""
     top_left = np.maximum(ours[:, None, :2], theirs[None, :, :2])
     bottom_right = np.minimum(ours[:, None, 2:], theirs[None, :, 2:])
