@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import os
 import re
 import socket
 import stat
@@ -207,6 +208,22 @@ def device_id(machine_id: Path = MACHINE_ID) -> str:
     except OSError:
         secret = b""
     return f"{host}-{hashlib.sha256(b'edgemass' + secret).hexdigest()[:4]}"
+
+
+def state_folder(asked: str | Path | None = None) -> Path:
+    """Where this device keeps its models, the trust metadata and the orders.
+
+    asked: the folder to take. None = that of the system's daemon where it can be written, else the user's own.
+    """
+    if asked is not None:
+        return Path(asked)
+    system = Path("/var/lib/edgemass")
+    if os.access(system, os.W_OK):
+        return system
+    try:
+        return Path("~/.local/state/edgemass").expanduser()
+    except RuntimeError:  # a service without a home
+        return system
 
 
 def load(path: Path) -> Config:

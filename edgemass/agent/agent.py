@@ -7,29 +7,29 @@ import logging
 import threading
 import uuid
 
-from edgemass import bundles, sinks, sources
-from edgemass.agent.senses import check_senses
-from edgemass.agent.tuner import AFTER_S, Tuner, refusal
-from edgemass.bundles import Bundle, open_detector
+from edgemass import sinks, sources
+from edgemass.agent.managed import Managed
+from edgemass.agent.slot import ModelSlot
+from edgemass.agent.starting import load_first
+from edgemass.agent.tuner import AFTER_S, Tuner
 from edgemass.clock import Clock, SystemClock, boot_id
 from edgemass.config import CameraConfig, Config, MotionConfig
 from edgemass.counters import Counters
-from edgemass.errors import ConfigError, EdgemassError, SinkError
+from edgemass.errors import EdgemassError, SinkError
 from edgemass.imaging import leave_cores_to_the_runtime
 from edgemass.imaging.orient import Orientation
-from edgemass.messages import CameraState, ModelRef
+from edgemass.messages import CameraState
 from edgemass.pipeline.camera import Camera
 from edgemass.pipeline.capture import Capture
 from edgemass.pipeline.line import CameraLine, Identity, LoadedModel
 from edgemass.pipeline.selection import Selection
 from edgemass.pipeline.turns import Turns, default_at_once
 from edgemass.scene.motion import MotionGate
-from edgemass.sinks import Sink, SinkContext
+from edgemass.sinks import Channel, Sink, SinkContext
 from edgemass.sources import CaptureOptions
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_MODEL = "edgemass-person"
 POLL_S = 0.2
 STOP_S = 5.0
 
@@ -45,6 +45,7 @@ class Agent:
         self.loading = True
         self._tune_after_s = tune_after_s
         self._config = config
+        self._managed: Managed | None = None
         self._clock = clock or SystemClock()
         self._turns = Turns(default_at_once(), self._clock)  # one model, and so one queue for it
         self._identity = Identity(config.device, boot_id(), uuid.uuid4().hex)
@@ -61,52 +62,31 @@ class Agent:
             name: sources.open(camera.source, _capture_options(camera), self._clock)
             for name, camera in config.cameras.items()
         }
-        bundle = bundles.resolve(config.model or DEFAULT_MODEL)
-        check_senses(config, bundle.manifest)
-        model = self._load_model(bundle)
-        tuner = Tuner(bundle, model, clock=self._clock, after_s=self._tune_after_s)
-        self.loading = False
-        outputs = self._open_sinks()
-        try:
+        with contextlib.ExitStack() as stack:
+            managed = Managed.open(config, self._clock)
+            if managed is not None:
+                stack.callback(managed.close)
+            store, name = (managed.store, managed.slot_name) if managed else (None, "main")
+            slot = ModelSlot(name, *load_first(config, store, name, self._clock), clock=self._clock)
+            stack.callback(slot.close)
+            tuner = Tuner(slot, config, clock=self._clock, after_s=self._tune_after_s)
+            stack.callback(tuner.close)
+            self.loading = False
+            outputs = self._open_sinks()
+            for sink in outputs:
+                stack.callback(sink.close, STOP_S)
             cameras = [
-                self._camera(name, config.cameras[name], source, model, outputs) for name, source in opened.items()
+                self._camera(name, config.cameras[name], source, slot.running, outputs)
+                for name, source in opened.items()
             ]
+            slot.lines = [camera.line for camera in cameras]
             for camera in cameras:
                 camera.start()
-            if reason := refusal(config, bundle, model.ref):
-                logger.debug("what runs best is not measured: %s", reason)
-            else:
-                tuner.start([camera.line for camera in cameras])
+            tuner.start()
+            if managed is not None:
+                managed.start(slot, tuner, cameras, [sink for sink in outputs if isinstance(sink, Channel)])
+                self._managed = managed
             return self._watch(cameras, stop)
-        finally:
-            for sink in outputs:
-                sink.close(STOP_S)
-            tuner.close()
-
-    def _load_model(self, bundle: Bundle) -> LoadedModel:
-        config = self._config
-        detector, variant = open_detector(
-            bundle,
-            runtime=config.backend,
-            threads=config.threads,
-            strict=config.strict,
-            clock=self._clock,
-            variant=config.variant,
-        )
-        backend = detector.backend
-        logger.info(
-            "model loaded",
-            extra={
-                "model": bundle.manifest.name,
-                "variant": variant.name,
-                "backend": backend.name,
-                "requested": backend.requested,
-            },
-        )
-        for sentence in bundle.manifest.assumed:
-            logger.info("assumed: %s", sentence)
-        manifest = bundle.manifest
-        return LoadedModel(detector, ModelRef(manifest.name, manifest.version, bundle.digest, variant.name))
 
     def _open_sinks(self) -> list[Sink]:
         opened: list[Sink] = []
@@ -123,7 +103,6 @@ class Agent:
     def _camera(
         self, name: str, camera: CameraConfig, source: sources.Source, model: LoadedModel, outputs: list[Sink]
     ) -> Camera:
-        manifest = model.detector.manifest
         counters = Counters()
 
         def on_state(state: CameraState) -> None:
@@ -145,7 +124,7 @@ class Agent:
             model,
             outputs,
             identity=self._identity,
-            score=_score(name, camera, manifest.score, manifest.labels),
+            score=camera.score,
             max_age_ms=camera.max_age_ms if source.realtime else None,
             clock=self._clock,
             counters=counters,
@@ -158,20 +137,25 @@ class Agent:
             frames=self._config.frames,
             clock=self._clock,
             counters=counters,
+            on_failing=lambda error: self._managed is not None and self._managed.blame(error),
         )
 
     def _watch(self, cameras: list[Camera], stop: threading.Event) -> int:
         """Wait for the end. One camera that fails does not stop the others; all that have ended end the run."""
         while not stop.is_set() and any(camera.running for camera in cameras):
-            stuck = next((camera for camera in cameras if camera.capture.gave_up), None)
-            if stuck is not None:
-                logger.error("%s; ending so that the service manager starts anew", stuck.capture.gave_up)
+            reasons = [camera.capture.gave_up for camera in cameras]
+            reasons += [self._managed.failure] if self._managed is not None else []
+            reason = next(filter(None, reasons), None)
+            if reason:
+                logger.error("%s; ending so that the service manager starts anew", reason)
                 stop.set()
                 return self._finish(cameras, failed=True)
             self._clock.wait(stop, POLL_S)
         return self._finish(cameras, failed=False)
 
     def _finish(self, cameras: list[Camera], *, failed: bool) -> int:
+        if self._managed is not None:
+            self._managed.stop()
         for camera in cameras:
             camera.request_stop()
         for camera in cameras:
@@ -195,24 +179,6 @@ def _gate(camera: CameraConfig) -> MotionGate | None:
     if isinstance(camera.motion, MotionConfig):
         return MotionGate(camera.motion)
     return MotionGate(MotionConfig()) if camera.motion else None
-
-
-def _score(name: str, camera: CameraConfig, default: float, labels: tuple[str, ...]) -> float | dict[str, float]:
-    """The camera's thresholds, labels checked.
-
-    Raises:
-        ConfigError: a label that the model does not have.
-    """
-    if camera.score is None:
-        return default
-    if isinstance(camera.score, dict):
-        strange = [label for label in camera.score if label != "*" and label not in labels]
-        if strange:
-            raise ConfigError(
-                f"camera {name}: score names {strange[0]!r}, the model knows {', '.join(labels[:8])}, ..."
-            )
-        return {"*": default, **camera.score}
-    return float(camera.score)
 
 
 def _log_summary(camera: Camera) -> None:

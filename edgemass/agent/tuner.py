@@ -12,15 +12,14 @@ import threading
 from collections.abc import Sequence
 
 from edgemass import cache, durable
+from edgemass.agent.slot import ModelSlot, load
 from edgemass.agent.tuning_frames import TuningFrames
-from edgemass.bundles import Bundle, open_detector, picks
+from edgemass.bundles import Bundle, picks
 from edgemass.bundles.derived import with_derived
 from edgemass.clock import Clock, rfc3339
 from edgemass.config import Config
-from edgemass.detector import Thresholds, made_up_picture
 from edgemass.errors import EdgemassError
 from edgemass.messages import ModelRef
-from edgemass.pipeline.line import CameraLine, LoadedModel
 from edgemass.tuning import measuring
 from edgemass.tuning.candidates import candidates, default_threads, reference
 from edgemass.tuning.choosing import WORTH, Choice, Limits, choose, gain, pick
@@ -32,10 +31,8 @@ AFTER_S = 60.0
 SECONDS = 6.0  # a row; longer than at the command line, since cameras run beside it
 LONGEST_S = 1800.0  # all rows together
 NICE = 19
-EXCHANGE_S = 60.0
 STOP_S = 5.0
 _POLL_S = 0.5
-_WARM_UP_RUNS = 3
 
 
 def refusal(config: Config, bundle: Bundle, running: ModelRef) -> str:
@@ -44,6 +41,8 @@ def refusal(config: Config, bundle: Bundle, running: ModelRef) -> str:
         return "the configuration forbids it"
     if config.backend or config.threads or config.variant or config.strict:
         return "what is to run was asked for"
+    if not bundle.has(bundle.manifest.reference):
+        return "the reference variant is not for this board"
     if bundle.manifest.input.in_parts:
         return "the model reads a frame in several runs"
     kept = picks.load(bundle)
@@ -53,38 +52,38 @@ def refusal(config: Config, bundle: Bundle, running: ModelRef) -> str:
 
 
 class Tuner:
-    """The model that runs, and the thread that looks for a better way to run it.
+    """The thread that looks for a better way to run what is in a slot.
 
     after_s: of frames before anything is measured.
     """
 
-    def __init__(self, bundle: Bundle, running: LoadedModel, *, clock: Clock, after_s: float = AFTER_S) -> None:
-        self._bundle = bundle
-        self._open = [running]  # the one that runs, last; before it what could not be closed yet
+    def __init__(self, slot: ModelSlot, config: Config, *, clock: Clock, after_s: float = AFTER_S) -> None:
+        self._slot = slot
+        self._config = config
         self._clock = clock
-        self._lines: Sequence[CameraLine] = ()
+        self._after_s = after_s
         self._frames = TuningFrames(clock, after_s)
         self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Watch the cameras of the slot and measure in time, where anything may be measured; again after `close`."""
+        if reason := refusal(self._config, self._slot.bundle, self._slot.running.ref):
+            logger.debug("what runs best is not measured: %s", reason)
+            return
+        self._frames, self._stop = TuningFrames(self._clock, self._after_s), threading.Event()
+        for line in self._slot.lines:
+            line.watch(self._frames.see)
         self._thread = threading.Thread(target=self._run, name="tuner", daemon=True)
-
-    @property
-    def running(self) -> LoadedModel:
-        return self._open[-1]
-
-    def start(self, lines: Sequence[CameraLine]) -> None:
-        """Watch these lines and measure in time."""
-        self._lines = lines
-        for line in lines:
-            line.watch = self._frames.see
         self._thread.start()
 
-    def close(self) -> None:
-        """End the measurement and free every model; the cameras have ended before."""
+    def close(self) -> bool:
+        """End the measurement; whether the thread has ended."""
         self._stop.set()
-        if self._thread.ident is not None:
-            self._thread.join(STOP_S)
-        for model in tuple(self._open):
-            model.detector.backend.close()
+        if self._thread is None:
+            return True
+        self._thread.join(STOP_S)
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
         try:
@@ -95,8 +94,8 @@ class Tuner:
         except Exception:  # the thread's outermost line
             logger.exception("what runs best is not measured")
         finally:
-            for line in self._lines:
-                line.watch = None
+            for line in self._slot.lines:
+                line.unwatch(self._frames.see)
             self._frames.forget()
 
     def _wait_for_frames(self) -> bool:
@@ -104,12 +103,12 @@ class Tuner:
         while not self._frames.enough:
             if self._clock.wait(self._stop, _POLL_S):
                 return False
-        for line in self._lines:
-            line.watch = None
+        for line in self._slot.lines:
+            line.unwatch(self._frames.see)
         return True
 
     def _tune(self) -> None:
-        bundle = with_derived(self._bundle)
+        bundle = with_derived(self._slot.bundle)
         wanted = self._candidates(bundle)
         if len(wanted) < 2:
             logger.debug("nothing to choose from: %s is all that this board can run", *wanted)
@@ -150,36 +149,17 @@ class Tuner:
             logger.info("going on as before: %s", choice.reason)
             return
         picks.keep(bundle, kept)
-        now = self.running
+        now = self._slot.running
         running = Candidate(now.ref.variant, bundle.variant(now.ref.variant).runtime, default_threads())
         saved = gain(rows, best, running)
         if saved < WORTH:
             logger.info("going on as before: nothing is worth an exchange", extra={"best": str(kept)})
             return
-        self._exchange(bundle, f"a frame takes {saved:.0%} less; {choice.reason}")
+        self._exchange(f"a frame takes {saved:.0%} less; {choice.reason}")
 
-    def _exchange(self, bundle: Bundle, reason: str) -> None:
-        """Load and warm the better one beside the old, hand it to the cameras between two frames, free the old."""
-        old, new = self.running, self._warmed(bundle)
-        self._open.append(new)
+    def _exchange(self, reason: str) -> None:
+        """Load and warm the better one beside the old, and hand it to the cameras."""
+        slot = self._slot
+        old, new = slot.running, load(slot.bundle, self._config, self._clock, warm=True)
         logger.info("model exchanged: %s", reason, extra={"from": old.ref.variant, "to": new.ref.variant})
-        ends_ns = self._clock.monotonic_ns() + round(EXCHANGE_S * 1e9)
-        left = list(self._lines)
-        while left := [line for line in left if not line.exchange(new)]:
-            if self._clock.wait(self._stop, _POLL_S) or self._clock.monotonic_ns() >= ends_ns:
-                return  # a frame hangs in the old one, which is freed at the end
-        self._open.remove(old)
-        old.detector.backend.close()
-
-    def _warmed(self, bundle: Bundle) -> LoadedModel:
-        """What was picked, after its first runs."""
-        detector, variant = open_detector(self._bundle, clock=self._clock)
-        try:
-            stream = detector.stream()
-            for _ in range(_WARM_UP_RUNS):
-                stream.detect(made_up_picture(), Thresholds(bundle.manifest.score))
-        except EdgemassError:
-            detector.backend.close()
-            raise
-        manifest = bundle.manifest
-        return LoadedModel(detector, ModelRef(manifest.name, manifest.version, bundle.digest, variant.name))
+        slot.exchange(slot.bundle, new, self._stop)

@@ -7,6 +7,7 @@ import importlib.util
 import logging
 import platform
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -50,7 +51,7 @@ def with_derived(bundle: Bundle) -> Bundle:
     """
     if bundle.derived or any(variant.made_from for variant in bundle.manifest.variants):
         return bundle
-    if optimize.supports(bundle.manifest):
+    if optimize.supports(bundle.manifest) or not bundle.has(bundle.manifest.reference):
         return bundle
     if importlib.util.find_spec("onnx") is None:
         logger.info(
@@ -69,7 +70,7 @@ def with_derived(bundle: Bundle) -> Bundle:
     if record is None or record.variant is None:
         logger.debug("the model is not optimized: %s", "; ".join(record.kept_out) if record else "another does it")
         return bundle
-    return Bundle(bundle.manifest, bundle.folder, (record.variant,), folder)
+    return replace(bundle, derived=(record.variant,), derived_folder=folder)
 
 
 def forget(bundle: Bundle) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 
 from edgemass.clock import Clock
 from edgemass.counters import Counters
@@ -26,6 +27,7 @@ class Camera:
     A frame waits in the slot until it is this camera's turn, and a newer one may take its place there meanwhile.
 
     failure: why it ended, where it did not end well; read it after `join`.
+    on_failing: told that the model fails frame after frame; True = somebody sees to it, go on trying.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class Camera:
         frames: int | None,
         clock: Clock,
         counters: Counters,
+        on_failing: Callable[[BackendError], bool] = lambda _: False,
     ) -> None:
         self.capture = capture
         self.line = line
@@ -48,6 +51,7 @@ class Camera:
         self._place = place
         self._frames = frames
         self._clock = clock
+        self._on_failing = on_failing
         self._failures = 0
         self._reconnects = 0
         self._stop = threading.Event()
@@ -144,7 +148,7 @@ class Camera:
             self._failures += 1
             self.counters.add("backend_failures")
             logger.warning("%s", error, extra={"camera": self.line.camera})
-            if self._failures >= FAILURES_IN_A_ROW:
+            if self._failures >= FAILURES_IN_A_ROW and not self._on_failing(error):
                 self.failure = error
         return True
 

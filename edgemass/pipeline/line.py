@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,6 +20,7 @@ from edgemass.detections import Classification, Detections
 from edgemass.detector import Detector, Ran, Thresholds
 from edgemass.errors import SinkClosedError, SinkError, StaleFrameError
 from edgemass.frame import Frame
+from edgemass.manifest import Manifest
 from edgemass.messages import (
     ClassificationMessage,
     ClassScore,
@@ -34,6 +36,8 @@ from edgemass.sinks import Sink
 from edgemass.tensors import FloatArray
 
 logger = logging.getLogger(__name__)
+
+Watcher = Callable[[FrameMessage, Frame], None]
 
 TOP_CLASSES = 5
 LATENCIES_KEPT = 1000
@@ -59,10 +63,10 @@ class LoadedModel:
 class CameraLine:
     """Detects in the frames of one camera and hands the documents to the sinks. Used by one thread.
 
-    score: threshold for all labels, or by label with "*" for the others.
+    score: threshold for all labels, or by label with "*" for the others; None = the model's own, and so for labels that
+        are not named.
     max_age_ms: a frame older than this is not run; None = any age will do, as for a file.
     age_ms: how old the last frames were when their runs began.
-    watch: shown every frame with its document when it is done; it must not raise or wait.
     """
 
     def __init__(
@@ -72,7 +76,7 @@ class CameraLine:
         sinks: Sequence[Sink],
         *,
         identity: Identity,
-        score: float | dict[str, float],
+        score: float | dict[str, float] | None,
         max_age_ms: float | None = None,
         clock: Clock,
         counters: Counters,
@@ -80,15 +84,13 @@ class CameraLine:
         self.camera = camera
         self.total_ms: deque[float] = deque(maxlen=LATENCIES_KEPT)
         self.age_ms: deque[float] = deque(maxlen=LATENCIES_KEPT)
-        self.watch: Callable[[FrameMessage, Frame], None] | None = None
+        self._watchers: tuple[Watcher, ...] = ()
         self._at_work = threading.Lock()  # held while a frame is in the line
-        self._loaded = self._next = model
-        self._stream = model.detector.stream()
+        self._next = model
         self._sinks = list(sinks)
         self._identity = identity
-        self._model = model.ref
-        self._labels = model.detector.manifest.labels
-        self._per_label, self._thresholds = _thresholds(score, self._labels)
+        self._score = score
+        self._use(model)
         self._max_age_ms = max_age_ms
         self._clock = clock
         self._counters = counters
@@ -105,8 +107,15 @@ class CameraLine:
         """Whether any sink still takes documents."""
         return bool(self._sinks)
 
+    def watch(self, watcher: Watcher) -> None:
+        """Show it every frame with its document when it is done; it must not raise or wait. For any thread."""
+        self._watchers = (*self._watchers, watcher)
+
+    def unwatch(self, watcher: Watcher) -> None:
+        self._watchers = tuple(item for item in self._watchers if item != watcher)
+
     def exchange(self, model: LoadedModel) -> bool:
-        """Run on another variant of the same bundle from the next frame on; a stateful one starts without memory.
+        """Run on another model from the next frame on; a stateful one starts without memory.
 
         For any thread. Returns whether the one before is out of use here; while a frame is in it, ask again.
         """
@@ -121,9 +130,32 @@ class CameraLine:
     def _take_next(self) -> None:
         """Between two frames."""
         if self._next is not self._loaded:
-            self._loaded = self._next
-            self._stream = self._loaded.detector.stream()
-            self._model = self._loaded.ref
+            self._use(self._next)
+
+    def _use(self, model: LoadedModel) -> None:
+        self._loaded = model
+        self._stream = model.detector.stream()
+        self._model = model.ref
+        self._labels = model.detector.manifest.labels
+        self._per_label, self._thresholds = _thresholds(self._score, model.detector.manifest)
+
+    @contextlib.contextmanager
+    def held(self, timeout_s: float) -> Iterator[bool]:
+        """Keep frames out of the line for a while, as where a model must go before another has room.
+
+        Yields whether that was possible: False where a frame is still in it after `timeout_s`.
+        """
+        held = self._at_work.acquire(timeout=timeout_s)
+        try:
+            yield held
+        finally:
+            if held:
+                self._at_work.release()
+
+    def replace(self, model: LoadedModel) -> None:
+        """As `exchange`, for who holds the line."""
+        self._next = model
+        self._take_next()
 
     def forget(self) -> None:
         """The camera was away: what a stateful model remembers no longer holds."""
@@ -150,9 +182,8 @@ class CameraLine:
         self._counters.add("frames_processed")
         for sink in tuple(self._sinks):
             self._publish(sink, message, frame)
-        watch = self.watch  # another thread takes it away
-        if watch is not None:
-            watch(message, frame)
+        for watcher in self._watchers:
+            watcher(message, frame)
         return message
 
     def _check_age(self, frame: Frame) -> None:
@@ -234,12 +265,12 @@ class CameraLine:
         ]
 
 
-def _thresholds(score: float | dict[str, float], labels: Sequence[str]) -> tuple[FloatArray | None, Thresholds]:
+def _thresholds(score: float | dict[str, float] | None, manifest: Manifest) -> tuple[FloatArray | None, Thresholds]:
     """Threshold of every class id where they differ, and the lowest of them for the decoder."""
-    if isinstance(score, float):
-        return None, Thresholds(score)
-    others = score.get("*", min(score.values(), default=0.0))
-    per_label = np.array([score.get(label, others) for label in labels], np.float32)
+    if not isinstance(score, dict):
+        return None, Thresholds(manifest.score if score is None else float(score))
+    others = score.get("*", manifest.score)
+    per_label = np.array([score.get(label, others) for label in manifest.labels], np.float32)
     return per_label, Thresholds(float(per_label.min()))
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Protocol, cast, runtime_checkable
 from urllib.parse import urlsplit
 
 from edgemass.clock import Clock
@@ -54,6 +55,17 @@ class Sink(Protocol):
 
     def close(self, timeout_s: float) -> None:
         """Send what is still owed, at most for `timeout_s`, and free everything."""
+
+
+@runtime_checkable
+class Channel(Protocol):
+    """What a sink offers beside, where it leads to somebody who manages the device."""
+
+    def retain(self, leaf: str, document: bytes) -> None:
+        """Publish a state of the device under this name, and anew wherever it may have been forgotten."""
+
+    def listen(self, leaf: str, callback: Callable[[bytes], None]) -> None:
+        """Call back, in a thread of the sink's, with what is sent to the device under this name."""
 
 
 class SinkModule(Protocol):

@@ -6,6 +6,8 @@ Topics, under `edgemass/v1/<device>/`:
     camera/<c>/detections      edgemass.detection/1, QoS 0
     camera/<c>/classification  edgemass.classification/1, QoS 0
     camera/<c>/state           {"state", "reason", "since"}, retained, QoS 1, published anew on every connect
+    slot/<s>/reported          edgemass.reported/1, retained, QoS 1, published anew on every connect
+    slot/<s>/desired           orders of the fleet, which the device subscribes to
 
 Names of devices and cameras become one level of a topic: `+`, `#`, `/`, white space and control characters turn to `_`.
 Documents made while the broker is away are lost and counted; their `seq` shows the gap.
@@ -15,6 +17,7 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Callable
 
 from edgemass import mqtt
 from edgemass.frame import Frame
@@ -73,11 +76,19 @@ class MqttSink:
         self._connection.publish(topic, to_json(message), content_type=JSON)
 
     def camera_state(self, camera: str, state: CameraState) -> None:
-        topic = f"{self._base}/camera/{topic_level(camera)}/state"
+        self.retain(f"camera/{topic_level(camera)}/state", to_json(state))
+
+    def retain(self, leaf: str, document: bytes) -> None:
+        """Publish a state of the device, now and on every connect."""
+        topic = f"{self._base}/{leaf}"
         with self._lock:
-            self._states[topic] = to_json(state)
+            self._states[topic] = document
             if self._connection.connected:  # else the next connect does it
                 self._publish_state(topic)
+
+    def listen(self, leaf: str, callback: Callable[[bytes], None]) -> None:
+        """Subscribe to what is sent to the device."""
+        self._connection.subscribe(f"{self._base}/{leaf}", lambda message: callback(message.payload))
 
     def close(self, timeout_s: float) -> None:
         self._connection.close(timeout_s, last_words=lambda: self._publish_availability(OFFLINE))

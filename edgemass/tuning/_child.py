@@ -37,7 +37,7 @@ _MOST_DETECTIONS = 300
 
 
 class Order(msgspec.Struct, frozen=True):
-    """manifest: its JSON. folder, derived, derived_folder: as in Bundle. seconds: for both sides together.
+    """manifest: its JSON. folder, derived, derived_folder, blobs: as in Bundle. seconds: for both sides together.
 
     cache: the parent's place for what is kept, "" where it has none. nice: added to the process's own.
     deadline_s: after which it ends itself.
@@ -47,6 +47,7 @@ class Order(msgspec.Struct, frozen=True):
     folder: str
     derived: tuple[Variant, ...]
     derived_folder: str
+    blobs: str
     candidate: Candidate
     reference: Candidate
     cache: str
@@ -91,6 +92,7 @@ def measure(order: Order, read_pictures: Callable[[], list[Image]]) -> Row:
         Path(order.folder),
         order.derived,
         Path(order.derived_folder) if order.derived_folder else None,
+        Path(order.blobs) if order.blobs else None,
     )
     backends.load(parse(order.candidate.backend)[0].runtime)  # the import of a runtime is not the variant's to load
     started = time.perf_counter()

@@ -89,6 +89,7 @@ def _ask(
         folder=str(bundle.folder.resolve()),
         derived=bundle.derived,
         derived_folder=str(bundle.derived_folder or ""),
+        blobs=str(bundle.blobs.resolve()) if bundle.blobs else "",
         candidate=candidate,
         reference=reference(bundle),
         cache=_cache(),

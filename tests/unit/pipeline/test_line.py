@@ -28,7 +28,7 @@ class Answer:
     def __init__(self, found: Detections | Classification) -> None:
         self.found = found
         self.thresholds: Thresholds | None = None
-        self.manifest = types.SimpleNamespace(labels=("person", "car"))
+        self.manifest = types.SimpleNamespace(labels=("person", "car"), score=0.5)
         self.variant = "fp32"
         self.before_preparation: Callable[[], object] = lambda: None
         self.ran = 0
@@ -237,11 +237,47 @@ def test_the_old_model_ends_its_frame_before_it_is_out_of_use() -> None:
     assert [message.model.variant for message in told] == ["fp32", "int8"]
 
 
+def test_another_bundle_brings_its_own_labels_and_thresholds() -> None:
+    made, _, _ = line(TWO, score={"person": 0.3})
+    other = Answer(TWO)
+    other.manifest = types.SimpleNamespace(labels=("dog", "person"), score=0.65)
+    assert made.exchange(LoadedModel(cast("Detector", other), ModelRef("other", "2", "sha256:01", "fp32")))
+    message = made.process(frame())
+    assert isinstance(message, DetectionMessage)
+    assert message.model.name == "other"
+    assert [(found.label, found.score) for found in message.detections] == [("dog", 0.9), ("person", 0.6)]
+
+
+def test_no_frame_is_in_a_line_that_is_held() -> None:
+    made, _, _ = line(TWO)
+    done = threading.Event()
+
+    def loop() -> None:
+        made.process(frame())
+        done.set()
+
+    with made.held(PATIENCE_S) as held:
+        assert held
+        thread = threading.Thread(target=loop)
+        thread.start()
+        assert not done.wait(0.05)
+        other = Answer(TWO)
+        other.variant = "int8"
+        made.replace(LoadedModel(cast("Detector", other), ModelRef("toy", "1", "sha256:00", "int8")))
+    thread.join(PATIENCE_S)
+    assert done.is_set()
+    assert made.process(frame()).model.variant == "int8"
+
+
 def test_a_frame_is_shown_to_whoever_watches_with_its_document() -> None:
     made, _, _ = line(TWO)
     seen: list[FrameMessage] = []
-    made.watch = lambda message, _: seen.append(message)
+
+    def watcher(message: FrameMessage, _: Frame) -> None:
+        seen.append(message)
+
+    made.watch(watcher)
     shown = [made.process(frame())]
-    made.watch = None
+    made.unwatch(watcher)
     made.process(frame())
     assert seen == shown

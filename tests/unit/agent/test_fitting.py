@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from edgemass.agent.senses import check_senses
+from edgemass.agent.fitting import check_fits
 from edgemass.config import CameraConfig, Config
 from edgemass.errors import UsageError
 from edgemass.manifest import InputSpec, Manifest, OutputSpec, StateTensor, TextRule, Variant
@@ -26,7 +26,7 @@ def manifest(spec: InputSpec) -> Manifest:
 
 
 def check(spec: InputSpec, source: str, *, sinks: tuple[str, ...] = ("jsonl:-",), **camera: Any) -> None:
-    check_senses(Config(cameras={"door": CameraConfig(source=source, **camera)}, sinks=sinks), manifest(spec))
+    check_fits(Config(cameras={"door": CameraConfig(source=source, **camera)}, sinks=sinks), manifest(spec))
 
 
 def test_texts_go_to_models_that_read_them_and_pictures_to_the_others() -> None:

@@ -1,22 +1,32 @@
-"""Whether cameras and sinks give and take what the model reads: pictures or texts."""
+"""Whether the configuration and a model fit: pictures or texts, and the labels that have thresholds."""
 
 from __future__ import annotations
 
 from edgemass import sources
 from edgemass.config import CameraConfig, Config
-from edgemass.errors import UsageError
+from edgemass.errors import ConfigError, UsageError
 from edgemass.manifest import Manifest
 
 _FOR_PICTURES = "snapshots:"
 
 
-def check_senses(config: Config, manifest: Manifest) -> None:
-    """Refuse what could only answer nonsense.
+def check_fits(config: Config, manifest: Manifest) -> None:
+    """Refuse a model that the cameras, sinks or thresholds of this board are not for.
 
     Raises:
         UsageError: a camera gives texts to a model that reads pictures, or the other way round, or something that is
             for pictures is asked of texts.
+        ConfigError: a camera's score names a label that the model does not have.
     """
+    _check_senses(config, manifest)
+    for name, camera in config.cameras.items():
+        for label in camera.score if isinstance(camera.score, dict) else ():
+            if label != "*" and label not in manifest.labels:
+                known = ", ".join(manifest.labels[:8])
+                raise ConfigError(f"camera {name}: score names {label!r}, {manifest.name} knows {known}, ...")
+
+
+def _check_senses(config: Config, manifest: Manifest) -> None:
     reads_texts = manifest.input.text is not None
     for name, camera in config.cameras.items():
         gives_texts = sources.scheme(camera.source) in sources.GIVE_TEXTS
@@ -30,6 +40,12 @@ def check_senses(config: Config, manifest: Manifest) -> None:
             raise UsageError(f"camera {name} gives texts, but {asked} is for pictures; leave it out")
     if reads_texts and any(sink.startswith(_FOR_PICTURES) for sink in config.sinks):
         raise UsageError(f"{_FOR_PICTURES} draws pictures, but {manifest.name} reads texts; leave it out")
+
+
+def wanted_labels(config: Config) -> tuple[str, ...]:
+    """Labels that have a threshold of their own."""
+    named = [label for camera in config.cameras.values() if isinstance(camera.score, dict) for label in camera.score]
+    return tuple(dict.fromkeys(label for label in named if label != "*"))
 
 
 def _of_pictures(camera: CameraConfig) -> str:

@@ -1,0 +1,110 @@
+"""Orders for a slot: what the fleet sends over MQTT, and what a person leaves as a local file."""
+
+from __future__ import annotations
+
+import base64
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from edgemass.clock import Clock
+from edgemass.messages import Desired
+
+MAX_BYTES = 65536
+FOLDER = "desired"
+
+Origin = Literal["fleet", "local"]
+
+
+@dataclass(frozen=True)
+class Order:
+    """document: a DSSE envelope of the fleet, whose signature is not checked yet, or a plain `Desired` of a local file.
+
+    claimed: what the document says, to tell it from others; believe it only where the origin is local.
+    """
+
+    origin: Origin
+    document: bytes
+    claimed: Desired
+
+
+class _Envelope(msgspec.Struct, frozen=True):
+    payload: str
+
+
+def read(document: bytes, *, local: bool) -> Order:
+    """Tell what a document orders.
+
+    local: it came by a file, whose writer owns the board: no signature is needed. An envelope in it still needs one.
+
+    Raises:
+        ValueError: it orders nothing that can be read.
+    """
+    if len(document) > MAX_BYTES:
+        raise ValueError(f"an order of {len(document)} bytes, at most {MAX_BYTES} are read")
+    try:
+        if local:
+            return Order("local", document, msgspec.json.decode(document, type=Desired))
+    except msgspec.ValidationError as error:
+        if b'"payload"' not in document:
+            raise ValueError(f"no order: {error}") from error
+    payload = base64.b64decode(msgspec.json.decode(document, type=_Envelope).payload, validate=True)
+    return Order("fleet", document, msgspec.json.decode(payload, type=Desired))
+
+
+class Inbox:
+    """Holds the newest order until it is taken. For any thread.
+
+    The same document again is no new order: a broker sends what it retains on every connect.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._waiting: Order | None = None
+        self._seen: dict[Origin, bytes] = {}
+        self.filled = threading.Event()
+
+    def put(self, order: Order) -> None:
+        with self._lock:
+            if self._seen.get(order.origin) == order.document:
+                return
+            self._seen[order.origin] = order.document
+            self._waiting = order
+            self.filled.set()
+
+    def take(self) -> Order | None:
+        """The newest order that nobody has taken."""
+        with self._lock:
+            order, self._waiting = self._waiting, None
+            self.filled.clear()
+            return order
+
+
+class LocalFile:
+    """A file that is looked at now and then; `document` gives its content once after every change."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._known: tuple[int, ...] = ()
+
+    def changed(self) -> bytes | None:
+        """What the file holds, where it is another one than at the last call.
+
+        Raises:
+            OSError: it is there and cannot be read.
+        """
+        try:
+            status = self.path.stat()
+            told = (status.st_ino, status.st_mtime_ns, status.st_size)
+            if told == self._known:
+                return None
+            self._known = told
+            with self.path.open("rb") as file:
+                return file.read(MAX_BYTES + 1)
+        except FileNotFoundError:
+            self._known = ()
+            return None

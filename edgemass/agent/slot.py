@@ -1,0 +1,147 @@
+"""The model that runs in one slot, and its exchange under the cameras, between two frames."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import logging
+import threading
+from collections.abc import Callable, Sequence
+
+from edgemass.bundles import Bundle, open_detector
+from edgemass.clock import Clock
+from edgemass.config import Config
+from edgemass.detector import Detector, Thresholds, made_up_picture
+from edgemass.errors import BackendError, EdgemassError
+from edgemass.manifest import Variant
+from edgemass.messages import ModelRef
+from edgemass.pipeline.line import CameraLine, LoadedModel
+
+logger = logging.getLogger(__name__)
+
+EXCHANGE_S = 60.0
+_POLL_S = 0.2
+_WARM_UP_RUNS = 3
+
+
+def load(bundle: Bundle, config: Config, clock: Clock, *, warm: bool = False) -> LoadedModel:
+    """Open a bundle as the configuration says.
+
+    warm: run it on a made-up picture until its first, slow runs are over.
+
+    Raises:
+        EdgemassError: it cannot be loaded or run.
+    """
+    detector, variant = open_detector(
+        bundle,
+        runtime=config.backend,
+        threads=config.threads,
+        strict=config.strict,
+        clock=clock,
+        variant=config.variant,
+    )
+    if warm:
+        _warm_up(detector, bundle)
+    logger.info(
+        "model loaded",
+        extra={
+            "model": bundle.manifest.name,
+            "variant": variant.name,
+            "backend": detector.backend.name,
+            "requested": detector.backend.requested,
+        },
+    )
+    return LoadedModel(detector, reference(bundle, variant))
+
+
+def reference(bundle: Bundle, variant: Variant) -> ModelRef:
+    """What documents call it."""
+    return ModelRef(bundle.manifest.name, bundle.manifest.version, bundle.digest, variant.name)
+
+
+def _warm_up(detector: Detector, bundle: Bundle) -> None:
+    if bundle.manifest.input.text is not None:
+        return
+    try:
+        stream = detector.stream()
+        for _ in range(_WARM_UP_RUNS):
+            stream.detect(made_up_picture(), Thresholds(bundle.manifest.score))
+    except EdgemassError:
+        detector.backend.close()
+        raise
+
+
+class ModelSlot:
+    """One slot of the board. `running` is for any thread; exchanges come from one thread at a time.
+
+    name: of the slot. bundle: what `running` was loaded from. lines: of the cameras that it serves.
+    """
+
+    def __init__(self, name: str, bundle: Bundle, running: LoadedModel, *, clock: Clock) -> None:
+        self.name = name
+        self.bundle = bundle
+        self.lines: Sequence[CameraLine] = ()
+        self._open = [running]  # the one that runs, last; before it what could not be closed yet
+        self._clock = clock
+        self._one = threading.Lock()
+
+    @property
+    def running(self) -> LoadedModel:
+        return self._open[-1]
+
+    def exchange(self, bundle: Bundle, new: LoadedModel, stop: threading.Event) -> bool:
+        """Hand a warmed model to the cameras, each between two of its frames, and free the old one.
+
+        Returns False where a frame hangs in the old one, or `stop` was set first; it is freed at the end then.
+        """
+        with self._one:
+            old = self.running
+            self._open.append(new)
+            self.bundle = bundle
+            ends_ns = self._clock.monotonic_ns() + round(EXCHANGE_S * 1e9)
+            left = list(self.lines)
+            while left := [line for line in left if not line.exchange(new)]:
+                if self._clock.wait(stop, _POLL_S) or self._clock.monotonic_ns() >= ends_ns:
+                    return False
+            self._open.remove(old)
+            old.detector.backend.close()
+        _trim()
+        return True
+
+    def replace(self, bundle: Bundle, load_new: Callable[[], LoadedModel], load_old: Callable[[], LoadedModel]) -> None:
+        """Free the old model before the new one is loaded, where memory does not hold both; frames wait meanwhile.
+
+        Raises:
+            BackendError: a frame hangs in the old one, which goes on.
+            Exception: of `load_new`; the old one runs again.
+        """
+        with self._one, contextlib.ExitStack() as stack:
+            for line in self.lines:
+                if not stack.enter_context(line.held(EXCHANGE_S)):
+                    raise BackendError(f"camera {line.camera}: a frame is in the model for more than {EXCHANGE_S:g} s")
+            for model in self._open:
+                model.detector.backend.close()
+            try:
+                new = load_new()
+                self.bundle = bundle
+            except Exception:
+                self._take(load_old())
+                raise
+            self._take(new)
+
+    def _take(self, model: LoadedModel) -> None:
+        """For who holds every line."""
+        self._open = [model]
+        for line in self.lines:
+            line.replace(model)
+
+    def close(self) -> None:
+        """Free every model; the cameras have ended before."""
+        for model in tuple(self._open):
+            model.detector.backend.close()
+
+
+def _trim() -> None:
+    """Give freed memory back: glibc keeps what a runtime freed on other threads than the one that asked for it."""
+    with contextlib.suppress(OSError, AttributeError):  # another libc
+        ctypes.CDLL(None).malloc_trim(0)

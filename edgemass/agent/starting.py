@@ -1,0 +1,70 @@
+"""What a slot runs at the start: a trial, the last confirmed model that loads, or what the board came with."""
+
+from __future__ import annotations
+
+import logging
+
+from edgemass import bundles
+from edgemass.agent.fitting import check_fits
+from edgemass.agent.slot import load
+from edgemass.bundles import Bundle
+from edgemass.bundles.stored import load_stored
+from edgemass.clock import Clock, boot_id
+from edgemass.config import Config
+from edgemass.errors import BackendError, BundleError, ConfigError, UsageError
+from edgemass.pipeline.line import LoadedModel
+from edgemass.store import ModelStore
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_MODEL = "edgemass-person"
+
+
+def factory(config: Config) -> Bundle:
+    """The model that the configuration names, or that comes with edgemass.
+
+    Raises:
+        UsageError: there is none of that name.
+        BundleError: it cannot be used.
+    """
+    return bundles.resolve(config.model or DEFAULT_MODEL)
+
+
+def load_first(config: Config, store: ModelStore | None, slot: str, clock: Clock) -> tuple[Bundle, LoadedModel]:
+    """Load the first of what there is that loads; the store is told what does not.
+
+    Raises:
+        EdgemassError: nothing loads, not even the factory's model.
+    """
+    if store is not None:
+        start = store.start(slot, boot_id())
+        if start.reason:
+            logger.warning("%s", start.reason)
+        digest = start.digest
+        while digest is not None:
+            try:
+                bundle = load_stored(store, digest)
+                check_fits(config, bundle.manifest)
+                return bundle, load(bundle, config, clock)
+            except (BundleError, BackendError, UsageError, ConfigError) as error:
+                logger.error("a model of the store does not load: %s", error, extra={"digest": digest})  # noqa: TRY400
+                digest = store.unusable(slot, digest, str(error)).digest
+    bundle = factory(config)
+    check_fits(config, bundle.manifest)
+    for sentence in bundle.manifest.assumed:
+        logger.info("assumed: %s", sentence)
+    return bundle, load(bundle, config, clock)
+
+
+def last_good(config: Config, store: ModelStore, slot: str) -> Bundle:
+    """What to go back to: the newest confirmed model of the store, else the factory's.
+
+    Raises:
+        EdgemassError: there is none.
+    """
+    for kept in store.slot(slot).confirmed:
+        try:
+            return load_stored(store, kept.digest)
+        except BundleError as error:
+            store.unusable(slot, kept.digest, str(error))
+    return factory(config)

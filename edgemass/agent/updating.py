@@ -1,0 +1,221 @@
+"""Makes what runs in a slot equal to what was ordered, one order at a time.
+
+Every step that a power cut or a crash may follow is written to the store before it is taken. Whatever fails, the model
+that ran goes on, or comes back.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgemass.agent import orders
+from edgemass.agent.changeover import Changeover, Refused
+from edgemass.agent.fetching import Fetcher
+from edgemass.agent.orders import Inbox, LocalFile, Order
+from edgemass.agent.reports import Reports
+from edgemass.agent.slot import ModelSlot
+from edgemass.bundles import Bundle
+from edgemass.bundles.stored import load_stored
+from edgemass.clock import Clock
+from edgemass.errors import EdgemassError, RegistryUnavailableError
+from edgemass.messages import Desired
+from edgemass.store import ModelStore
+
+logger = logging.getLogger(__name__)
+
+LOOK_S = 1.0
+"""Between two looks at the local file."""
+RETRY_S, LONGEST_RETRY_S = 5.0, 1800.0
+"""Pauses before a registry that cannot be reached is asked again: the first, and the longest."""
+STOP_S = 5.0
+
+
+@dataclass(frozen=True)
+class _Retry:
+    order: Order
+    at_ns: int
+    failures: int
+
+
+class Updater:
+    """Follows the orders for one slot, in a thread of its own.
+
+    failure: why the process has to start anew, "" while it need not.
+    """
+
+    def __init__(
+        self,
+        slot: ModelSlot,
+        store: ModelStore,
+        reports: Reports,
+        changeover: Changeover,
+        fetcher: Fetcher,
+        *,
+        device: str,
+        state: Path,
+        clock: Clock,
+    ) -> None:
+        self.failure = ""
+        self._device = device
+        self._slot = slot
+        self._store = store
+        self._reports = reports
+        self._changeover = changeover
+        self._fetcher = fetcher
+        self._clock = clock
+        self._file = LocalFile(state / orders.FOLDER / f"{slot.name}.json")
+        self._inbox = Inbox(clock)
+        self._retry: _Retry | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"updater-{slot.name}", daemon=True)
+
+    def start(self) -> None:
+        """Begin to follow orders; a trial that the process started with is watched to its end first."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """End; what was on its way goes on at the next start."""
+        self._stop.set()
+        self._changeover.stop.set()
+        self._inbox.filled.set()
+        if self._thread.ident is not None:
+            self._thread.join(STOP_S)
+
+    def receive(self, document: bytes) -> None:
+        """An order of the fleet; for any thread."""
+        self._read(document, local=False)
+
+    def _read(self, document: bytes, *, local: bool) -> None:
+        if not document:
+            return  # a retained order was cleared
+        try:
+            self._inbox.put(orders.read(document, local=local))
+        except ValueError as error:
+            logger.warning("an order cannot be read and is ignored: %s", error)
+
+    def _run(self) -> None:
+        try:
+            self._changeover.settle()
+            while not self._stop.is_set() and not self.failure:
+                order = self._next()
+                if order is not None:
+                    self._follow(order)
+                    self.failure = self._changeover.failure
+        except Exception:  # the thread's outermost line
+            logger.exception("updates have ended unexpectedly")
+            self.failure = "the thread that follows orders ended unexpectedly"
+
+    def _next(self) -> Order | None:
+        """The next order, where there is one within LOOK_S."""
+        self._clock.wait(self._inbox.filled, LOOK_S)
+        try:
+            document = self._file.changed()
+        except OSError as error:
+            logger.warning("cannot read %s: %s", self._file.path, error.strerror)
+            document = None
+        if document is not None:
+            self._read(document, local=True)
+        order = self._inbox.take()
+        if order is not None:
+            self._retry = None
+        elif self._retry is not None and self._clock.monotonic_ns() >= self._retry.at_ns:
+            order = self._retry.order
+        return order
+
+    def _follow(self, order: Order) -> None:
+        claimed = order.claimed
+        try:
+            if not self._is_new(order):
+                return
+            bundle = self._obtain(order)
+            self._retry = None
+            self._changeover.run(bundle, claimed, order.origin)
+        except Refused as refused:
+            self._refuse(order, refused.reason, quarantine=refused.quarantine)
+        except RegistryUnavailableError as error:
+            self._try_again(order, str(error))
+        except EdgemassError as error:
+            self._refuse(order, str(error), quarantine=False)
+
+    def _is_new(self, order: Order) -> bool:
+        """Whether there is something to do; what can be told before anything is fetched.
+
+        Raises:
+            Refused: it is for something else, older than what was followed, or for a model that failed here.
+        """
+        claimed = order.claimed
+        for what, found, wanted in (
+            ("device", claimed.device, self._device),
+            ("slot", claimed.slot, self._slot.name),
+        ):
+            if found != wanted:
+                raise Refused(f"the order is for {what} {found}, this is {wanted}")
+        state = self._store.slot(self._slot.name)
+        followed = state.sequences.get(order.origin, 0)
+        if claimed.sequence < followed:
+            raise Refused(f"the order has sequence {claimed.sequence}, one with {followed} was followed already")
+        if claimed.sequence == followed:
+            logger.debug("this order was followed already", extra={"sequence": followed})
+            return False
+        return True
+
+    def _obtain(self, order: Order) -> Bundle:
+        """The ordered model from the store, fetched and verified where it is not there or the fleet orders it.
+
+        Raises:
+            RegistryUnavailableError: later, perhaps.
+            EdgemassError: it cannot be had, or must not be used.
+        """
+        claimed = order.claimed
+
+        def progress(done: int, total: int) -> None:
+            share = done / total if total else None
+            self._say("fetching", order, progress=share)
+
+        if order.origin == "fleet":
+            self._say("verifying", order)
+            desired = self._fetcher.fetch(order.document, self._slot.name, progress, self._stop)
+        else:
+            desired = claimed
+        reason = self._store.slot(self._slot.name).refused.get(desired.digest)
+        if reason and order.origin == "fleet":  # a person was asked, and wants it all the same
+            raise Refused(f"it failed here before: {reason}")
+        return load_stored(self._store, desired.digest)
+
+    def _refuse(self, order: Order, reason: str, *, quarantine: bool) -> None:
+        if self._stop.is_set():
+            return  # the next start tries again
+        claimed = order.claimed
+        logger.warning("the order is not followed: %s", reason, extra=_told(claimed, order))
+        if quarantine:
+            self._store.refuse(self._slot.name, claimed.digest, reason, claimed.sequence, order.origin)
+        self._retry = None
+        self._say("failed", order, reason=reason)
+
+    def _try_again(self, order: Order, reason: str) -> None:
+        failures = self._retry.failures + 1 if self._retry is not None else 1
+        pause_s = min(RETRY_S * 2 ** (failures - 1), LONGEST_RETRY_S) * (0.5 + random.random())
+        if failures == 1:
+            logger.warning("trying again later: %s", reason, extra=_told(order.claimed, order))
+        self._retry = _Retry(order, self._clock.monotonic_ns() + round(pause_s * 1e9), failures)
+        self._say("fetching", order, reason=reason)
+
+    def _say(self, phase: Any, order: Order, *, progress: float | None = None, reason: str = "") -> None:
+        claimed = order.claimed
+        self._reports.say(
+            phase,
+            sequence=claimed.sequence,
+            origin=order.origin,
+            progress=progress,
+            wanted=claimed.digest,
+            reason=reason,
+        )
+
+
+def _told(claimed: Desired, order: Order) -> dict[str, object]:
+    return {"model": claimed.name, "digest": claimed.digest, "sequence": claimed.sequence, "origin": order.origin}
