@@ -161,9 +161,7 @@ def _bundle(load: Load) -> Bundle:
 
 
 def _open(load: Load, bundle: Bundle) -> tuple[Detector, Variant]:
-    return open_detector(
-        bundle, runtime=load.runtime, threads=load.threads, strict=load.strict, variant=load.variant
-    )
+    return open_detector(bundle, runtime=load.runtime, threads=load.threads, strict=load.strict, variant=load.variant)
 
 
 def _import_runtimes(manifest: Manifest) -> None:

@@ -42,7 +42,9 @@ def compare(
 
 
 def _classes(sample: Golden, found: Classification, manifest: Manifest, tolerance: float) -> str:
-    scores = {manifest.labels[int(index)]: float(score) for index, score in zip(found.class_id, found.score, strict=True)}
+    scores = {
+        manifest.labels[int(index)]: float(score) for index, score in zip(found.class_id, found.score, strict=True)
+    }
     if not sample.labels:
         return ""
     wanted, score = sample.labels[0], sample.scores[0]
@@ -87,4 +89,3 @@ def _boxes(
         label = manifest.labels[int(found.class_id[extra[0]])]
         return f"it is sure of {len(extra)} things that are not there, the first is {label!r}"
     return ""
-

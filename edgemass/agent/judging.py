@@ -232,9 +232,7 @@ def _answers(new: Evidence, old: Evidence | None, manifest: Manifest, limits: Pr
         return f"golden sample {new.golden[0]}"
     if old is None or not old.seen:
         return ""
-    return blind(new.seen, old.seen, manifest.labels, limits) or confused(
-        new.seen, old.seen, manifest.labels, limits
-    )
+    return blind(new.seen, old.seen, manifest.labels, limits) or confused(new.seen, old.seen, manifest.labels, limits)
 
 
 def blind(

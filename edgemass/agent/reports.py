@@ -61,7 +61,12 @@ class Reports:
             origin,
             reason,
         )
-        if goes_on and now_ns - self._said_ns < PROGRESS_NS and last is not None and self._loaded().digest == last.digest:
+        if (
+            goes_on
+            and now_ns - self._said_ns < PROGRESS_NS
+            and last is not None
+            and self._loaded().digest == last.digest
+        ):
             return
         running = self._loaded()
         report = Reported(
