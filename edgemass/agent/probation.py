@@ -24,7 +24,8 @@ class ProbationLimits(msgspec.Struct, frozen=True, kw_only=True):
     duration_s: after which it stays. least_frames: without so many it goes on: nothing was seen of it.
     silent_s: no frame for so long, while the cameras give some, is a failure. Three of the runtime's own deadlines
         (3 s for a run), and what loading another variant in between takes.
-    window_s: what is happening now is judged over so long: 300 frames of a camera at 10 a second.
+    window_s: what is happening now is judged over so long, 300 frames of a camera at 10 a second; frames and
+        detections, which come and go, over twice as long.
     fps_share: of the frames a second before. Below 1 since scenes and other work on the board change.
     latency_ratio, noise_ms, fast_enough_ms: of p95, as in ProvingLimits.
     error_share: of the runs, above the share before; with at least `error_least` of them.
@@ -34,7 +35,8 @@ class ProbationLimits(msgspec.Struct, frozen=True, kw_only=True):
         frames on both sides below which nothing is said. steady_share: of the time before, in which something had to
         be found, so that somebody who leaves the room is no fault of the model.
     leak_bytes_s: growth of the daemon's memory a second, without an end; 8 KiB are 690 MB a day. leak_least_bytes:
-        below it allocators and caches are still settling. settle_s: memory is looked at after so long.
+        below it allocators and caches are still settling. settle_s: memory is looked at after so long. It is judged
+        over all the time since, and over the last four windows, for what begins to leak late.
     """
 
     duration_s: float = 300.0
@@ -54,7 +56,7 @@ class ProbationLimits(msgspec.Struct, frozen=True, kw_only=True):
     evidence_frames: int = 100
     steady_share: float = 0.9
     leak_bytes_s: float = 8192.0
-    leak_least_bytes: int = 16 * MIB
+    leak_least_bytes: int = 4 * MIB
     settle_s: float = 30.0
 
 
@@ -180,14 +182,19 @@ def judge(before: Baseline | None, samples: Sequence[Sample], limits: ProbationL
     if not samples:
         return Going(0.0)
     first, last = samples[0], samples[-1]
-    recent = _recent(samples, limits.window_s)
-    reason = _silent(samples, limits) or _errors(before, first, last, limits) or _leak(samples, limits)
+    recent, longer = _recent(samples, limits.window_s), _recent(samples, 2 * limits.window_s)
+    reason = (
+        _silent(samples, limits)
+        or _errors(before, samples, limits)
+        or _errors(before, recent, limits)
+        or _leaks(samples, limits)
+    )
     if not reason and before is not None:
         reason = (
-            _few_frames(before, recent, limits)
+            _few_frames(before, longer, limits)
             or _slow(before, recent, limits)
             or _hot(before, recent, limits)
-            or _finds(before, _recent(samples, 2 * limits.window_s), limits)
+            or _finds(before, longer, limits)
         )
     if reason:
         return Failed(reason)
@@ -219,7 +226,8 @@ def _silent(samples: Sequence[Sample], limits: ProbationLimits) -> str:
     return f"no frame was processed for {quiet_s:.0f} s, while the cameras gave {given}"
 
 
-def _errors(before: Baseline | None, first: Sample, last: Sample, limits: ProbationLimits) -> str:
+def _errors(before: Baseline | None, samples: Sequence[Sample], limits: ProbationLimits) -> str:
+    first, last = samples[0], samples[-1]
     failures, frames = last.failures - first.failures, last.processed - first.processed
     share = failures / max(1, frames + failures)
     usual = before.error_share if before else 0.0
@@ -229,8 +237,11 @@ def _errors(before: Baseline | None, first: Sample, last: Sample, limits: Probat
 
 
 def _few_frames(before: Baseline, recent: Sequence[Sample], limits: ProbationLimits) -> str:
-    """Why a model that cannot keep up is refused; a camera that gives less than before asks for less."""
-    if not _spans(recent, limits.window_s):
+    """Why a model that cannot keep up is refused; a camera that gives less than before asks for less.
+
+    recent: of two windows, so that a model that answers no more is told by `_silent`.
+    """
+    if not _spans(recent, 2 * limits.window_s):
         return ""
     seconds = recent[-1].at_s - recent[0].at_s
     captured, served = (
@@ -283,10 +294,19 @@ def _finds(before: Baseline, recent: Sequence[Sample], limits: ProbationLimits) 
     return f"it finds {found / frames:.2f} things in a frame, the model before {usual:.2f}"
 
 
-def _leak(samples: Sequence[Sample], limits: ProbationLimits) -> str:
-    """Why a daemon that grows all the time is no good; what grows once, late, is not one."""
+def _leaks(samples: Sequence[Sample], limits: ProbationLimits) -> str:
+    """Why a daemon whose memory grows all the time is no good."""
     settled = [item for item in samples if item.at_s - samples[0].at_s >= limits.settle_s and item.rss_bytes]
     if len(settled) <= WINDOWS:
+        return ""
+    return _leak(settled, limits) or _leak(_recent(settled, WINDOWS * limits.window_s), limits)
+
+
+def _leak(settled: Sequence[Sample], limits: ProbationLimits) -> str:
+    """Over these samples. The least of each part is compared with that of the next: what grows once, late, or goes up
+    and down, does not leak.
+    """
+    if len(settled) <= WINDOWS or not _spans(settled, limits.window_s):
         return ""
     size = -(-len(settled) // (WINDOWS + 1))
     floors = [
