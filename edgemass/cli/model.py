@@ -1,4 +1,4 @@
-"""`edgemass model`: import, optimize, inspect, pull and list models."""
+"""`edgemass model`: import, optimize, inspect, pull, push and list models."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgemass.cli.progress import Progress
+from edgemass.cli import model_push
 
 if TYPE_CHECKING:
     from edgemass.bundles import Bundle, Entry
@@ -30,18 +30,11 @@ loads a model, and keeps it in its cache.
 example: edgemass model optimize yolov8n.onnx -o bundles/yolov8n
 """
 
-PULL_EPILOG = """\
-Fetches a model of `edgemass model list` from where its authors or others published it, and checks it against the
-digest that edgemass knows. A pull that was cut off goes on where it ended. Afterwards --model NAME takes it.
-
-example: edgemass model pull picodet-s-320
-"""
-
 
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     model = verbs.add_parser(
         "model",
-        help="import, optimize, inspect, pull and list models",
+        help="import, optimize, inspect, pull, push and list models",
         epilog="example: edgemass model inspect yolov8n.onnx",
     )
     actions = model.add_subparsers(dest="action", required=True, metavar="ACTION")
@@ -55,7 +48,8 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(call=call_inspect)
     _add_optimize(actions)
-    _add_pull(actions)
+    model_push.add_pull(actions)
+    model_push.add_push(actions)
     parser = actions.add_parser("list", help="show the models that have a name", epilog="example: edgemass model list")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(call=call_list)
@@ -99,24 +93,6 @@ def _add_optimize(actions: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add("--images", type=Path, metavar="DIR", help="compare on these pictures too")
     add("--anyway", action="store_true", help="keep it where it is not faster on this board")
     parser.set_defaults(call=call_optimize)
-
-
-def _add_pull(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = actions.add_parser(
-        "pull",
-        help="fetch a model by its name",
-        epilog=PULL_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("name", metavar="NAME", help="a name of `edgemass model list`")
-    parser.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        metavar="DIR",
-        help="the bundle's folder (default: of that name in the data folder of the user, or of the system for root)",
-    )
-    parser.set_defaults(call=call_pull)
 
 
 def call_import(options: argparse.Namespace) -> int:
@@ -183,24 +159,6 @@ def call_inspect(options: argparse.Namespace) -> int:
     return 0
 
 
-def call_pull(options: argparse.Namespace) -> int:
-    from edgemass import bundles
-
-    progress = Progress(f"pull {options.name}, kB")
-    try:
-        bundle = bundles.pull(
-            options.name,
-            options.output,
-            progress=lambda done, total: progress(_kilobytes(done), _kilobytes(total)),
-        )
-    finally:
-        progress.end()
-    model = options.output or options.name
-    print(f"{options.name} ({_megabytes(bundle.manifest)}, licence {bundle.manifest.licence}) is in {bundle.folder}")
-    print(f"try: edgemass run --camera 0 --model {model}")
-    return 0
-
-
 def call_list(options: argparse.Namespace) -> int:
     import msgspec
 
@@ -259,7 +217,3 @@ def _size(manifest: Manifest) -> int:
 
 def _megabytes(manifest: Manifest) -> str:
     return f"{_size(manifest) / 1e6:.2f} MB"
-
-
-def _kilobytes(size_bytes: int) -> int:
-    return -(-size_bytes // 1000)

@@ -14,10 +14,13 @@ from pathlib import Path
 import msgspec
 
 from edgemass import __version__
+from edgemass.clock import Clock, SystemClock
 from edgemass.errors import ConfigError
 
 try:
     import httpx
+
+    from edgemass.registry.wire import Pace, Wire
 except ImportError as error:
     raise ConfigError("updates need httpx and more: pip install 'edgemass[update]'") from error
 
@@ -29,6 +32,7 @@ class Transport(msgspec.Struct, frozen=True, kw_only=True):
     """How to reach a registry.
 
     ca: PEM file of certificates to trust instead of the system's. password_file: holds the password of `user`.
+    docker_config: file with logins as `docker login` writes it.
     bandwidth_bytes_s: at most so many are read; None = all there is.
     connect_s: for a connection and its handshake. stall_s: without a byte. total_s: of one operation with all its
         attempts. least_bytes_s: slower than this over `stall_s` counts as a stall.
@@ -38,6 +42,7 @@ class Transport(msgspec.Struct, frozen=True, kw_only=True):
     ca: str | None = None
     user: str | None = None
     password_file: str | None = None
+    docker_config: str | None = None
     bandwidth_bytes_s: float | None = None
     connect_s: float = 10.0
     stall_s: float = 20.0
@@ -46,19 +51,24 @@ class Transport(msgspec.Struct, frozen=True, kw_only=True):
     floor_s: float = 0.0
 
 
-def open_client(transport: Transport, base_url: str = "") -> httpx.Client:
+def open_client(transport: Transport, base_url: str = "", *, clock: Clock | None = None) -> httpx.Client:
     """A client that follows no redirect by itself, takes no proxy for loopback, and knows the time.
+
+    Each request has to be over within `total_s`, or at the time that its extension `wire.DEADLINE` says, and may not be
+    slower than `least_bytes_s`; both come out as httpx.TimeoutException. For one thread at a time.
 
     Raises:
         ConfigError: the certificates to trust cannot be read.
     """
+    clock = clock or SystemClock()
+    pace = Pace(clock, transport.stall_s, transport.least_bytes_s, transport.bandwidth_bytes_s)
     return httpx.Client(
         base_url=base_url,
-        verify=tls_context(transport),
+        transport=Wire(tls_context(transport), pace, clock, transport.total_s),
         timeout=httpx.Timeout(transport.stall_s, connect=transport.connect_s),
         headers={"User-Agent": f"edgemass/{__version__}", "Accept-Encoding": "identity"},
         follow_redirects=False,
-        limits=httpx.Limits(max_connections=4, keepalive_expiry=30.0),
+        trust_env=False,
     )
 
 

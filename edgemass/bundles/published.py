@@ -1,0 +1,146 @@
+"""Bundles to and from registries, as whole folders; a device's own updates go into its store instead."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import tempfile
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+
+from edgemass import durable, manifest
+from edgemass.bundles.fingerprint import fingerprint
+from edgemass.bundles.folder import MANIFEST, Bundle, load_bundle
+from edgemass.errors import BundleError, UsageError
+from edgemass.manifest import Manifest
+from edgemass.registry import oci, part_file, pushing
+from edgemass.registry.oci import Descriptor
+from edgemass.registry.part_file import PartFile
+from edgemass.registry.protocol import Registry
+from edgemass.registry.pushing import Pushed
+
+Progress = Callable[[int, int], None]
+"""Called with (bytes here, bytes wanted)."""
+
+
+def pull(registry: Registry, reference: str, directory: Path, progress: Progress) -> Bundle:
+    """Fetch a bundle with all its files into a folder; what a cut left there is where the next call goes on.
+
+    reference: a tag or a digest. directory: new, empty, or one that this very bundle was being pulled into.
+
+    Raises:
+        UsageError: the folder holds something else, or cannot be written.
+        BundleError: what the registry has is no bundle, or a damaged one; DigestMismatchError of a file.
+        RegistryError, RegistryUnavailableError: see protocol.Registry.
+    """
+    data = registry.manifest(reference)
+    made, files = _read(registry, data, reference)
+    _check_directory(directory, made, files)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        _fetch(registry, files, directory, progress)
+        durable.write_bytes(directory / MANIFEST, manifest.to_toml(made))
+    except OSError as error:
+        raise UsageError(f"cannot write {directory}: {error.strerror}; choose another folder with -o") from error
+    finally:
+        with contextlib.suppress(OSError):
+            directory.rmdir()  # if nothing came
+    return load_bundle(directory)
+
+
+def _read(registry: Registry, data: bytes, reference: str) -> tuple[Manifest, dict[str, Descriptor]]:
+    """The bundle's manifest and its files by name.
+
+    Raises:
+        BundleError: it is none, or one that this version cannot write as it was.
+    """
+    image = oci.parse(data, where=reference)
+    if image.artifact_type != oci.ARTIFACT or image.config.media_type != oci.CONFIG:
+        kind = image.artifact_type or image.config.media_type
+        raise BundleError(f"{reference}: found {kind[:100]!r}, wanted a bundle that `edgemass model push` sent")
+    if image.config.size > oci.MAX_MANIFEST_BYTES:
+        raise BundleError(f"{reference}: its manifest has {image.config.size} bytes, wanted a model's")
+    made = manifest.from_json(_small(registry, image.config), where=reference)
+    if oci.oci_manifest(made) != data:
+        raise BundleError(f"{reference}: its files are not those of its manifest; it was made by another version")
+    return made, {layer.annotations[oci.FILE_PATH]: layer for layer in image.layers}
+
+
+def _small(registry: Registry, descriptor: Descriptor) -> bytes:
+    """Content that is needed before there is a folder for it."""
+    with tempfile.TemporaryDirectory(prefix="edgemass-") as folder:
+        path = Path(folder, "config")
+        with PartFile(path) as part:
+            registry.read_blob(descriptor, part, lambda _done: None)
+            part.finish()
+        return path.read_bytes()
+
+
+def _check_directory(directory: Path, made: Manifest, files: Collection[str]) -> None:
+    """Refuse a folder that holds anything but this very bundle, or half of it.
+
+    Raises:
+        UsageError: it does.
+    """
+    if not directory.exists():
+        return
+    if not directory.is_dir():
+        raise UsageError(f"{directory} is a file, wanted a folder for the bundle; choose another one with -o")
+    path = directory / MANIFEST
+    if path.is_file():
+        try:
+            if manifest.from_toml(path.read_bytes(), where=str(path)) == made:
+                return
+        except BundleError as error:
+            raise UsageError(f"{directory} holds something else ({error}); choose another folder with -o") from error
+        raise UsageError(f"{directory} holds another bundle; choose another folder with -o, or remove it")
+    ours = set(files) | {part_file.name(Path(name)).name for name in files}
+    strangers = sorted(item.name for item in directory.iterdir() if item.name not in ours)
+    if strangers:
+        raise UsageError(f"{directory} is not empty ({strangers[0]}); choose another folder with -o")
+
+
+def _fetch(registry: Registry, files: Mapping[str, Descriptor], directory: Path, progress: Progress) -> None:
+    total = sum(descriptor.size for descriptor in files.values())
+    before = 0
+    for name, descriptor in files.items():
+        path = directory / name
+        if not (path.is_file() and fingerprint(path) == (_hexadecimal(descriptor), descriptor.size)):
+            with PartFile(path) as part:
+                part.make_room(descriptor.size)
+                registry.read_blob(descriptor, part, functools.partial(_forward, progress, before, total))
+                part.finish()
+        before += descriptor.size
+        progress(before, total)
+
+
+def _forward(progress: Progress, before: int, total: int, done: int) -> None:
+    progress(before + done, total)
+
+
+def _hexadecimal(descriptor: Descriptor) -> str:
+    return descriptor.digest.partition(":")[2]
+
+
+def push(bundle: Bundle, registry: Registry, tags: Sequence[str], progress: Progress) -> Pushed:
+    """Send a bundle with its golden pictures and its card.
+
+    Raises:
+        BundleError: a file of it is missing, or not the one that its manifest speaks of.
+        RegistryError, RegistryUnavailableError: see protocol.Registry.
+    """
+    made = bundle.manifest
+    config = manifest.to_json(made)
+    blobs: dict[str, Path | bytes] = {oci.sha256(config): config}
+    for variant in made.variants:
+        blobs[f"sha256:{variant.sha256}"] = bundle.path(variant)
+    beside = [(item.image, item.sha256, item.size_bytes) for item in made.golden if item.sha256]
+    beside += [(item.file, item.sha256, item.size_bytes) for item in made.documents]
+    for name, sha256, size_bytes in beside:
+        path = bundle.file(name, sha256)
+        if not path.is_file() or fingerprint(path) != (sha256, size_bytes):
+            raise BundleError(
+                f"{path} is missing or was changed since the manifest was written; import the model again"
+            )
+        blobs[f"sha256:{sha256}"] = path
+    return pushing.push(oci.oci_manifest(made), blobs, registry, tags, progress)
