@@ -191,7 +191,10 @@ def test_a_model_with_no_room_beside_the_running_one_is_not_blamed_until_it_has_
 
 
 class Board:
-    """A model at work on one camera: real frames and times, five of them to a second of the samples."""
+    """A model at work on one camera: real frames, five of them to a second of the samples.
+
+    Their times are the processor's, of this thread, in which the runtime runs: a busy machine fails no test.
+    """
 
     def __init__(self, bundle: Bundle, *, from_s: float) -> None:
         detector, _ = open_detector(bundle, threads=1, variant="int8")
@@ -221,9 +224,9 @@ class Board:
     def second(self) -> Sample:
         self._times_ms = []
         for _ in range(int(FPS)):
-            begun = time.perf_counter()
+            begun = time.thread_time()
             self._found += len(self._stream.detect(FRAMES[self._frames % len(FRAMES)], self._thresholds).found)
-            self._times_ms.append((time.perf_counter() - begun) * 1e3)
+            self._times_ms.append((time.thread_time() - begun) * 1e3)
             self._frames += 1
         return self.sample()
 
