@@ -60,6 +60,11 @@ class RegistryClient:
         self._pull = f"repository:{reference.repository}:pull"
         self._push = f"repository:{reference.repository}:pull,push"
 
+    @property
+    def received(self) -> int:
+        """Bytes that came so far, those of headers and of attempts that failed too."""
+        return self._exchange.received
+
     def close(self) -> None:
         self._exchange.close()
 

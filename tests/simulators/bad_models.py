@@ -87,7 +87,11 @@ def animals(
         detector.backend.close()
         sample = _sample(made.manifest, found, picture)
         made = Bundle(msgspec.structs.replace(made.manifest, golden=(sample,)), folder)
-    labels = {"none": ("cat", "dog", "bird"), "swapped": ("bird", "dog", "cat"), "too many": ("cat", "dog", "bird", "ox")}
+    labels = {
+        "none": ("cat", "dog", "bird"),
+        "swapped": ("bird", "dog", "cat"),
+        "too many": ("cat", "dog", "bird", "ox"),
+    }
     wrong = msgspec.structs.replace(made.manifest, labels=labels[fault], release=release)
     return seal(Bundle(wrong, folder))
 
@@ -245,7 +249,9 @@ class _Part:
 
         late = self.add("Sub", ["runs", self.constant(np.int64([after]))])
         late = self.add("Max", [late, self.constant(np.int64([0]))])
-        length = self.add("Mul", [self.add("Add", [late, self.constant(np.int64([1]))]), self.constant(np.int64([LEAK_BYTES // 4]))])
+        length = self.add(
+            "Mul", [self.add("Add", [late, self.constant(np.int64([1]))]), self.constant(np.int64([LEAK_BYTES // 4]))]
+        )
         ones = self.add("Expand", [self.add("Cast", ["runs"], to=onnx.TensorProto.FLOAT), length])
         return self.add("ReduceMax", [ones], axes=[0], keepdims=1)
 
@@ -256,7 +262,9 @@ class _Part:
         import onnx
 
         number = self.add("Cast", [late], to=onnx.TensorProto.INT32)
-        divisor = self.add("Sub", [self.constant(np.int32([1])), self.add("Mul", [number, self.constant(np.int32([2]))])])
+        divisor = self.add(
+            "Sub", [self.constant(np.int32([1])), self.add("Mul", [number, self.constant(np.int32([2]))])]
+        )
         quotient = self.add("Div", [self.constant(np.int32([-(2**31)])), divisor])
         return self.add("Cast", [quotient], to=onnx.TensorProto.FLOAT)
 
