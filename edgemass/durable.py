@@ -59,6 +59,19 @@ def copy(source: Path, target: Path) -> None:
         raise
 
 
+def keep_before(path: Path, before: Path) -> None:
+    """Let `before` name what `path` names now, before `path` is replaced.
+
+    Raises:
+        OSError: it cannot be made; `path` is untouched.
+    """
+    temporary = before.with_name(f".{before.name}.{os.getpid()}.part")
+    temporary.unlink(missing_ok=True)
+    os.link(path, temporary)
+    temporary.replace(before)
+    sync_folder(before.parent)
+
+
 @contextmanager
 def alone(lock: Path) -> Iterator[bool]:
     """Whether no other process holds this lock; held until the end of the block, and let go when the process dies.

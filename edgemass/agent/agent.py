@@ -7,9 +7,10 @@ import logging
 import threading
 import uuid
 
-from edgemass import bundles, sinks, sources
-from edgemass.agent.fitting import check_fits
-from edgemass.agent.slot import ModelSlot, load
+from edgemass import sinks, sources
+from edgemass.agent.managed import Managed
+from edgemass.agent.slot import ModelSlot
+from edgemass.agent.starting import load_first
 from edgemass.agent.tuner import AFTER_S, Tuner
 from edgemass.clock import Clock, SystemClock, boot_id
 from edgemass.config import CameraConfig, Config, MotionConfig
@@ -24,12 +25,11 @@ from edgemass.pipeline.line import CameraLine, Identity, LoadedModel
 from edgemass.pipeline.selection import Selection
 from edgemass.pipeline.turns import Turns, default_at_once
 from edgemass.scene.motion import MotionGate
-from edgemass.sinks import Sink, SinkContext
+from edgemass.sinks import Channel, Sink, SinkContext
 from edgemass.sources import CaptureOptions
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_MODEL = "edgemass-person"
 POLL_S = 0.2
 STOP_S = 5.0
 
@@ -45,6 +45,7 @@ class Agent:
         self.loading = True
         self._tune_after_s = tune_after_s
         self._config = config
+        self._managed: Managed | None = None
         self._clock = clock or SystemClock()
         self._turns = Turns(default_at_once(), self._clock)  # one model, and so one queue for it
         self._identity = Identity(config.device, boot_id(), uuid.uuid4().hex)
@@ -61,11 +62,19 @@ class Agent:
             name: sources.open(camera.source, _capture_options(camera), self._clock)
             for name, camera in config.cameras.items()
         }
-        slot = self._open_slot()
-        tuner = Tuner(slot, config, clock=self._clock, after_s=self._tune_after_s)
-        self.loading = False
-        outputs = self._open_sinks()
-        try:
+        with contextlib.ExitStack() as stack:
+            managed = Managed.open(config, self._clock)
+            if managed is not None:
+                stack.callback(managed.close)
+            store, name = (managed.store, managed.slot_name) if managed else (None, "main")
+            slot = ModelSlot(name, *load_first(config, store, name, self._clock), clock=self._clock)
+            stack.callback(slot.close)
+            tuner = Tuner(slot, config, clock=self._clock, after_s=self._tune_after_s)
+            stack.callback(tuner.close)
+            self.loading = False
+            outputs = self._open_sinks()
+            for sink in outputs:
+                stack.callback(sink.close, STOP_S)
             cameras = [
                 self._camera(name, config.cameras[name], source, slot.running, outputs)
                 for name, source in opened.items()
@@ -74,20 +83,10 @@ class Agent:
             for camera in cameras:
                 camera.start()
             tuner.start()
+            if managed is not None:
+                managed.start(slot, tuner, cameras, [sink for sink in outputs if isinstance(sink, Channel)])
+                self._managed = managed
             return self._watch(cameras, stop)
-        finally:
-            for sink in outputs:
-                sink.close(STOP_S)
-            tuner.close()
-            slot.close()
-
-    def _open_slot(self) -> ModelSlot:
-        bundle = bundles.resolve(self._config.model or DEFAULT_MODEL)
-        check_fits(self._config, bundle.manifest)
-        model = load(bundle, self._config, self._clock)
-        for sentence in bundle.manifest.assumed:
-            logger.info("assumed: %s", sentence)
-        return ModelSlot("main", bundle, model, clock=self._clock)
 
     def _open_sinks(self) -> list[Sink]:
         opened: list[Sink] = []
@@ -138,20 +137,25 @@ class Agent:
             frames=self._config.frames,
             clock=self._clock,
             counters=counters,
+            on_failing=lambda error: self._managed is not None and self._managed.blame(error),
         )
 
     def _watch(self, cameras: list[Camera], stop: threading.Event) -> int:
         """Wait for the end. One camera that fails does not stop the others; all that have ended end the run."""
         while not stop.is_set() and any(camera.running for camera in cameras):
-            stuck = next((camera for camera in cameras if camera.capture.gave_up), None)
-            if stuck is not None:
-                logger.error("%s; ending so that the service manager starts anew", stuck.capture.gave_up)
+            reasons = [camera.capture.gave_up for camera in cameras]
+            reasons += [self._managed.failure] if self._managed is not None else []
+            reason = next(filter(None, reasons), None)
+            if reason:
+                logger.error("%s; ending so that the service manager starts anew", reason)
                 stop.set()
                 return self._finish(cameras, failed=True)
             self._clock.wait(stop, POLL_S)
         return self._finish(cameras, failed=False)
 
     def _finish(self, cameras: list[Camera], *, failed: bool) -> int:
+        if self._managed is not None:
+            self._managed.stop()
         for camera in cameras:
             camera.request_stop()
         for camera in cameras:

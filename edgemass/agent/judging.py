@@ -17,6 +17,9 @@ MIB = 1024 * 1024
 WINDOWS = 4
 """Memory has to grow in each of so many equal parts of the runs: what allocates once more, late, does not leak."""
 
+MOSTLY = 0.8
+"""Share of the things that both models find of which another name says that labels are wrong."""
+
 
 class ProvingLimits(msgspec.Struct, frozen=True, kw_only=True):
     """What a new model is held to. The numbers are justified in docs/updates.md ("How a model is proven").
@@ -99,8 +102,8 @@ class Ending(msgspec.Struct, frozen=True):
 
 
 class Measurements(msgspec.Struct, frozen=True, kw_only=True):
-    """new: evidence and ending of its child. running: evidence of the running model's own child, None where nothing runs.
-    memory: before them. beside: whether the running model takes some of it.
+    """new: evidence of its child; ending: of that. running: evidence of the running model's own child, None where
+    nothing runs. memory: before them. beside: whether the running model takes some of it.
     """
 
     new: Evidence
@@ -170,7 +173,6 @@ def judge(measured: Measurements, manifest: Manifest, limits: ProvingLimits) -> 
     ratio, p95, running_p95 = speeds(new, old)
     growth = leak(new.growth)
     fits = not measured.memory.total or new.memory_bytes + limits.reserve_bytes <= measured.memory.available
-    met = (new.golden_samples - len({item.partition(":")[0] for item in new.golden})) / max(1, new.golden_samples)
     verdict = Verdict(
         ok=True,
         fits_beside=fits,
@@ -180,7 +182,7 @@ def judge(measured: Measurements, manifest: Manifest, limits: ProvingLimits) -> 
         memory_bytes=new.memory_bytes,
         running_memory_bytes=old.memory_bytes if old else None,
         growth_bytes=growth,
-        golden=met if new.golden_samples else None,
+        golden=1 - len(new.golden) / new.golden_samples if new.golden_samples else None,
         variant=new.variant,
         backend=new.backend,
     )
@@ -199,30 +201,28 @@ def judge(measured: Measurements, manifest: Manifest, limits: ProvingLimits) -> 
 def _ended(measured: Measurements, verdict: Verdict, limits: ProvingLimits) -> Verdict | None:
     """The refusal of a model whose child did not come to its end by itself; None where it did.
 
-    A model that cannot be loaded is not to blame where the running one could not be loaded again either.
+    A model that cannot be run is not to blame where the running one could not be run again either.
     """
     new, ending = measured.new, measured.ending
-    fine = measured.running is None or measured.running.done
-
-    def refused(reason: str, *, quarantine: bool = True, fits_beside: bool = verdict.fits_beside) -> Verdict:
-        return msgspec.structs.replace(verdict, ok=False, reason=reason, quarantine=quarantine, fits_beside=fits_beside)
-
     if new.done:
         return None
+    blame = measured.running is None or measured.running.done
+    fits = verdict.fits_beside
     if ending.cancelled:
-        return refused("proving it was cancelled", quarantine=False)
-    if new.error:
-        return refused(new.error, quarantine=fine and not new.blameless)
-    if ending.out_of_memory and ending.signal == "SIGKILL":
-        if leaks := _leak(new.growth, limits):
-            return refused(leaks)
+        reason, blame = "proving it was cancelled", False
+    elif new.error:
+        reason, blame = new.error, blame and not new.blameless
+    elif ending.out_of_memory and ending.signal == "SIGKILL":
         free = _mib(measured.memory.available)
-        return refused(f"memory ran out while {new.doing}; {free} were free", quarantine=False, fits_beside=False)
-    if ending.signal:
-        return refused(f"it crashed while {new.doing} ({ending.signal})", quarantine=fine)
-    if ending.hung_s:
-        return refused(f"it hangs: no end within {ending.hung_s:.0f} s while {new.doing}", quarantine=fine)
-    return refused(f"it failed while {new.doing}: {ending.words}", quarantine=fine)
+        grew = _leak(new.growth, limits)
+        reason, blame, fits = grew or f"memory ran out while {new.doing}; {free} were free", bool(grew), bool(grew)
+    elif ending.signal:
+        reason = f"it crashed while {new.doing} ({ending.signal})"
+    elif ending.hung_s:
+        reason = f"it hangs: no end within {ending.hung_s:.0f} s while {new.doing}"
+    else:
+        reason = f"it failed while {new.doing}: {ending.words}"
+    return msgspec.structs.replace(verdict, ok=False, reason=reason, quarantine=blame, fits_beside=fits)
 
 
 def _answers(new: Evidence, old: Evidence | None, manifest: Manifest, limits: ProvingLimits) -> str:
@@ -259,9 +259,9 @@ def confused(
 ) -> str:
     """Why a model is refused that calls things otherwise than the running one; "" where most have the same name.
 
-    Only things in the same place count, whose names on either side both know: a model that knows more is no worse.
+    Only things in the same place count, whose name before the new model knows too. One thing that is always in view
+    may have been called wrongly until now; so two names at least have to be others.
     """
-    names = {thing.label for frame in old for thing in frame}
     pairs: Counter[tuple[str, str]] = Counter()
     for ours, theirs in zip(new, old, strict=False):
         for thing in theirs:
@@ -269,13 +269,13 @@ def confused(
             if best is not None and thing.label in labels and _overlap(thing.box, best.box) >= 0.5:
                 pairs[thing.label, best.label] += 1
     other = Counter({pair: count for pair, count in pairs.items() if pair[0] != pair[1]})
-    if sum(pairs.values()) < limits.evidence or sum(other.values()) <= 0.8 * sum(pairs.values()):
+    enough = sum(pairs.values()) >= limits.evidence and len({was for was, _ in other}) > 1
+    if not enough or sum(other.values()) <= MOSTLY * sum(pairs.values()):
         return ""
     (was, called), count = other.most_common(1)[0]
-    known = "" if called in names else f" ({called} is new)"
     return (
-        f"its labels are wrong: of {sum(pairs.values())} things that both models find in frames of the cameras it calls "
-        f"{sum(other.values())} otherwise, {count} times {called!r} for {was!r}{known}"
+        f"its labels are wrong: of {sum(pairs.values())} things that both models find in frames of the cameras it "
+        f"calls {sum(other.values())} otherwise, {count} times {called!r} for {was!r}"
     )
 
 
@@ -310,15 +310,20 @@ def _memory(new: Evidence, old: Evidence | None, memory: Memory, limits: Proving
 
 
 def leak(growth: Sequence[tuple[int, int]]) -> float | None:
-    """Bytes for each run by which memory grows all the time: of equal parts of the runs the one in which it grows
-    least. None where there are too few samples.
+    """Bytes for each run by which memory grows all the time; None where there are too few samples.
 
-    growth: (run, bytes), in order.
+    growth: (run, bytes), in order. It is cut into WINDOWS + 1 equal parts, and the least of each is compared with that
+    of the next, where it grows least: what goes up and down with the size of an answer, or up once, does not leak.
     """
     if len(growth) <= WINDOWS:
         return None
-    edges = [growth[round(part * (len(growth) - 1) / WINDOWS)] for part in range(WINDOWS + 1)]
-    return min((after[1] - before[1]) / (after[0] - before[0]) for before, after in zip(edges, edges[1:], strict=False))
+    parts = [part.tolist() for part in np.array_split(np.asarray(growth, np.float64), WINDOWS + 1)]
+    floors: list[float] = [min(size for _, size in part) for part in parts]
+    runs: list[float] = [statistics.mean(run for run, _ in part) for part in parts]
+    return min(
+        (floor - before) / (run - earlier)
+        for before, floor, earlier, run in zip(floors, floors[1:], runs, runs[1:], strict=False)
+    )
 
 
 def _leak(growth: Sequence[tuple[int, int]], limits: ProvingLimits) -> str:
@@ -327,8 +332,8 @@ def _leak(growth: Sequence[tuple[int, int]], limits: ProvingLimits) -> str:
         return ""
     grown, runs = growth[-1][1] - growth[0][1], growth[-1][0] - growth[0][0]
     return (
-        f"its memory grows with every run: {_mib(grown)} in {runs} runs, at least {slope / 1024:.0f} KiB each; wanted at "
-        f"most {limits.leak_bytes / 1024:.0f} KiB"
+        f"its memory grows with every run: {_mib(grown)} in {runs} runs, at least {slope / 1024:.0f} KiB each; "
+        f"wanted at most {limits.leak_bytes / 1024:.0f} KiB"
     )
 
 
@@ -354,8 +359,8 @@ def _slow(verdict: Verdict, limits: ProvingLimits) -> str:
     if p95 - running < limits.noise_ms or (limits.fast_enough_ms is not None and p95 <= limits.fast_enough_ms):
         return ""
     return (
-        f"it is too slow: p95 {p95:.1f} ms for a frame, {ratio:.1f} times the running model's {running:.1f} ms; wanted at "
-        f"most {limits.latency_ratio:g} times"
+        f"it is too slow: p95 {p95:.1f} ms for a frame, {ratio:.1f} times the running model's {running:.1f} ms; "
+        f"wanted at most {limits.latency_ratio:g} times"
     )
 
 

@@ -35,6 +35,7 @@ DEADLINE_S = 300.0
 worn SD cards and boards with other work. Who runs on TensorRT, which builds its engines first, gives it more."""
 NICE = 10  # the cameras go first; at 19 a busy board would give it nothing
 MOST_FRAMES = 8
+MOST_BYTES = 64_000_000  # of all frames together; they go through a file that may lie in memory
 _PROGRAM = "from edgemass.agent._proving_child import main; main()"
 
 
@@ -47,7 +48,7 @@ class How(msgspec.Struct, frozen=True, kw_only=True):
     variant: str | None = None
 
 
-def prove(
+def prove(  # noqa: PLR0913 (an order has so many parts)
     new: Bundle,
     running: Bundle | None,
     *,
@@ -57,13 +58,12 @@ def prove(
     wanted_labels: Collection[str] = (),
     deadline_s: float = DEADLINE_S,
     cancelled: threading.Event | None = None,
-    nice: int = NICE,
     beside: bool = True,
 ) -> Verdict:
     """Load, run and measure the new model, and the running one alike, and say whether it may take its place.
 
-    running: None where nothing runs that it could be compared with. frames: of the cameras, BGR; the first MOST_FRAMES.
-    wanted_labels: that the configuration names. cancelled: ends it early. nice: of the children.
+    running: None where nothing runs that it could be compared with. frames: of the cameras, BGR; a few will do.
+    wanted_labels: that the configuration names. cancelled: ends it early.
     beside: the running model is loaded in the daemon meanwhile; False = it has been stopped to make room, and what has
         no room even then is refused for good.
     """
@@ -71,27 +71,22 @@ def prove(
     board = memory.of_board()
     verdict = needs_met(new.manifest, wanted_labels, board, limits)
     if verdict.ok:
-        ends = time.monotonic() + deadline_s
-        desk = _Desk(frames[:MOST_FRAMES], limits, stop, nice)
-        loads = _loads(new, running, how)
-        old: Evidence | None = None
-        if loads[1] is not None:
-            old, ending = desk.ask(loads[1], checks=False, deadline_s=min(LOAD_S, deadline_s / 3))
-            if not old.done:
-                logger.warning("the running model cannot be measured again: %s %s", old.error, ending)
-        found, ending = desk.ask(
-            loads[0],
-            checks=True,
-            beside=loads[1] if old is not None and old.done else None,
-            beside_bytes=old.memory_bytes if old is not None else 0,
-            deadline_s=max(0.0, ends - time.monotonic()),
-        )
-        measured = Measurements(new=found, ending=ending, running=old, memory=board, beside=beside)
-        verdict = judge(measured, new.manifest, limits)
-    if not beside and not verdict.ok and not verdict.fits_beside:
-        verdict = msgspec.structs.replace(verdict, quarantine=True)
+        desk = _Desk(_few(frames), limits, stop, deadline_s)
+        try:
+            found, ending, old = desk.compare(*_loads(new, running, how))
+            measured = Measurements(new=found, ending=ending, running=old, memory=board, beside=beside)
+            verdict = judge(measured, new.manifest, limits)
+        except OSError as error:  # no process can be started, or no file written
+            verdict = Verdict(ok=False, reason=f"it cannot be proven now: {error}")
+    if not beside and not verdict.fits_beside:
+        verdict = msgspec.structs.replace(verdict, quarantine=not verdict.ok)
     logger.info("the new model is proven" if verdict.ok else "the new model is refused", extra=_told(new, verdict))
     return verdict
+
+
+def _few(frames: Sequence[Image]) -> Sequence[Image]:
+    most = max(1, MOST_BYTES // max((frame.nbytes for frame in frames), default=1))
+    return frames[: min(MOST_FRAMES, most)]
 
 
 def _loads(new: Bundle, running: Bundle | None, how: How) -> tuple[Load, Load | None]:
@@ -117,12 +112,30 @@ def _load(bundle: Bundle, how: How, threads: int | None) -> Load:
 
 
 class _Desk:
-    """Orders children and reads what they say."""
+    """Orders children and reads what they say. deadline_s: for all together."""
 
-    def __init__(self, frames: Sequence[Image], limits: ProvingLimits, stop: threading.Event, nice: int) -> None:
-        self._frames, self._limits, self._stop, self._nice = frames, limits, stop, nice
+    def __init__(
+        self, frames: Sequence[Image], limits: ProvingLimits, stop: threading.Event, deadline_s: float
+    ) -> None:
+        self._frames, self._limits, self._stop = frames, limits, stop
+        self._ends, self._share_s = time.monotonic() + deadline_s, min(LOAD_S, deadline_s / 3)
 
-    def ask(
+    def compare(self, new: Load, running: Load | None) -> tuple[Evidence, Ending, Evidence | None]:
+        """What was seen of the new model, how its child ended, and what was seen of the running one."""
+        if running is None:
+            return *self._ask(new, checks=True, deadline_s=self._left_s), None
+        old, ending = self._ask(running, checks=False, deadline_s=self._share_s)
+        if not old.done:
+            logger.warning("the running model cannot be measured again: %s %s", old.error, ending)
+            return *self._ask(new, checks=True, deadline_s=self._left_s), old
+        found = self._ask(new, checks=True, beside=running, beside_bytes=old.memory_bytes, deadline_s=self._left_s)
+        return *found, old
+
+    @property
+    def _left_s(self) -> float:
+        return max(0.0, self._ends - time.monotonic())
+
+    def _ask(
         self, model: Load, *, checks: bool, deadline_s: float, beside: Load | None = None, beside_bytes: int = 0
     ) -> tuple[Evidence, Ending]:
         """What a child saw and how it ended."""
@@ -134,7 +147,7 @@ class _Desk:
             reserve_bytes=self._limits.reserve_bytes,
             frames=len(self._frames),
             cache=_cache(),
-            nice=self._nice,
+            nice=NICE,
             deadline_s=int(deadline_s) + 1,
         )
 

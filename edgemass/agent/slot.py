@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import logging
 import threading
 from collections.abc import Callable, Sequence
@@ -104,14 +105,15 @@ class ModelSlot:
                     return False
             self._open.remove(old)
             old.detector.backend.close()
-            return True
+        _trim()
+        return True
 
     def replace(self, bundle: Bundle, load_new: Callable[[], LoadedModel], load_old: Callable[[], LoadedModel]) -> None:
         """Free the old model before the new one is loaded, where memory does not hold both; frames wait meanwhile.
 
         Raises:
-            EdgemassError: the new one cannot be loaded; the old one runs again.
             BackendError: a frame hangs in the old one, which goes on.
+            Exception: of `load_new`; the old one runs again.
         """
         with self._one, contextlib.ExitStack() as stack:
             for line in self.lines:
@@ -122,15 +124,24 @@ class ModelSlot:
             try:
                 new = load_new()
                 self.bundle = bundle
-            except EdgemassError:
-                new = load_old()
+            except Exception:
+                self._take(load_old())
                 raise
-            finally:
-                self._open = [new]
-                for line in self.lines:
-                    line.replace(new)
+            self._take(new)
+
+    def _take(self, model: LoadedModel) -> None:
+        """For who holds every line."""
+        self._open = [model]
+        for line in self.lines:
+            line.replace(model)
 
     def close(self) -> None:
         """Free every model; the cameras have ended before."""
         for model in tuple(self._open):
             model.detector.backend.close()
+
+
+def _trim() -> None:
+    """Give freed memory back: glibc keeps what a runtime freed on other threads than the one that asked for it."""
+    with contextlib.suppress(OSError, AttributeError):  # another libc
+        ctypes.CDLL(None).malloc_trim(0)

@@ -1,4 +1,4 @@
-"""What a slot runs when the process starts: a trial, the last confirmed model that loads, or what the board came with."""
+"""What a slot runs at the start: a trial, the last confirmed model that loads, or what the board came with."""
 
 from __future__ import annotations
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,7 +59,6 @@ class Updater:
         device: str,
         state: Path,
         clock: Clock,
-        draw: Callable[[], float] = random.random,
     ) -> None:
         self.failure = ""
         self._device = device
@@ -70,7 +68,6 @@ class Updater:
         self._changeover = changeover
         self._fetcher = fetcher
         self._clock = clock
-        self._draw = draw
         self._file = LocalFile(state / orders.FOLDER / f"{slot.name}.json")
         self._inbox = Inbox(clock)
         self._retry: _Retry | None = None
@@ -186,7 +183,7 @@ class Updater:
         else:
             desired = claimed
         reason = self._store.slot(self._slot.name).refused.get(desired.digest)
-        if reason:
+        if reason and order.origin == "fleet":  # a person was asked, and wants it all the same
             raise Refused(f"it failed here before: {reason}")
         return load_stored(self._store, desired.digest)
 
@@ -202,7 +199,7 @@ class Updater:
 
     def _try_again(self, order: Order, reason: str) -> None:
         failures = self._retry.failures + 1 if self._retry is not None else 1
-        pause_s = min(RETRY_S * 2 ** (failures - 1), LONGEST_RETRY_S) * (0.5 + self._draw())
+        pause_s = min(RETRY_S * 2 ** (failures - 1), LONGEST_RETRY_S) * (0.5 + random.random())
         if failures == 1:
             logger.warning("trying again later: %s", reason, extra=_told(order.claimed, order))
         self._retry = _Retry(order, self._clock.monotonic_ns() + round(pause_s * 1e9), failures)

@@ -53,7 +53,7 @@ def run(
     """Run Python code in a child and wait for its end.
 
     write_input: writes its standard input into a file without a name, which nothing outlives. cancelled: ends wait and
-    child early.
+    child early, with all that the child has started and not given a session of its own.
 
     Through files: a pipe's reader that hangs would need a thread for each end.
     """
@@ -70,7 +70,8 @@ def run(
         try:
             code = _wait(process, time.monotonic() + deadline_s, cancelled)
         finally:
-            process.kill()
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)  # what it has started too
             process.wait()
         answer.seek(0)
         noise.seek(max(0, noise.seek(0, os.SEEK_END) - _MOST_NOISE))

@@ -85,6 +85,8 @@ class Bundle:
             BundleError: it is missing, or not the file that the manifest speaks of.
         """
         path = self._place(variant)
+        if self.blobs is not None and path.is_symlink():
+            raise BundleError(f"{path} is a symbolic link; the store follows none: fetch the model again")
         if not path.is_file():
             origin = f" (it comes from {self.manifest.source})" if self.manifest.source else ""
             raise BundleError(

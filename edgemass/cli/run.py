@@ -71,6 +71,11 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     add("--threads", type=int, metavar="T", help="threads of the runtime (default: cores minus one for decoding)")
     add("--variant", metavar="NAME", help="run this variant of the model and no other, see `edgemass model inspect`")
     add("--no-tune", action="store_true", help="do not measure in the background what else would run faster here")
+    add(
+        "--state",
+        metavar="DIR",
+        help="run what was activated there (default: /var/lib/edgemass or ~/.local/state/edgemass, where it is in use)",
+    )
     add("--strict", action="store_true", help="refuse to run on anything else than the first --backend")
     add("--realtime", action="store_true", help="play files at their own speed, dropping frames as a camera would")
     parser.set_defaults(call=call)
@@ -134,6 +139,8 @@ def _config(options: argparse.Namespace) -> Config:
         variant=options.variant or base.variant,
         tune=base.tune and not options.no_tune,
         frames=options.frames or base.frames,
+        state=options.state or base.state,
+        updates=base.updates,
     )
 
 

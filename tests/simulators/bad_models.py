@@ -1,21 +1,25 @@
 """Models that look right and are not: real bundles of the person detector and of a small one, each broken in one way.
 
 `person` breaks this repository's own person detector (ONNX, int8, a few milliseconds a frame, with its golden samples),
-at once or only after so many runs of one camera's stream: then the graph counts its runs in a state tensor, as recurrent
-models keep their memory, and goes wrong when the count is reached. So a model can be fine while it is proven (which
-runs a stream less than 400 times) and bad on probation. `person_tflite` breaks the TFLite file of the same model so that
-LiteRT dies of it. `animals` is a detector of three classes for what is wrong with labels.
+at once or only after so many runs of one camera's stream: then the graph counts its runs in a state tensor, as
+recurrent models keep their memory, and goes wrong when the count is reached. So a model can be fine while it is proven
+(which runs a stream less than 400 times) and bad on probation. `person_tflite` breaks the TFLite file of the same model
+so that LiteRT dies of it. `animals` is a detector of three classes for what is wrong with labels.
 
     person(folder)                              fine, and another digest than the model it is made of
     person(folder, "nan")                       its scores are NaN
     person(folder, "blind")                     it finds nothing
     person(folder, "slow")                      it takes three times as long or more, with the same answers
+    person(folder, "hanging")                   a run has no end
     person(folder, "leaking")                   every run takes 64 KiB more than the one before, and keeps them
+                                                (and 0.01 ms longer, for filling them)
     person(folder, "crashing")                  takes the process down when it is loaded (SIGFPE, on x86-64)
     person(folder, "crashing", after=400)       takes the process down in its 401st run; the same with all others
     person(folder, "truncated")                 the file ends early; the manifest has the digest of what is left
     person_tflite(folder, "load"|"run")         takes the process down when it is loaded, or run (SIGSEGV)
     animals(folder, "swapped"|"too many")       two labels are swapped; there is one too many
+    adder(folder)                               a TFLite classifier that the fake accelerator of accelerators.py takes,
+                                                which leaks or crashes as its options say
 
 Every function writes a bundle into `folder`, which must not be there, and returns it.
 """
@@ -23,6 +27,7 @@ Every function writes a bundle into `folder`, which must not be there, and retur
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,19 +40,26 @@ from edgemass.bundles.folder import seal
 from edgemass.detections import Detections
 from edgemass.detector import Thresholds
 from edgemass.frame import Image
-from edgemass.manifest import Golden, Manifest, StateTensor, Variant
-from tests.simulators import timed_detectors
+from edgemass.manifest import Golden, InputSpec, Manifest, OutputSpec, StateTensor, Variant
+from edgemass.sources.images import read
+from tests.simulators import timed_detectors, tiny_models
 
 PERSON = Path(__file__).resolve().parents[2] / "models" / "edgemass-person"
 LEAK_BYTES = 65536
 """By which the memory of a run of a leaking model is larger than that of the one before."""
-_WIDE, _TURNS = 192, 60  # of a matrix that is multiplied so often: 0.3 ms each, where the whole detector takes 4
+_WIDE, _TURNS = 192, 150  # of a matrix that is multiplied so often: 10 ms in all, where the whole detector takes 4
+_ENDLESS = 1e12
 
-Fault = Literal["none", "nan", "blind", "slow", "leaking", "crashing", "truncated"]
+Fault = Literal["none", "nan", "blind", "slow", "hanging", "leaking", "crashing", "truncated"]
 
 
-def person(folder: Path, fault: Fault = "none", *, after: int | None = None, release: int = 2) -> Bundle:
-    """The person detector with a fault. after: runs of one stream that still go well; None = not one."""
+def person(
+    folder: Path, fault: Fault = "none", *, after: int | None = None, golden: bool = True, release: int = 2
+) -> Bundle:
+    """The person detector with a fault.
+
+    after: runs of one stream that still go well; None = not one. golden: with the samples that tell a bad answer.
+    """
     base = load_bundle(PERSON)
     stock = base.manifest.reference
     data = _broken(base.path(stock).read_bytes(), fault, after)
@@ -55,6 +67,8 @@ def person(folder: Path, fault: Fault = "none", *, after: int | None = None, rel
         data = data[: len(data) * 6 // 10]
     counts = after is not None or fault == "leaking"
     state = (StateTensor(input="runs", output="runs_after", shape=(1,), dtype="int64"),) if counts else ()
+    if not golden:
+        base = Bundle(msgspec.structs.replace(base.manifest, golden=()), base.folder)
     return _write(folder, base, stock, data, release=release, state=state)
 
 
@@ -66,11 +80,9 @@ def person_tflite(folder: Path, crash: Literal["load", "run"], *, release: int =
     base = load_bundle(PERSON)
     stock = base.variant("int8-tflite")
     data = base.path(stock).read_bytes()
-    manifest = base.manifest.of(stock)
-    base = msgspec.structs.replace(manifest, variants=(_plain(stock),)).variants and Bundle(
-        msgspec.structs.replace(manifest, variants=(_plain(stock),)), base.folder
-    )
-    return _write(folder, base, base.manifest.reference, _crashing_tflite(data, crash), release=release)
+    plain = msgspec.structs.replace(stock, input=None, output=None, made_from="")  # as a stock file has it
+    alone = Bundle(msgspec.structs.replace(base.manifest.of(stock), variants=(plain,)), base.folder)
+    return _write(folder, alone, plain, _crashing_tflite(data, crash), release=release)
 
 
 def animals(
@@ -96,6 +108,29 @@ def animals(
     return seal(Bundle(wrong, folder))
 
 
+def adder(folder: Path, *, release: int = 2) -> Bundle:
+    """The class of a picture is its strongest colour; the graph adds one, as the fake accelerator does."""
+    path = tiny_models.tflite_add(folder.parent / f"{folder.name}.tflite", (1, 1, 1, 3))
+    data = path.read_bytes()
+    variant = Variant(
+        name="fp32",
+        file="adder.tflite",
+        runtime="tflite",
+        sha256=hashlib.sha256(data).hexdigest(),
+        size_bytes=len(data),
+    )
+    made = Manifest(
+        name="adder",
+        task="classification",
+        labels=("blue", "green", "red"),
+        release=release,
+        input=InputSpec(name="in", layout="NHWC", dtype="float32", width=1, height=1, color="BGR"),
+        output=OutputSpec(family="classifier", tensors={"scores": ("out",)}, options={"activation": "none"}),
+        variants=(variant,),
+    )
+    return write_new(made, {variant.file: path}, folder)
+
+
 def bright() -> Image:
     """A picture in which `animals` finds something."""
     return np.full((64, 64, 3), 255, np.uint8)
@@ -103,9 +138,8 @@ def bright() -> Image:
 
 def people() -> list[Image]:
     """Pictures in which the person detector sees one each, as a camera would show them."""
-    pictures = [cv2.imread(str(PERSON / f"golden-{number}.png")) for number in (1, 2)]
-    shifted = [np.roll(picture, 8 * step, axis=1) for step in range(3) for picture in pictures]
-    return [np.asarray(picture, np.uint8) for picture in shifted]
+    pictures = [read(PERSON / f"golden-{number}.png") for number in (1, 2)]
+    return [np.roll(picture, 8 * step, axis=1) for step in range(3) for picture in pictures]
 
 
 def _sample(manifest: Manifest, found: Detections, picture: Image) -> Golden:
@@ -116,11 +150,6 @@ def _sample(manifest: Manifest, found: Detections, picture: Image) -> Golden:
         scores=tuple(round(float(score), 3) for score in found.score),
         boxes=tuple(tuple(round(float(side), 4) for side in box / size) for box in found.xyxy),  # type: ignore[misc]
     )
-
-
-def _plain(variant: Variant) -> Variant:
-    """As a stock file, whose input and output are the manifest's own."""
-    return msgspec.structs.replace(variant, input=None, output=None, made_from="")
 
 
 def _write(
@@ -148,21 +177,19 @@ def _broken(data: bytes, fault: Fault, after: int | None) -> bytes:
     model = onnx.load_model_from_string(data)
     part = _Part(model.graph)
     late = part.late(after, counts=fault == "leaking")
-    outputs = [output.name for output in model.graph.output if output.name != "runs_after"]
-    for output in outputs:
-        raw = part.take_over(output)
-        trouble = {
-            "nan": lambda: part.add("Sqrt", [part.add("Neg", [late])]),
-            "blind": lambda: part.add("Mul", [late, part.constant(np.float32([-1000.0]))]),
-            "slow": lambda: part.nothing(part.work(late)),
-            "leaking": lambda: part.nothing(part.more_every_run(after or 0)),
-            "crashing": lambda: part.nothing(part.overflow(late)),
-        }.get(fault, lambda: part.nothing(late))
-        made = trouble() if output == outputs[0] or fault in ("nan", "blind") else part.nothing(late)
+    troubles: dict[str, Callable[[], str]] = {
+        "nan": lambda: part.add("Sqrt", [part.add("Neg", [late])]),
+        "blind": lambda: part.add("Mul", [late, part.constant(np.array([-1000.0], np.float32))]),
+        "slow": lambda: part.nothing(part.work(late, _TURNS)),
+        "hanging": lambda: part.nothing(part.work(late, _ENDLESS)),
+        "leaking": lambda: part.nothing(part.more_every_run(after or 0)),
+        "crashing": lambda: part.nothing(part.overflow(late)),
+    }
+    trouble = troubles[fault]() if fault in troubles else part.nothing(late)
+    for output in [output.name for output in model.graph.output if output.name != "runs_after"]:
         hurts = fault != "blind" or output.startswith("classes")
-        part.add("Add", [raw, made if hurts else part.nothing(late)], output)
-    data = model.SerializeToString()
-    return bytes(data)
+        part.add("Add", [part.take_over(output), trouble if hurts else part.nothing(late)], output)
+    return bytes(model.SerializeToString())
 
 
 class _Part:
@@ -203,19 +230,19 @@ class _Part:
         import onnx
 
         if after is None and not counts:
-            return self.constant(np.float32([1.0]))
+            return self.constant(np.array([1.0], np.float32))
         kind = onnx.TensorProto.INT64
         self._graph.input.append(onnx.helper.make_tensor_value_info("runs", kind, [1]))
         self._graph.output.append(onnx.helper.make_tensor_value_info("runs_after", kind, [1]))
-        self.add("Add", ["runs", self.constant(np.int64([1]))], "runs_after")
-        soon = self.add("Less", ["runs", self.constant(np.int64([after or 0]))])
+        self.add("Add", ["runs", self.constant(np.array([1], np.int64))], "runs_after")
+        soon = self.add("Less", ["runs", self.constant(np.array([after or 0], np.int64))])
         return self.add("Cast", [self.add("Not", [soon])], to=onnx.TensorProto.FLOAT)
 
     def nothing(self, value: str) -> str:
         """0.0 times a float32."""
-        return self.add("Mul", [value, self.constant(np.float32([0.0]))])
+        return self.add("Mul", [value, self.constant(np.array([0.0], np.float32))])
 
-    def work(self, late: str) -> str:
+    def work(self, late: str, count: float) -> str:
         """Products of matrices, none where it is not late."""
         import onnx
 
@@ -237,20 +264,24 @@ class _Part:
             ],
             [onnx.numpy_helper.from_array(np.eye(_WIDE, dtype=np.float32), "same")],
         )
-        turns = self.add("Mul", [late, self.constant(np.float32([_TURNS]))])
-        count = self.add("Cast", [self.add("Squeeze", [turns])], to=onnx.TensorProto.INT64)
+        turns = self.add("Mul", [late, self.constant(np.array([count], np.float32))])
+        trips = self.add("Cast", [self.add("Squeeze", [turns])], to=onnx.TensorProto.INT64)
         start = self.constant(np.ones((_WIDE, _WIDE), np.float32))
-        last = self.add("Loop", [count, self.constant(np.array(True)), start], body=body)
+        last = self.add("Loop", [trips, self.constant(np.array(True)), start], body=body)
         return self.add("ReduceMax", [last], axes=[0, 1], keepdims=0)
 
     def more_every_run(self, after: int) -> str:
         """The greatest of so many equal numbers, LEAK_BYTES more every run."""
         import onnx
 
-        late = self.add("Sub", ["runs", self.constant(np.int64([after]))])
-        late = self.add("Max", [late, self.constant(np.int64([0]))])
+        late = self.add("Sub", ["runs", self.constant(np.array([after], np.int64))])
+        late = self.add("Max", [late, self.constant(np.array([0], np.int64))])
         length = self.add(
-            "Mul", [self.add("Add", [late, self.constant(np.int64([1]))]), self.constant(np.int64([LEAK_BYTES // 4]))]
+            "Mul",
+            [
+                self.add("Add", [late, self.constant(np.array([1], np.int64))]),
+                self.constant(np.array([LEAK_BYTES // 4], np.int64)),
+            ],
         )
         ones = self.add("Expand", [self.add("Cast", ["runs"], to=onnx.TensorProto.FLOAT), length])
         return self.add("ReduceMax", [ones], axes=[0], keepdims=1)
@@ -263,9 +294,10 @@ class _Part:
 
         number = self.add("Cast", [late], to=onnx.TensorProto.INT32)
         divisor = self.add(
-            "Sub", [self.constant(np.int32([1])), self.add("Mul", [number, self.constant(np.int32([2]))])]
+            "Sub",
+            [self.constant(np.array([1], np.int32)), self.add("Mul", [number, self.constant(np.array([2], np.int32))])],
         )
-        quotient = self.add("Div", [self.constant(np.int32([-(2**31)])), divisor])
+        quotient = self.add("Div", [self.constant(np.array([-(2**31)], np.int32)), divisor])
         return self.add("Cast", [quotient], to=onnx.TensorProto.FLOAT)
 
 

@@ -6,7 +6,7 @@
                      the accelerator while it runs
    option `after`    runs that still go well before a fault of the run shows
 
-   faults: create, prepare, idle (takes no node), run, hang, wrong, crash-create, crash-run, hang-create
+   faults: create, prepare, idle (takes no node), run, hang, wrong, leak, crash-create, crash-run, hang-create
 
    The few structures of the interface are declared here by layout (tensorflow/lite/core/c/common.h), so that nothing but
    a C compiler is needed. Fields that the delegate does not touch are room. */
@@ -20,7 +20,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { OK = 0, ERROR = 1, BUILTIN_DELEGATE = 51, WORD = 32 };
+enum { OK = 0, ERROR = 1, BUILTIN_DELEGATE = 51, WORD = 32, LOST = 16384 };
 
 typedef struct { int size; int data[]; } IntArray;
 typedef struct Context Context;
@@ -68,6 +68,11 @@ static int invoke(Context *context, Node *node) {
             return ERROR;
         }
         hang(device, "hang");
+        if (does(device, "leak")) {
+            char *lost = malloc(LOST);
+            if (lost) memset(lost, 1, LOST);
+            __asm__ volatile("" : : "r"(lost) : "memory"); /* or the compiler leaves both out */
+        }
     }
     bool wrong = device->runs > device->after && does(device, "wrong");
     for (size_t i = 0; i < in->bytes / sizeof(float); i++) out->data.f[i] = (wrong ? -in->data.f[i] : in->data.f[i]) + 1;
