@@ -359,6 +359,25 @@ def test_what_speaks_no_http_is_told(tmp_path: Path) -> None:
         thread.join(10)
 
 
+def test_a_proxy_of_the_environment_is_used_but_not_for_this_machine(
+    server: ScriptedRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with ScriptedRegistry(blobs=[CONTENT]) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        assert read("oci+http://registry.invalid/models/tiny", tmp_path / "f") == CONTENT
+        assert read(server.address, tmp_path / "g") == CONTENT
+    assert [request.path.partition("/v2")[0] for request in proxy.requests] == ["http://registry.invalid"]
+    assert len(server.requests) == 1
+
+
+def test_what_is_neither_tag_nor_digest_never_gets_into_an_address(server: ScriptedRegistry) -> None:
+    with pytest.raises(RegistryError, match="neither a tag nor a digest"):
+        manifest(server.address, "../../blobs/x")
+    assert server.requests == []
+
+
 def test_a_bandwidth_is_kept(server: ScriptedRegistry, tmp_path: Path) -> None:
     clock = ManualClock(jump=True)
     transport = Transport(bandwidth_bytes_s=10_000.0)
