@@ -17,7 +17,7 @@ from edgemass.registry import answers, auth
 from edgemass.registry.answers import PassingError
 from edgemass.registry.reference import Reference
 from edgemass.registry.transport import Transport, open_client
-from edgemass.registry.wire import DEADLINE
+from edgemass.registry.wire import DEADLINE, Pace
 
 PAUSES_S = (0.5, 1.0, 2.0, 4.0)
 """Before further attempts when the one before brought nothing new; each is drawn from half of it to all of it."""
@@ -52,13 +52,19 @@ class Exchange:
         self._draw = draw
         self._total_ns = round(transport.total_s * _NS)
         self._deadline_ns = 0
-        self._client = open_client(transport, reference.base_url, clock=clock)
+        self._pace = Pace(clock, transport.stall_s, transport.least_bytes_s, transport.bandwidth_bytes_s)
+        self._client = open_client(transport, reference.base_url, clock=clock, pace=self._pace)
         self._origin = _origin(self._client.base_url)
         login = auth.find_login(reference, transport)
         self._authorization = auth.Authorization(self._told, login, self._ask, clock, plain=self.plain)
 
     def close(self) -> None:
         self._client.close()
+
+    @property
+    def received(self) -> int:
+        """Bytes that came so far, those of headers and of attempts that failed too."""
+        return self._pace.received
 
     def start(self) -> None:
         """Begin an operation: from now on its deadline runs."""
