@@ -77,6 +77,12 @@ def _small(registry: Registry, descriptor: Descriptor) -> bytes:
         return path.read_bytes()
 
 
+def look(registry: Registry, reference: str) -> tuple[bytes, Manifest]:
+    """The OCI manifest of a published bundle, and its own. Raises as `pull`."""
+    data = registry.manifest(reference)
+    return data, _read(registry, data, reference)[0]
+
+
 def _check_directory(directory: Path, made: Manifest, files: Collection[str]) -> None:
     """Refuse a folder that holds anything but this very bundle, or half of it.
 
