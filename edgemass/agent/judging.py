@@ -22,13 +22,13 @@ MOSTLY = 0.8
 
 
 class ProvingLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """What a new model is held to. The numbers are justified in docs/updates.md ("How a model is proven").
+    """What a new model is held to. The numbers are justified in docs/proving.md.
 
     latency_ratio: its p95 over that of the running model. fast_enough_ms: whatever is quicker than this is never too
         slow: 1000 / frames a second wanted; None = unknown.
     noise_ms: a difference below it is the machine's. It is below what one run of any detector takes on a small board.
     reserve_bytes: of memory that has to stay free beside both models.
-    leak_bytes: growth of memory for each run, after the warm-up. ONNX Runtime and LiteRT: 0 to 30 bytes (x86-64, the
+    leak_bytes: growth of memory for each run, after the warm-up. ONNX Runtime and LiteRT: 0 to 120 bytes (x86-64, the
         models of this repository and of the zoo); 2 KiB a run are 2.6 GB a day at 15 frames a second.
     leak_least_bytes: growth over all runs below it says nothing: allocators take whole blocks.
     evidence: detections of the running model, or matched boxes, below which silence or another name says nothing.

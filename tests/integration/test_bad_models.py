@@ -56,6 +56,22 @@ def verdict_of(verdict: Verdict, *, ok: bool, golden: float, variant: str, backe
     )
 
 
+def test_a_model_is_proven_where_it_lies_in_the_store(tmp_path: Path, running: Bundle) -> None:
+    """Its files have no names there, and a golden picture that the manifest promises has to be there."""
+    new = bad_models.person(tmp_path / "new")
+    blobs = tmp_path / "blobs"
+    blobs.mkdir()
+    for name, sha256 in [
+        *((variant.file, variant.sha256) for variant in new.variants),
+        *((sample.image, sample.sha256) for sample in new.manifest.golden),
+    ]:
+        new.file(name, sha256).rename(blobs / sha256)
+    stored = Bundle(new.manifest, blobs, blobs=blobs)
+    assert prove(stored, running, how=ONE, frames=FRAMES).golden == 1.0
+    (blobs / new.manifest.golden[1].sha256).unlink()
+    assert "the golden sample golden-2.png is missing" in prove(stored, running, how=STOCK).reason
+
+
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
