@@ -20,7 +20,9 @@ from edgemass.registry.transport import Transport, open_client
 from edgemass.registry.wire import DEADLINE, Pace
 
 PAUSES_S = (0.5, 1.0, 2.0, 4.0)
-"""Before further attempts when the one before brought nothing new; each is drawn from half of it to all of it."""
+"""Before further attempts, the first one also after one that brought something; each is drawn from half of it to all of
+it, so that boards that were cut off together do not come back together.
+"""
 
 MOST_REDIRECTS = 3
 _MAX_TOKEN_ANSWER_BYTES = 128 * 1024
@@ -93,8 +95,8 @@ class Exchange:
             self._clock.wait(threading.Event(), pause_s)
 
     def _pause_s(self, fruitless: int, error: PassingError) -> float:
-        drawn_s = PAUSES_S[min(fruitless, len(PAUSES_S)) - 1] * (0.5 + self._draw() / 2) if fruitless else 0.0
-        return max(drawn_s, error.wait_s or 0.0)
+        longest_s = PAUSES_S[min(max(fruitless, 1), len(PAUSES_S)) - 1]
+        return max(longest_s * (0.5 + self._draw() / 2), error.wait_s or 0.0)
 
     def call(
         self,

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 import trustme
 
@@ -391,3 +392,25 @@ def test_cuts_are_gone_on_from_where_they_happened(server: ScriptedRegistry, tmp
         address = f"oci://127.0.0.1:{proxy.port}/models/tiny"
         assert read(address, tmp_path / "f", clock=ManualClock(jump=True)) == CONTENT
     assert proxy.sent < len(CONTENT) + 4 * 400
+
+
+def test_referrers_are_sorted_out_here_whatever_the_registry_leaves_in(server: ScriptedRegistry) -> None:
+    wanted = oci.Descriptor(oci.IMAGE_MANIFEST, oci.sha256(b"1"), 1, artifact_type="application/x")
+    other = oci.Descriptor(oci.IMAGE_MANIFEST, oci.sha256(b"2"), 1, artifact_type="application/y")
+    path = f"/v2/models/tiny/referrers/{oci.sha256(MANIFEST)}"
+    index = [msgspec.json.encode({"schemaVersion": 2, "manifests": found}) for found in ([other], [wanted])]
+    server.script = [Reply(headers={"Link": f'<{path}?page=2>; rel="next"'}, body=(index[0],)), Reply(body=(index[1],))]
+    with closing(RegistryClient(Reference.parse(server.address), PATIENT)) as client:
+        assert client.referrers(oci.sha256(MANIFEST), "application/x") == (wanted,)
+    assert [request.path for request in server.requests] == [f"{path}?artifactType=application%2Fx", f"{path}?page=2"]
+
+
+@pytest.mark.parametrize(
+    "link", ['</v2/models/tiny/tags/list?n=1>; rel="next"', "<http://elsewhere.invalid/v2/>; rel=next", "<<"]
+)
+def test_a_list_of_tags_without_end_has_an_end(link: str, server: ScriptedRegistry) -> None:
+    server.always = Reply(headers={"Link": link}, body=(b'{"tags":["b","a"]}',))
+    with closing(RegistryClient(Reference.parse(server.address), PATIENT)) as client:
+        assert client.tags() == ("a", "b")
+    assert len(server.requests) <= 100
+    assert all(request.path.startswith("/v2/models/tiny/") for request in server.requests)

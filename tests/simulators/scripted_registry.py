@@ -119,7 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
         if reply.silent:
             registry.closing.wait(_PATIENCE_S)
             return
-        body = [reply.body] if isinstance(reply.body, bytes) else reply.body
+        body = reply.body
         said = {name.lower() for name in reply.headers}
         lines = [f"HTTP/1.1 {reply.status} Reply", "Connection: close"]
         if "content-length" not in said:
