@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
@@ -119,6 +120,7 @@ class Observer:
             counters,
             at_s=self._clock.monotonic_ns() / 1e9,
             detections=detections,
+            cpu_s=time.process_time(),
             p95_ms=float(np.percentile(latencies, 95)) if latencies else None,
             rss_bytes=_rss_bytes(),
             temperature_c=_temperature_c(),

@@ -27,7 +27,9 @@ class ProbationLimits(msgspec.Struct, frozen=True, kw_only=True):
     window_s: what is happening now is judged over so long, 300 frames of a camera at 10 a second; frames and
         detections, which come and go, over twice as long.
     fps_share: of the frames a second before. Below 1 since scenes and other work on the board change.
-    latency_ratio, noise_ms, fast_enough_ms: of p95, as in ProvingLimits.
+    latency_ratio, noise_ms, fast_enough_ms: of p95, as in ProvingLimits. cpu_ratio: by which the processor's time for a
+        frame has to have grown too, or something else on the board is what slows it down; two threads that share a
+        core make that up to 1.3 times as long.
     error_share: of the runs, above the share before; with at least `error_least` of them.
     temperature_rise_c: above the one before, once it is hotter than `temperature_hot_c`: Raspberry Pi and Jetson slow
         down from 80 to 85 degrees on.
@@ -47,6 +49,7 @@ class ProbationLimits(msgspec.Struct, frozen=True, kw_only=True):
     latency_ratio: float = 2.0
     noise_ms: float = 2.0
     fast_enough_ms: float | None = None
+    cpu_ratio: float = 1.5
     error_share: float = 0.02
     error_least: int = 5
     temperature_rise_c: float = 10.0
@@ -61,10 +64,11 @@ class ProbationLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
-    """What has been counted up to a moment, over all cameras of the slot; all but the last three only grow.
+    """What has been counted up to a moment, over all cameras of the slot.
 
     at_s: monotonic. captured: frames that cameras gave. served: frames that were run, or that the motion gate left out
     when it was their turn. processed: frames that were run. failures: runs that failed. detections: in all of them.
+    cpu_s: the processor's time that the daemon took, None = unknown; this and all above only grow.
     p95_ms: of the latest frames, None where there were none. rss_bytes: of the daemon. temperature_c: of the processor.
     """
 
@@ -74,6 +78,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     processed: int
     failures: int
     detections: int
+    cpu_s: float | None = None
     p95_ms: float | None = None
     rss_bytes: int = 0
     temperature_c: float | None = None
@@ -82,13 +87,14 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
 class Baseline(msgspec.Struct, frozen=True, kw_only=True):
     """How the model before did.
 
-    captured_fps, served_fps: frames a second. p95_ms: None = unknown. error_share: of the runs. frames, detections:
-    seen. steady: share of the time in which something was found. temperature_c: None = unknown.
+    captured_fps, served_fps: frames a second. p95_ms, cpu_ms: of a frame, None = unknown. error_share: of the runs.
+    frames, detections: seen. steady: share of the time in which something was found. temperature_c: None = unknown.
     """
 
     captured_fps: float
     served_fps: float
     p95_ms: float | None
+    cpu_ms: float | None
     error_share: float
     frames: int
     detections: int
@@ -123,6 +129,7 @@ def sample(
     *,
     at_s: float,
     detections: int,
+    cpu_s: float | None = None,
     p95_ms: float | None = None,
     rss_bytes: int = 0,
     temperature_c: float | None = None,
@@ -140,6 +147,7 @@ def sample(
         processed=processed,
         failures=totals.get("backend_failures", 0),
         detections=detections,
+        cpu_s=cpu_s,
         p95_ms=p95_ms,
         rss_bytes=rss_bytes,
         temperature_c=temperature_c,
@@ -165,6 +173,7 @@ def baseline(samples: Sequence[Sample], limits: ProbationLimits) -> Baseline | N
         captured_fps=(last.captured - first.captured) / seconds,
         served_fps=(last.served - first.served) / seconds,
         p95_ms=_median(item.p95_ms for item in samples),
+        cpu_ms=_cpu_ms(samples),
         error_share=failures / max(1, frames + failures),
         frames=frames,
         detections=last.detections - first.detections,
@@ -266,6 +275,9 @@ def _slow(before: Baseline, recent: Sequence[Sample], limits: ProbationLimits) -
     )
     if quick or now <= limits.latency_ratio * before.p95_ms:
         return ""
+    cpu_ms = _cpu_ms(recent)
+    if cpu_ms is not None and before.cpu_ms is not None and cpu_ms <= limits.cpu_ratio * before.cpu_ms:
+        return ""
     return f"it is too slow: p95 {now:.1f} ms for a frame, before it were {before.p95_ms:.1f} ms"
 
 
@@ -321,6 +333,14 @@ def _leak(settled: Sequence[Sample], limits: ProbationLimits) -> str:
     if not slopes or min(slopes) <= limits.leak_bytes_s or grown < limits.leak_least_bytes:
         return ""
     return f"the memory of the process grows all the time: {grown / MIB:.0f} MiB in {seconds:.0f} s"
+
+
+def _cpu_ms(samples: Sequence[Sample]) -> float | None:
+    """The processor's time for a frame."""
+    first, last = samples[0], samples[-1]
+    if first.cpu_s is None or last.cpu_s is None or last.processed == first.processed:
+        return None
+    return round((last.cpu_s - first.cpu_s) * 1e3 / (last.processed - first.processed), 3)
 
 
 def _median(values: Iterable[float | None]) -> float | None:

@@ -213,6 +213,7 @@ class Board:
             processed=self._frames,
             failures=0,
             detections=self._found,
+            cpu_s=time.process_time(),
             p95_ms=float(np.percentile(self._times_ms, 95)) if self._times_ms else None,
             rss_bytes=memory.resident_bytes(),
         )
@@ -285,7 +286,8 @@ def test_a_model_that_crashes_later_is_proven_and_takes_a_process_down_in_that_v
         "import sys; from pathlib import Path; from edgemass.bundles import load_bundle, open_detector\n"
         "from edgemass.detector import Thresholds, made_up_picture\n"
         "stream = open_detector(load_bundle(Path(sys.argv[1])), threads=1, variant='int8')[0].stream()\n"
-        "for run in range(1000): print(run, flush=True); stream.detect(made_up_picture(), Thresholds(0.4))\n"
+        "picture = made_up_picture()\n"
+        "for run in range(1000): print(run, flush=True); stream.detect(picture, Thresholds(0.4))\n"
     )
     ended = subprocess.run(
         [sys.executable, "-c", program, late.folder], capture_output=True, text=True, check=False, timeout=60

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
+import mmap
 from pathlib import Path
-
-import numpy as np
 
 from edgemass.agent import memory
 from edgemass.agent.memory import Memory
@@ -43,10 +42,12 @@ def test_kills_for_want_of_memory_are_counted_by_the_kernel(tmp_path: Path) -> N
 
 
 def test_what_a_process_takes_is_seen_page_by_page() -> None:
-    before = memory.own_bytes()
-    held = np.ones(8 * MIB, np.uint8)
-    assert 8 * MIB <= memory.own_bytes() - before < 9 * MIB
-    assert held.all()
+    page = b"1" * mmap.PAGESIZE
+    with mmap.mmap(-1, 8 * MIB, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as held:
+        before = memory.own_bytes()
+        for _ in range(0, 8 * MIB, mmap.PAGESIZE):
+            held.write(page)
+        assert 8 * MIB <= memory.own_bytes() - before < 9 * MIB
 
 
 def test_a_kernel_without_the_exact_count_gives_the_quick_one(tmp_path: Path) -> None:

@@ -28,8 +28,9 @@ USUAL: dict[str, Any] = {
     "p95_ms": 50.0,
     "rss_bytes": 100.0 * MIB,
     "temperature_c": 60.0,
+    "cpu_s": 0.4,
 }
-GROW = ("captured", "served", "processed", "failures", "detections")
+GROW = ("captured", "served", "processed", "failures", "detections", "cpu_s")
 
 
 def samples(seconds: int, *changes: tuple[int, dict[str, float]], every: int = 2) -> list[Sample]:
@@ -45,10 +46,11 @@ def samples(seconds: int, *changes: tuple[int, dict[str, float]], every: int = 2
         for start, change in changes:
             now |= change if second >= start else {}
         if second % every == 0:
-            values = {name: round(total) for name, total in totals.items()}
+            values = {name: round(total) for name, total in totals.items() if name != "cpu_s"}
             made.append(
                 Sample(
                     at_s=1000.0 + second,
+                    cpu_s=totals["cpu_s"],
                     p95_ms=now["p95_ms"],
                     rss_bytes=round(rss),
                     temperature_c=now["temperature_c"],
@@ -83,6 +85,7 @@ def test_the_model_before_is_remembered_by_what_it_did() -> None:
         captured_fps=15.0,
         served_fps=10.0,
         p95_ms=50.0,
+        cpu_ms=40.0,
         error_share=0.0,
         frames=1200,
         detections=2400,
@@ -124,7 +127,7 @@ def test_a_probation_of_no_time_asks_for_some_frames_all_the_same() -> None:
             "no frame was processed for 16 s, while the cameras",
         ),
         ({"served": 5.0, "processed": 5.0}, 60, "it keeps up with"),
-        ({"p95_ms": 150.0}, 30, "it is too slow: p95 150.0 ms for a frame, before it were 50.0 ms"),
+        ({"p95_ms": 150.0, "cpu_s": 1.2}, 30, "it is too slow: p95 150.0 ms for a frame, before it were 50.0 ms"),
         ({"failures": 1.0, "processed": 9.0, "served": 9.0}, 10, "runs failed, "),
         ({"temperature_c": 82.0}, 30, "the board gets too hot: 82 degrees Celsius, before it were 60"),
         ({"detections": 0.0}, 60, "it finds 0."),
@@ -148,7 +151,8 @@ def test_a_model_that_goes_bad_fails_in_time_and_for_the_right_reason(
         {"captured": 7.5, "served": 5.0, "processed": 5.0, "detections": 10.0},  # the camera gives half
         {"processed": 1.0, "detections": 2.0},  # the motion gate leaves out what is still
         {"served": 8.0, "processed": 8.0, "detections": 16.0},
-        {"p95_ms": 90.0},
+        {"p95_ms": 90.0, "cpu_s": 0.7},
+        {"p95_ms": 150.0, "cpu_s": 0.5},  # something else on the board is busy
         {"temperature_c": 69.0},
         {"detections": 8.0},
         {"detections": 80.0},
@@ -175,7 +179,7 @@ def test_a_cool_board_may_become_warm() -> None:
 
 def test_a_model_may_be_as_slow_as_the_cameras_allow() -> None:
     limits = msgspec.structs.replace(LIMITS, fast_enough_ms=200.0)
-    assert first_failure(samples(300, (0, {"p95_ms": 150.0})), usual(), limits) == (-1.0, "")
+    assert first_failure(samples(300, (0, {"p95_ms": 150.0, "cpu_s": 1.2})), usual(), limits) == (-1.0, "")
 
 
 def test_memory_that_grows_once_late_is_no_leak() -> None:
