@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the servers of the integration tests from Debian's packages, where that is allowed.
 # What is missing afterwards is named, with the tests that skip; with --strict, or with CI=true, it is a failure.
-# A broker that this script installs is not left running: the tests start their own.
+# A broker or registry that this script installs is not left running: the tests start their own.
 set -eu
 
 strict=no
@@ -13,9 +13,10 @@ PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
 installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
 
-# Prints the packages that are missing, one word each; a mosquitto from elsewhere is as good.
+# Prints the packages that are missing, one word each; a server from elsewhere is as good.
 missing() {
     command -v mosquitto >/dev/null 2>&1 || echo mosquitto
+    command -v docker-registry >/dev/null 2>&1 || echo docker-registry
     command -v dpkg-query >/dev/null 2>&1 || { echo "$rtsp"; return; }
     for package in $rtsp; do installed "$package" || echo "$package"; done
 }
@@ -45,7 +46,9 @@ if [ ! -e $policy ] && [ ! -L $policy ]; then
 fi
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq && apt-get install -y -qq --no-install-recommends "$@" || exit 1
-case " $* " in *" mosquitto "*) update-rc.d mosquitto disable && invoke-rc.d mosquitto stop || true ;; esac
+for server in mosquitto docker-registry; do
+    case " $* " in *" $server "*) update-rc.d $server disable && invoke-rc.d $server stop || true ;; esac
+done
 '
 if [ -z "$reason" ]; then
     echo "Installing the servers of the tests: $packages"
@@ -61,6 +64,7 @@ fi
 for package in $packages; do
     case $package in
         mosquitto) echo "Skipped: tests marked broker, no mosquitto ($reason)" ;;
+        docker-registry) echo "Skipped: tests marked registry, no docker-registry ($reason)" ;;
     esac
 done
 case " $packages " in

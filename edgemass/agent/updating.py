@@ -173,19 +173,15 @@ class Updater:
         """
         claimed = order.claimed
 
-        def progress(done: int, total: int) -> None:
-            share = done / total if total else None
-            self._say("fetching", order, progress=share)
+        def progress(phase: str, done: int, total: int) -> None:
+            self._say(phase, order, progress=done / total if total else None)
 
-        if order.origin == "fleet":
-            self._say("verifying", order)
-            desired = self._fetcher.fetch(order.document, self._slot.name, progress, self._stop)
-        else:
-            desired = claimed
-        reason = self._store.slot(self._slot.name).refused.get(desired.digest)
-        if reason and order.origin == "fleet":  # a person was asked, and wants it all the same
+        if order.origin == "local":
+            return load_stored(self._store, claimed.digest)
+        reason = self._store.slot(self._slot.name).refused.get(claimed.digest)
+        if reason:  # a person who orders it by a file was asked, and wants it all the same
             raise Refused(f"it failed here before: {reason}")
-        return load_stored(self._store, desired.digest)
+        return load_stored(self._store, self._fetcher.follow(order.document, self._slot.name, progress, self._stop))
 
     def _refuse(self, order: Order, reason: str, *, quarantine: bool) -> None:
         if self._stop.is_set():

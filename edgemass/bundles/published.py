@@ -11,6 +11,7 @@ from pathlib import Path
 from edgemass import durable, manifest
 from edgemass.bundles.fingerprint import fingerprint
 from edgemass.bundles.folder import MANIFEST, Bundle, load_bundle
+from edgemass.bundles.packing import pack
 from edgemass.errors import BundleError, UsageError
 from edgemass.manifest import Manifest
 from edgemass.registry import oci, part_file, pushing
@@ -76,6 +77,12 @@ def _small(registry: Registry, descriptor: Descriptor) -> bytes:
         return path.read_bytes()
 
 
+def look(registry: Registry, reference: str) -> tuple[bytes, Manifest]:
+    """The OCI manifest of a published bundle, and its own. Raises as `pull`."""
+    data = registry.manifest(reference)
+    return data, _read(registry, data, reference)[0]
+
+
 def _check_directory(directory: Path, made: Manifest, files: Collection[str]) -> None:
     """Refuse a folder that holds anything but this very bundle, or half of it.
 
@@ -129,18 +136,5 @@ def push(bundle: Bundle, registry: Registry, tags: Sequence[str], progress: Prog
         BundleError: a file of it is missing, or not the one that its manifest speaks of.
         RegistryError, RegistryUnavailableError: see protocol.Registry.
     """
-    made = bundle.manifest
-    config = manifest.to_json(made)
-    blobs: dict[str, Path | bytes] = {oci.sha256(config): config}
-    for variant in made.variants:
-        blobs[f"sha256:{variant.sha256}"] = bundle.path(variant)
-    beside = [(item.image, item.sha256, item.size_bytes) for item in made.golden if item.sha256]
-    beside += [(item.file, item.sha256, item.size_bytes) for item in made.documents]
-    for name, sha256, size_bytes in beside:
-        path = bundle.file(name, sha256)
-        if not path.is_file() or fingerprint(path) != (sha256, size_bytes):
-            raise BundleError(
-                f"{path} is missing or was changed since the manifest was written; import the model again"
-            )
-        blobs[f"sha256:{sha256}"] = path
-    return pushing.push(oci.oci_manifest(made), blobs, registry, tags, progress)
+    packed = pack(bundle)
+    return pushing.push(packed.manifest, packed.blobs, registry, tags, progress)

@@ -31,10 +31,8 @@ def resolve(model: str, *, zoo: Sequence[Path] | None = None, store: Sequence[Pa
     """
     if model == "demo:":
         return _demo()
-    if model.startswith("oci://"):
-        raise UsageError(
-            f"{model} lies in a registry, which this version cannot fetch from; give a bundle folder or a model file"
-        )
+    if model.startswith(("oci://", "oci+http://", "oci+https://")):
+        raise UsageError(f"{model} lies in a registry; get it with `edgemass model pull {model} -o DIR`, and give DIR")
     path = Path(model)
     if (path / MANIFEST).is_file():
         return load_bundle(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from edgemass import manifest
 from edgemass.bundles.folder import Bundle
+from edgemass.bundles.packing import pack
 from edgemass.errors import BundleError
 from edgemass.registry import oci
 from edgemass.store import ModelStore
@@ -27,3 +28,14 @@ def load_stored(store: ModelStore, digest: str) -> Bundle:
     if not any(bundle.has(variant) for variant in bundle.manifest.variants):
         raise BundleError(f"no variant of {digest} is in the store {store.root}; fetch the model again")
     return bundle
+
+
+def add_to_store(store: ModelStore, bundle: Bundle) -> str:
+    """Put a bundle of a folder into the store; returns its digest.
+
+    Raises:
+        BundleError: a file of it is missing or damaged.
+        StoreError: the store cannot be written.
+    """
+    packed = pack(bundle, whole=False)
+    return store.add(packed.manifest, packed.blobs)

@@ -126,12 +126,14 @@ def refusal(
 
 
 def _said(body: bytes) -> str:
+    """What a registry, or a plain text, gives as the reason."""
     try:
         problems = msgspec.json.decode(body, type=_Problems).errors
+        words = "; ".join(f"{problem.code} {problem.message}".strip() for problem in problems)
     except (ValueError, RecursionError):
-        return ""
-    words = "; ".join(f"{problem.code} {problem.message}".strip() for problem in problems)
-    return f" ({_words(words)})" if words else ""
+        words = "" if body.lstrip()[:1] in (b"<", b"{", b"[") else body[:_MOST_WORDS].decode("utf-8", "replace")
+    words = _words(words)
+    return f" ({words})" if words else ""
 
 
 def _words(text: str) -> str:

@@ -17,7 +17,7 @@ from edgemass.registry.blobs import Reading, Sending
 from edgemass.registry.exchange import Answer, Exchange
 from edgemass.registry.oci import Descriptor
 from edgemass.registry.part_file import PartFile
-from edgemass.registry.reference import Reference
+from edgemass.registry.reference import Reference, is_tag
 from edgemass.registry.transport import Transport
 
 _MOST_PAGES = 100
@@ -60,6 +60,11 @@ class RegistryClient:
         self._pull = f"repository:{reference.repository}:pull"
         self._push = f"repository:{reference.repository}:pull,push"
 
+    @property
+    def received(self) -> int:
+        """Bytes that came so far, those of headers and of attempts that failed too."""
+        return self._exchange.received
+
     def close(self) -> None:
         self._exchange.close()
 
@@ -69,6 +74,8 @@ class RegistryClient:
 
     def _manifest(self, reference: str, wanted: tuple[int, ...]) -> Answer:
         told = f"{self._told}: manifest {reference}"
+        if not (is_tag(reference) or oci.is_digest(reference)):
+            raise RegistryError(f"{self._told}: {reference[:80]!r} is neither a tag nor a digest")
         answer = self._exchange.again(
             lambda: self._exchange.call(
                 "GET",

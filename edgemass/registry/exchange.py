@@ -17,10 +17,12 @@ from edgemass.registry import answers, auth
 from edgemass.registry.answers import PassingError
 from edgemass.registry.reference import Reference
 from edgemass.registry.transport import Transport, open_client
-from edgemass.registry.wire import DEADLINE
+from edgemass.registry.wire import DEADLINE, Pace
 
 PAUSES_S = (0.5, 1.0, 2.0, 4.0)
-"""Before further attempts when the one before brought nothing new; each is drawn from half of it to all of it."""
+"""Before further attempts, the first one also after one that brought something; each is drawn from half of it to all of
+it, so that boards that were cut off together do not come back together.
+"""
 
 MOST_REDIRECTS = 3
 _MAX_TOKEN_ANSWER_BYTES = 128 * 1024
@@ -52,13 +54,19 @@ class Exchange:
         self._draw = draw
         self._total_ns = round(transport.total_s * _NS)
         self._deadline_ns = 0
-        self._client = open_client(transport, reference.base_url, clock=clock)
+        self._pace = Pace(clock, transport.stall_s, transport.least_bytes_s, transport.bandwidth_bytes_s)
+        self._client = open_client(transport, reference.base_url, clock=clock, pace=self._pace)
         self._origin = _origin(self._client.base_url)
         login = auth.find_login(reference, transport)
         self._authorization = auth.Authorization(self._told, login, self._ask, clock, plain=self.plain)
 
     def close(self) -> None:
         self._client.close()
+
+    @property
+    def received(self) -> int:
+        """Bytes that came so far, those of headers and of attempts that failed too."""
+        return self._pace.received
 
     def start(self) -> None:
         """Begin an operation: from now on its deadline runs."""
@@ -87,8 +95,8 @@ class Exchange:
             self._clock.wait(threading.Event(), pause_s)
 
     def _pause_s(self, fruitless: int, error: PassingError) -> float:
-        drawn_s = PAUSES_S[min(fruitless, len(PAUSES_S)) - 1] * (0.5 + self._draw() / 2) if fruitless else 0.0
-        return max(drawn_s, error.wait_s or 0.0)
+        longest_s = PAUSES_S[min(max(fruitless, 1), len(PAUSES_S)) - 1]
+        return max(longest_s * (0.5 + self._draw() / 2), error.wait_s or 0.0)
 
     def call(
         self,

@@ -51,17 +51,20 @@ class Transport(msgspec.Struct, frozen=True, kw_only=True):
     floor_s: float = 0.0
 
 
-def open_client(transport: Transport, base_url: str = "", *, clock: Clock | None = None) -> httpx.Client:
+def open_client(
+    transport: Transport, base_url: str = "", *, clock: Clock | None = None, pace: Pace | None = None
+) -> httpx.Client:
     """A client that follows no redirect by itself, takes no proxy for loopback, and knows the time.
 
     Each request has to be over within `total_s`, or at the time that its extension `wire.DEADLINE` says, and may not be
     slower than `least_bytes_s`; both come out as httpx.TimeoutException. For one thread at a time.
+    pace: one that counts for the caller.
 
     Raises:
         ConfigError: the certificates to trust cannot be read.
     """
     clock = clock or SystemClock()
-    pace = Pace(clock, transport.stall_s, transport.least_bytes_s, transport.bandwidth_bytes_s)
+    pace = pace or Pace(clock, transport.stall_s, transport.least_bytes_s, transport.bandwidth_bytes_s)
     return httpx.Client(
         base_url=base_url,
         transport=Wire(tls_context(transport), pace, clock, transport.total_s),

@@ -58,7 +58,11 @@ class Pace:
 
     def read(self, stream: httpcore.NetworkStream, max_bytes: int, timeout_s: float | None) -> bytes:
         before = self._clock.monotonic_ns()
-        data = stream.read(max_bytes, self.left_s(timeout_s, httpcore.ReadTimeout))
+        try:
+            data = stream.read(max_bytes, self.left_s(timeout_s, httpcore.ReadTimeout))
+        except httpcore.ReadTimeout:
+            self.left_s(None, httpcore.ReadTimeout)  # tells so where it is the deadline that ended it
+            raise
         now = self._clock.monotonic_ns()
         self._waited_ns += now - before  # only what the server keeps us waiting, not what we do in between
         self._came += len(data)

@@ -122,11 +122,11 @@ class ModelStore:
                 return data
         return None
 
-    def add(self, manifest: bytes, files: Mapping[str, Path]) -> str:
+    def add(self, manifest: bytes, files: Mapping[str, Path | bytes]) -> str:
         """Take a bundle in; files that are here already need not be given. Returns its digest.
 
-        files: digest -> where the file lies now; one in `incoming` is moved, others are copied. A file that the
-            manifest does not name is passed over.
+        files: digest -> content, or where the file lies now; one in `incoming` is moved, others are copied. A file that
+            the manifest does not name is passed over.
 
         Raises:
             RegistryError: this is no manifest.
@@ -144,14 +144,16 @@ class ModelStore:
             durable.write_bytes(self._bundles / _hex(digest), manifest, mode=FILE_MODE)
         return digest
 
-    def _take(self, digest: str, source: Path) -> None:
+    def _take(self, digest: str, source: Path | bytes) -> None:
         if self.intact(digest) is not None:
             return
-        found = _sha256(source)
+        found = oci.sha256(source) if isinstance(source, bytes) else _sha256(source)
         if found != digest:
-            raise DigestMismatchError(source.name, digest, found)
+            raise DigestMismatchError("the manifest" if isinstance(source, bytes) else source.name, digest, found)
         target = self.blob_folder / _hex(digest)
-        if source.parent == self.incoming and not source.is_symlink():
+        if isinstance(source, bytes):
+            durable.write_bytes(target, source, mode=FILE_MODE)
+        elif source.parent == self.incoming and not source.is_symlink():
             durable.move(source, target)
         else:
             durable.copy(source, target)
