@@ -195,7 +195,7 @@ class Updater:
 
     def _try_again(self, order: Order, reason: str) -> None:
         failures = self._retry.failures + 1 if self._retry is not None else 1
-        pause_s = min(RETRY_S * 2 ** (failures - 1), LONGEST_RETRY_S) * (0.5 + random.random())
+        pause_s = min(RETRY_S * 2 ** (failures - 1), LONGEST_RETRY_S) * (0.5 + random.random())  # noqa: S311 (spreads retries)
         if failures == 1:
             logger.warning("trying again later: %s", reason, extra=_told(order.claimed, order))
         self._retry = _Retry(order, self._clock.monotonic_ns() + round(pause_s * 1e9), failures)

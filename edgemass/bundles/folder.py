@@ -16,7 +16,7 @@ from edgemass import durable, manifest
 from edgemass.bundles.fingerprint import fingerprint
 from edgemass.errors import BundleError, UsageError
 from edgemass.manifest import Document, Golden, Manifest, Variant
-from edgemass.registry.oci import digest
+from edgemass.oci import digest
 
 logger = logging.getLogger(__name__)
 

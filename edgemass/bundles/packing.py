@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgemass import manifest
+from edgemass import manifest, oci
 from edgemass.bundles.fingerprint import fingerprint
 from edgemass.bundles.folder import Bundle
 from edgemass.errors import BundleError
-from edgemass.registry import oci
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,14 @@ import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
-from edgemass import durable, manifest
+from edgemass import durable, manifest, oci
 from edgemass.bundles.fingerprint import fingerprint
 from edgemass.bundles.folder import MANIFEST, Bundle, load_bundle
 from edgemass.bundles.packing import pack
 from edgemass.errors import BundleError, UsageError
 from edgemass.manifest import Manifest
-from edgemass.registry import oci, part_file, pushing
-from edgemass.registry.oci import Descriptor
+from edgemass.oci import Descriptor
+from edgemass.registry import part_file, pushing
 from edgemass.registry.part_file import PartFile
 from edgemass.registry.protocol import Registry
 from edgemass.registry.pushing import Pushed

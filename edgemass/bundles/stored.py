@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from edgemass import manifest
+from edgemass import manifest, oci
 from edgemass.bundles.folder import Bundle
 from edgemass.bundles.packing import pack
 from edgemass.errors import BundleError
-from edgemass.registry import oci
 from edgemass.store import ModelStore
 
 

@@ -255,9 +255,8 @@ def _sign(repository: Repository, options: argparse.Namespace) -> int:
 
 
 def _release(model: str, options: argparse.Namespace) -> Release:
-    from edgemass import bundles, manifest
+    from edgemass import bundles, manifest, oci
     from edgemass.bundles.packing import pack
-    from edgemass.registry import oci
     from edgemass.registry.reference import is_reference
     from edgemass.registry.trust.rules import Release
 

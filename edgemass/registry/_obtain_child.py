@@ -17,10 +17,11 @@ from pathlib import Path
 
 import msgspec
 
+from edgemass import oci
 from edgemass.clock import SystemClock
 from edgemass.errors import BundleError, ConfigError, EdgemassError, TrustError
 from edgemass.manifest import Manifest
-from edgemass.registry import deltas, oci
+from edgemass.registry import deltas
 from edgemass.registry.fetching import fetch
 from edgemass.registry.obtaining import Line, Obtained, Order
 from edgemass.registry.reference import Reference, open_registry

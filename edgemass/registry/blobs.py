@@ -10,10 +10,10 @@ from typing import final
 import httpx
 
 from edgemass.errors import BundleError, DigestMismatchError, RegistryError
+from edgemass.oci import Descriptor
 from edgemass.registry import answers
 from edgemass.registry.answers import PassingError
 from edgemass.registry.exchange import Content, Exchange
-from edgemass.registry.oci import Descriptor
 from edgemass.registry.part_file import PartFile
 
 MONOLITHIC_BYTES = 64 * 1024 * 1024

@@ -10,12 +10,12 @@ from typing import TypeVar, final
 import httpx
 import msgspec
 
+from edgemass import oci
 from edgemass.clock import Clock, SystemClock
 from edgemass.errors import DigestMismatchError, RegistryError
-from edgemass.registry import oci
+from edgemass.oci import Descriptor
 from edgemass.registry.blobs import Reading, Sending
 from edgemass.registry.exchange import Answer, Exchange
-from edgemass.registry.oci import Descriptor
 from edgemass.registry.part_file import PartFile
 from edgemass.registry.reference import Reference, is_tag
 from edgemass.registry.transport import Transport

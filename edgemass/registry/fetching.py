@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgemass import manifest as manifests
+from edgemass import oci
 from edgemass.errors import BundleError, DigestMismatchError, EdgemassError, NoRoomError, RegistryError
 from edgemass.manifest import Manifest
-from edgemass.registry import deltas, oci
+from edgemass.oci import Descriptor, ImageManifest
+from edgemass.registry import deltas
 from edgemass.registry.deltas import Offer
-from edgemass.registry.oci import Descriptor, ImageManifest
 from edgemass.registry.part_file import PartFile
 from edgemass.registry.protocol import Registry
 

@@ -20,7 +20,6 @@ import msgspec
 
 from edgemass import errors
 from edgemass.errors import EdgemassError, RegistryUnavailableError
-from edgemass.messages import Desired
 
 _PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from edgemass.registry._obtain_child import main; main()"
 _LOOK_S = 0.2
@@ -32,9 +31,10 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
     envelope: the fleet's order as it came, Base64; or name and digest: what a person asks for; digest "" = the newest.
     device, slot, sequence: whom the order must be for, and the newest that was followed.
-    registry: address. metadata: where the trust metadata is; "" = in the registry. root: file of the embedded root; "" =
-        nothing is signed, and only digests are checked. trust: folder of what is remembered of the metadata.
-    blobs, incoming: folders of the store: what is here, and where to what is fetched goes. hardware: words that this board answers to. release: of the confirmed model, -1 = none.
+    registry: address. metadata: where the trust metadata is; "" = in the registry. root: file of the embedded root;
+        "" = nothing is signed, and only digests are checked. trust: folder of what is remembered of the metadata.
+    blobs, incoming: folders of the store: what is here, and where what is fetched goes.
+    hardware: words that this board answers to. release: of the confirmed model, -1 = none.
     files_for: runtimes that this board has. variant: only this one. transport: as JSON. deadline_s: for everything.
     """
 

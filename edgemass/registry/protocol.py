@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from edgemass.registry.oci import Descriptor
+from edgemass.oci import Descriptor
 from edgemass.registry.part_file import PartFile
 
 

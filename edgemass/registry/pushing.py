@@ -7,8 +7,8 @@ from pathlib import Path
 
 import msgspec
 
+from edgemass import oci
 from edgemass.errors import BundleError
-from edgemass.registry import oci
 from edgemass.registry.protocol import Registry
 
 

@@ -12,9 +12,9 @@ from urllib.parse import unquote
 
 import msgspec
 
+from edgemass import oci
 from edgemass.errors import UsageError
 from edgemass.redact import redact_address
-from edgemass.registry import oci
 
 if TYPE_CHECKING:
     from edgemass.registry.protocol import Registry

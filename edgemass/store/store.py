@@ -24,13 +24,12 @@ from pathlib import Path
 
 import msgspec
 
-from edgemass import durable
+from edgemass import durable, oci
 from edgemass import manifest as manifests
 from edgemass.clock import rfc3339
 from edgemass.config import is_name
 from edgemass.errors import BundleError, DigestMismatchError, NoRoomError, RegistryError, StoreError
 from edgemass.manifest import Manifest
-from edgemass.registry import oci
 from edgemass.store import rules
 from edgemass.store.state import Origin, SlotState, Start, decode, encode
 

@@ -12,14 +12,13 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from edgemass import families, manifest
+from edgemass import families, manifest, oci
 from edgemass.bundles.describing import describe, describe_json
 from edgemass.bundles.folder import Bundle
 from edgemass.detector import Detector
 from edgemass.errors import BundleError
 from edgemass.families import FAMILIES
 from edgemass.manifest import Manifest
-from edgemass.registry import oci
 from edgemass.tensors import TensorInfo
 from tests.fuzz.campaign import counts, hold, may_refuse
 from tests.fuzz.models import MODELS, EchoBackend, Model

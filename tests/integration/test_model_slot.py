@@ -104,7 +104,7 @@ def swaps(count: int) -> tuple[Camera, list[int]]:
 
 
 def leak(sizes: list[int]) -> float:
-    """Growth from the first settled quarter to the last, as a share; the median of each: what comes and goes is none."""
+    """Growth from the first settled quarter to the last, as a share of medians: what comes and goes is none."""
     settled = sizes[SETTLED:]
     quarter = max(1, len(settled) // 4)
     return statistics.median(settled[-quarter:]) / statistics.median(settled[:quarter]) - 1

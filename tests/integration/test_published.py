@@ -9,11 +9,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from edgemass import bundles, cli, manifest
+from edgemass import bundles, cli, manifest, oci
 from edgemass.bundles import published
 from edgemass.bundles.folder import Bundle
 from edgemass.errors import BundleError, DigestMismatchError, EdgemassError, RegistryUnavailableError, UsageError
-from edgemass.registry import oci, part_file
+from edgemass.registry import part_file
 from edgemass.registry.client import RegistryClient
 from edgemass.registry.reference import Reference
 from edgemass.registry.transport import Transport

@@ -12,10 +12,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from edgemass import bundles, cli
+from edgemass import bundles, cli, oci
 from edgemass.bundles import published
 from edgemass.errors import RegistryError, RegistryUnavailableError
-from edgemass.registry import blobs, oci
+from edgemass.registry import blobs
 from edgemass.registry.client import RegistryClient
 from edgemass.registry.part_file import PartFile
 from edgemass.registry.reference import Reference

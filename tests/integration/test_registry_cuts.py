@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from edgemass import oci
 from edgemass.errors import RegistryUnavailableError
-from edgemass.registry import oci
 from edgemass.registry.client import RegistryClient
 from edgemass.registry.part_file import PartFile
 from edgemass.registry.reference import Reference

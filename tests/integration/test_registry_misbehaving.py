@@ -16,9 +16,9 @@ import msgspec
 import pytest
 import trustme
 
+from edgemass import oci
 from edgemass.clock import Clock
 from edgemass.errors import DigestMismatchError, EdgemassError, RegistryError, RegistryUnavailableError
-from edgemass.registry import oci
 from edgemass.registry.client import RegistryClient
 from edgemass.registry.exchange import PAUSES_S
 from edgemass.registry.part_file import PartFile, name

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import final
 
-from edgemass.registry import oci
+from edgemass import oci
 
 _PATIENCE_S = 20.0
 

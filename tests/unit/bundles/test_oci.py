@@ -8,8 +8,8 @@ import json
 import msgspec
 
 from edgemass import manifest as manifests
+from edgemass import oci
 from edgemass.manifest import Manifest
-from edgemass.registry import oci
 
 
 def test_the_digest_of_a_manifest_never_changes(manifest: Manifest) -> None:

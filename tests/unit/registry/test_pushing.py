@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from edgemass import oci
 from edgemass.errors import BundleError, RegistryUnavailableError
-from edgemass.registry import oci
-from edgemass.registry.oci import Descriptor, ImageManifest
+from edgemass.oci import Descriptor, ImageManifest
 from edgemass.registry.part_file import PartFile
 from edgemass.registry.pushing import push
 
