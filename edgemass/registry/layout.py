@@ -30,7 +30,7 @@ _CHUNK_BYTES = 1 << 18
 _MAX_INDEX_BYTES = 32 * 1024 * 1024
 
 
-class Index(msgspec.Struct, rename="camel", omit_defaults=True):
+class Index(msgspec.Struct, rename="camel"):
     """index.json."""
 
     schema_version: int = 2

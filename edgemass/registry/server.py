@@ -9,12 +9,13 @@ cost little memory. Refusals are short: a device that asks for news pays for eve
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
 import re
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -25,11 +26,11 @@ from edgemass.errors import ConfigError, EdgemassError, RegistryError
 from edgemass.registry.layout import Layout
 
 try:
-    import anyio.to_thread
     from starlette.applications import Starlette
     from starlette.requests import Request
-    from starlette.responses import Response, StreamingResponse
+    from starlette.responses import Response
     from starlette.routing import Route
+    from starlette.types import Receive, Scope, Send
 except ImportError as error:
     raise ConfigError("serving a registry needs starlette and uvicorn: pip install 'edgemass[http]'") from error
 
@@ -115,7 +116,7 @@ class _Desk:
         if request.method == "PUT":
             data = await _body(request, oci.MAX_MANIFEST_BYTES)
             tag = None if oci.is_digest(reference) else reference
-            digest = await anyio.to_thread.run_sync(layout.put_manifest, data, tag)
+            digest = await asyncio.to_thread(layout.put_manifest, data, tag)
             if oci.is_digest(reference) and digest != reference:
                 return _error(400, "DIGEST_INVALID", f"these bytes are {digest}")
             subject = oci.parse(data, where="the manifest").subject
@@ -144,15 +145,7 @@ class _Desk:
         headers["Content-Length"] = str(last - first + 1)
         if request.method == "HEAD":
             return Response(status_code=status, headers=headers, media_type="application/octet-stream")
-        pieces = self._pieces(digest, first, last - first + 1)
-        return StreamingResponse(pieces, status_code=status, headers=headers, media_type="application/octet-stream")
-
-    async def _pieces(self, digest: str, first: int, length: int) -> AsyncIterator[bytes]:
-        with self._layout.open_blob(digest) as file:
-            file.seek(first)
-            while length > 0 and (chunk := await anyio.to_thread.run_sync(file.read, min(_CHUNK_BYTES, length))):
-                length -= len(chunk)
-                yield chunk
+        return _Piece(self._layout, digest, first, status, headers)
 
     async def referrers(self, request: Request) -> Response:
         kind = request.query_params.get("artifactType", "")
@@ -202,7 +195,7 @@ class _Desk:
             if upload.size + len(chunk) > oci.MAX_BLOB_BYTES:
                 self._uploads.pop(name).drop()
                 return _error(413, "SIZE_INVALID", "too large")
-            await anyio.to_thread.run_sync(upload.append, chunk)
+            await asyncio.to_thread(upload.append, chunk)
         if request.method == "PATCH":
             place = f"/v2/{request.path_params['name']}/blobs/uploads/{name}"
             return Response(status_code=202, headers={"Location": place, "Range": f"0-{max(upload.size - 1, 0)}"})
@@ -211,7 +204,7 @@ class _Desk:
         try:
             if digest != upload.digest:
                 return _error(400, "DIGEST_INVALID", f"these bytes are {upload.digest}")
-            await anyio.to_thread.run_sync(self._keep, digest, upload)
+            await asyncio.to_thread(self._keep, digest, upload)
         finally:
             upload.drop()
         place = f"/v2/{request.path_params['name']}/blobs/{digest}"
@@ -220,6 +213,41 @@ class _Desk:
     def _keep(self, digest: str, upload: _Upload) -> None:
         self._layout.create()
         self._layout.put_blob(digest, upload.size, upload.path)
+
+
+class _Piece(Response):
+    """Bytes of a blob from `first` on, read as they are sent; given up when the client is gone.
+
+    Not Starlette's StreamingResponse: it stands on task groups of anyio, whose newest releases want a newer
+    typing-extensions than LiteRT's converter allows beside it.
+    """
+
+    media_type = "application/octet-stream"
+
+    def __init__(self, layout: Layout, digest: str, first: int, status: int, headers: dict[str, str]) -> None:
+        super().__init__(status_code=status, headers=headers)
+        self._layout, self._digest, self._first = layout, digest, first
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 (ASGI)
+        left = int(self.headers["content-length"])
+        gone = asyncio.ensure_future(_disconnected(receive))
+        try:
+            with self._layout.open_blob(self._digest) as file:
+                file.seek(self._first)
+                await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+                while left > 0 and not gone.done():
+                    chunk = await asyncio.to_thread(file.read, min(_CHUNK_BYTES, left))
+                    if not chunk:
+                        return  # it shrank; the client sees that the length is wrong
+                    left -= len(chunk)
+                    await send({"type": "http.response.body", "body": chunk, "more_body": left > 0})
+        finally:
+            gone.cancel()
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 class _Upload:
