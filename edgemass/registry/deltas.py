@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable, Mapping
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,6 +22,7 @@ import msgspec
 from edgemass import oci
 from edgemass.errors import BundleError, ConfigError, DigestMismatchError, RegistryError
 from edgemass.oci import Descriptor, ImageManifest
+from edgemass.registry.part_file import PartFile
 from edgemass.registry.protocol import Registry
 
 try:
@@ -32,6 +35,8 @@ logger = logging.getLogger(__name__)
 ARTIFACT = "application/vnd.edgemass.delta.v1"
 PATCH = "application/vnd.edgemass.delta.v1.patch+zstd"
 TO, FROM = "edgemass.delta.to", "edgemass.delta.from"
+NOTHING = "nothing"
+"""What a referrer begins from whose layers are only compressed; others name the manifest of their base."""
 EMPTY_CONFIG = b"{}"
 EMPTY = "application/vnd.oci.empty.v1+json"
 
@@ -158,67 +163,89 @@ def make(base: bytes | None, target: bytes) -> bytes:
 
 
 def publish(
-    registry: Registry,
-    manifest: bytes,
-    blobs: Mapping[str, Path | bytes],
-    bases: Iterable[tuple[bytes, Mapping[str, Path | bytes]]],
-) -> list[ImageManifest]:
-    """Make and send what saves bytes: one referrer from nothing, and one from each base; returns what was sent.
+    registry: Registry, manifest: bytes, blobs: Mapping[str, Path | bytes], bases: Iterable[bytes]
+) -> dict[str, int]:
+    """Make and send what saves bytes: one referrer from nothing, and one from each base; what is there is left alone.
 
-    manifest, blobs: of the new bundle. bases: the same of bundles that devices may have.
+    manifest, blobs: of the new bundle, which is there already. bases: manifests of bundles in the same registry that
+        devices may have.
+
+    Returns:
+        Digest of each base that something begins from -> the bytes of all its deltas.
+
+    Raises:
+        RegistryError, RegistryUnavailableError: see protocol.Registry.
     """
     new = oci.parse(manifest, where="the bundle")
     subject = Descriptor(oci.IMAGE_MANIFEST, oci.sha256(manifest), len(manifest), artifact_type=new.artifact_type)
-    whole = {layer.digest: layer for layer in new.layers}
+    known = {item.annotations.get(FROM) for item in registry.referrers(subject.digest, ARTIFACT)}
+    olds = {oci.sha256(base): oci.parse(base, where="the base") for base in bases}
+    olds = {digest: old for digest, old in olds.items() if digest not in known and digest != subject.digest}
+    if NOTHING in known and not olds:
+        return {}
     plain = {
-        digest: make(None, _read(blobs[digest]))
-        for digest, layer in whole.items()
-        if digest in blobs and layer.size <= MOST_BYTES
+        layer.digest: make(None, _read(blobs[layer.digest]))
+        for layer in new.layers
+        if layer.digest in blobs and layer.size <= MOST_BYTES
     }
-    sent = []
-    parts: list[tuple[str, str | None, bytes]]
-    parts = [(target, None, patch) for target, patch in plain.items() if len(patch) < WORTH * whole[target].size]
-    if parts:
-        sent.append(_send(registry, subject, parts, "nothing"))
-    for base_manifest, base_blobs in bases:
-        old = oci.parse(base_manifest, where="the base")
-        parts = list(_patches(new, old, blobs, base_blobs, plain))
+    if NOTHING not in known:
+        sizes = {layer.digest: layer.size for layer in new.layers}
+        parts = [_Part(digest, None, patch) for digest, patch in plain.items() if len(patch) < WORTH * sizes[digest]]
+        _send(registry, subject, parts, NOTHING)
+    sent = {}
+    for digest, old in olds.items():
+        parts = list(_patches(registry, new, old, blobs, plain))
         if parts:
-            sent.append(_send(registry, subject, parts, oci.sha256(base_manifest)))
+            _send(registry, subject, parts, digest)
+            sent[digest] = sum(len(part.patch) for part in parts)
     return sent
 
 
+@dataclass(frozen=True)
+class _Part:
+    """base: None = nothing."""
+
+    target: str
+    base: str | None
+    patch: bytes
+
+
 def _patches(
+    registry: Registry,
     new: ImageManifest,
     old: ImageManifest,
     blobs: Mapping[str, Path | bytes],
-    base_blobs: Mapping[str, Path | bytes],
     plain: Mapping[str, bytes],
-) -> Iterable[tuple[str, str | None, bytes]]:
+) -> Iterator[_Part]:
     """Deltas between layers of the same file name, where they are worth it."""
     names = {layer.annotations.get(oci.FILE_PATH): layer for layer in old.layers}
     known = {layer.digest for layer in old.layers}
     for layer in new.layers:
         base = names.get(layer.annotations.get(oci.FILE_PATH))
-        if base is None or layer.digest in known or layer.digest not in plain or base.digest not in base_blobs:
+        if base is None or base.size > MOST_BYTES or layer.digest in known or layer.digest not in plain:
             continue
-        if base.size > MOST_BYTES:
-            continue
-        patch = make(_read(base_blobs[base.digest]), _read(blobs[layer.digest]))
+        patch = make(_fetched(registry, base), _read(blobs[layer.digest]))
         if len(patch) < WORTH * min(layer.size, len(plain[layer.digest])):
-            yield layer.digest, base.digest, patch
+            yield _Part(layer.digest, base.digest, patch)
 
 
-def _send(
-    registry: Registry, subject: Descriptor, parts: Iterable[tuple[str, str | None, bytes]], origin: str
-) -> ImageManifest:
+def _fetched(registry: Registry, descriptor: Descriptor) -> bytes:
+    with tempfile.TemporaryDirectory(prefix="edgemass-") as folder:
+        path = Path(folder, "base")
+        with PartFile(path) as part:
+            registry.read_blob(descriptor, part, lambda _done: None)
+            part.finish()
+        return path.read_bytes()
+
+
+def _send(registry: Registry, subject: Descriptor, parts: Iterable[_Part], origin: str) -> None:
     layers = []
-    for target, base, patch in parts:
-        digest = oci.sha256(patch)
+    for part in parts:
+        digest = oci.sha256(part.patch)
         if not registry.has_blob(digest):
-            registry.put_blob(digest, len(patch), patch)
-        annotations = {TO: target} if base is None else {TO: target, FROM: base}
-        layers.append(Descriptor(PATCH, digest, len(patch), annotations))
+            registry.put_blob(digest, len(part.patch), part.patch)
+        annotations = {TO: part.target} if part.base is None else {TO: part.target, FROM: part.base}
+        layers.append(Descriptor(PATCH, digest, len(part.patch), annotations))
     config = Descriptor(EMPTY, oci.sha256(EMPTY_CONFIG), len(EMPTY_CONFIG))
     if not registry.has_blob(config.digest):
         registry.put_blob(config.digest, config.size, EMPTY_CONFIG)
@@ -232,7 +259,6 @@ def _send(
         annotations={FROM: origin},
     )
     registry.put_manifest(msgspec.json.encode(made, order="deterministic"), None)
-    return made
 
 
 def _dictionary(base: bytes) -> zstandard.ZstdCompressionDict | None:

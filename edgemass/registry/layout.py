@@ -290,20 +290,22 @@ class Layout:
         return f"{name if isinstance(name, str) and is_repository(name) else 'model'}:{tag}"
 
     def _note(self, descriptor: Descriptor, name: str) -> None:
-        """Name a manifest in the index, instead of what had that name before; that one stays, by its digest."""
+        """Put a manifest into the index, under a name or none; what had the name before stays, by its digest."""
         index = self.index()
-        others = []
+        kept, replaced = [], []
         for item in index.manifests:
-            if name and item.annotations.get(oci.REF_NAME) == name:
-                item = msgspec.structs.replace(item, annotations={})  # noqa: PLW2901
-            if item.digest != descriptor.digest or item.annotations.get(oci.REF_NAME):
-                others.append(item)
-        annotations = {oci.REF_NAME: name} if name else {}
-        unique = {(item.digest, item.annotations.get(oci.REF_NAME, "")): item for item in others}
-        named = any(digest == descriptor.digest for digest, _ in unique)
-        if name or not named:
-            unique[descriptor.digest, name] = msgspec.structs.replace(descriptor, annotations=annotations)
-        index.manifests = list(unique.values())
+            named = item.annotations.get(oci.REF_NAME, "")
+            if name and named == name:
+                replaced.append(msgspec.structs.replace(item, annotations={}))
+            elif named or item.digest != descriptor.digest:
+                kept.append(item)
+        if name or descriptor.digest not in {item.digest for item in kept}:
+            annotations = {oci.REF_NAME: name} if name else {}
+            kept.append(msgspec.structs.replace(descriptor, annotations=annotations))
+        digests = {item.digest for item in kept}
+        # of a list of referrers, nobody wants the old one
+        kept += [item for item in replaced if item.digest not in digests and item.media_type != oci.IMAGE_INDEX]
+        index.manifests = kept
         durable.write_bytes(self.folder / "index.json", msgspec.json.encode(index))
 
     def _note_referrer(self, subject: str, descriptor: Descriptor, annotations: dict[str, str]) -> None:
