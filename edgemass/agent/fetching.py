@@ -87,7 +87,7 @@ class Fetcher:
             trust=str(self._state / TRUST),
             blobs=str(self._store.blob_folder),
             incoming=str(self._store.incoming),
-            transport=msgspec.json.encode(_transport(settings)).decode(),
+            transport=msgspec.json.encode(transport_of(settings)).decode(),
             deadline_s=settings.deadline_s,
             envelope=envelope,
             name=name,
@@ -107,7 +107,7 @@ class Fetcher:
         return -1
 
 
-def _transport(settings: UpdatesConfig) -> dict[str, object]:
+def transport_of(settings: UpdatesConfig) -> dict[str, object]:
     """As registry.transport.Transport, which needs the extra `update`; the child has it."""
     return {
         "ca": settings.ca,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +11,14 @@ from typing import Literal
 
 import msgspec
 
-from edgemass.clock import Clock
-from edgemass.messages import Desired
+from edgemass import durable
+from edgemass.clock import Clock, rfc3339
+from edgemass.messages import Desired, to_json
+from edgemass.store import ModelStore
 
 MAX_BYTES = 65536
 FOLDER = "desired"
+_LOCAL_NS = 10 * 365 * 86400 * 1_000_000_000  # nobody takes a local order for an old one
 
 Origin = Literal["fleet", "local"]
 
@@ -53,6 +57,34 @@ def read(document: bytes, *, local: bool) -> Order:
             raise ValueError(f"no order: {error}") from error
     payload = base64.b64decode(msgspec.json.decode(document, type=_Envelope).payload, validate=True)
     return Order("fleet", document, msgspec.json.decode(payload, type=Desired))
+
+
+def leave(state: Path, store: ModelStore, *, device: str, slot: str, name: str, digest: str, clock: Clock) -> int:
+    """Leave a local order, which the daemon follows as soon as it sees it, or when it next starts; its sequence.
+
+    state: the device's state folder.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path = state / FOLDER / f"{slot}.json"
+    sequence = store.slot(slot).sequences.get("local", 0)
+    with contextlib.suppress(OSError, ValueError):
+        waiting = read(path.read_bytes(), local=True)
+        sequence = max(sequence, waiting.claimed.sequence if waiting.origin == "local" else 0)
+    now_ns = clock.time_ns()
+    desired = Desired(
+        device=device,
+        slot=slot,
+        sequence=sequence + 1,
+        issued=rfc3339(now_ns),
+        expires=rfc3339(now_ns + _LOCAL_NS),
+        name=name,
+        digest=digest,
+    )
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    durable.write_bytes(path, to_json(desired))
+    return desired.sequence
 
 
 class Inbox:

@@ -24,7 +24,7 @@ from edgemass.manifest import Manifest
 from edgemass.registry import deltas
 from edgemass.registry.fetching import fetch
 from edgemass.registry.obtaining import Line, Obtained, Order
-from edgemass.registry.reference import Reference, open_registry
+from edgemass.registry.reference import Reference, mirror_of, open_registry
 from edgemass.registry.transport import Transport
 from edgemass.registry.trust import Trust, check_release
 
@@ -124,12 +124,6 @@ def _verified(order: Order, transport: Transport) -> tuple[str, str, int, float]
     release = trust.release(name, digest) if digest else trust.newest(name, order.hardware)
     check_release(release, hardware=order.hardware, confirmed_release=order.release)
     return name, release.digest, sequence, trust.floor_s
-
-
-def mirror_of(registry: str) -> str:
-    """Where the metadata is that comes with a registry: /trust/ of its host, or trust/ in its folder."""
-    reference = Reference.parse(registry)
-    return str(reference.folder / "trust") if reference.folder is not None else f"{reference.base_url}/trust/"
 
 
 def _have(blobs: Path, digest: str) -> Path | None:

@@ -67,6 +67,12 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
         return _registry(text, rest, scheme)
 
 
+def mirror_of(registry: str) -> str:
+    """Where the metadata is that comes with a registry: /trust/ of its host, or trust/ in its folder."""
+    reference = Reference.parse(registry)
+    return str(reference.folder / "trust") if reference.folder is not None else f"{reference.base_url}/trust/"
+
+
 def is_reference(text: str) -> bool:
     """Whether it is an address or an OCI layout, not a name or a bundle's folder."""
     return text.partition("://")[0] in _SCHEMES or (_split_folder(text)[0] / LAYOUT_FILE).is_file()
