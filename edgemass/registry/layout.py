@@ -270,7 +270,8 @@ class Layout:
         if (self.folder / "oci-layout").is_file():
             return
         strangers = [item.name for item in self.folder.iterdir()] if self.folder.is_dir() else []
-        strange = sorted(set(strangers) - {"blobs", "trust", "index.json", ".lock"})
+        ours = {"blobs", "trust", "index.json", "oci-layout", ".lock"}  # the last ones by who makes it at this moment
+        strange = sorted(name for name in strangers if name not in ours and not name.endswith(".part"))
         if strange:
             raise UsageError(f"{self.folder} holds other things ({strange[0]}); choose an empty folder for a registry")
         self.folder.mkdir(parents=True, exist_ok=True)
