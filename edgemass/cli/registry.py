@@ -48,7 +48,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 
 def call_serve(options: argparse.Namespace) -> int:
     from edgemass.registry.layout import Layout
-    from edgemass.registry.server import Login, application, clear_uploads
+    from edgemass.registry.server import Login, application
 
     try:
         import uvicorn
@@ -57,7 +57,6 @@ def call_serve(options: argparse.Namespace) -> int:
     layout = Layout(options.folder)
     if options.writable:
         layout.create()
-        clear_uploads(options.folder)
     layout.index()  # that it is one
     host, port = _address(options.listen)
     _check_certificate(options)
@@ -73,7 +72,7 @@ def call_serve(options: argparse.Namespace) -> int:
                 access_log=False,
                 server_header=False,
                 date_header=False,
-                lifespan="off",
+                lifespan="on",
                 ssl_certfile=options.tls_cert,
                 ssl_keyfile=options.tls_key,
                 limit_concurrency=_MOST_CONNECTIONS,

@@ -15,12 +15,13 @@ import contextlib
 import hashlib
 import hmac
 import logging
+import os
 import re
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import msgspec
 
@@ -82,7 +83,7 @@ def application(folder: Path, *, writable: bool = False, login: Login | None = N
         Route(f"/v2/{_NAME}/tags/list", desk.guarded(desk.tags)),
         Route("/trust/{file}", desk.trust),
     ]
-    return Starlette(routes=routes, exception_handlers={404: _nothing, 405: _nothing})
+    return Starlette(routes=routes, exception_handlers={404: _nothing, 405: _nothing}, lifespan=desk.opened)
 
 
 async def _nothing(_: Request, error: Exception) -> Response:
@@ -98,6 +99,15 @@ class _Desk:
         self._writable = writable
         self._login = login
         self._uploads: dict[str, _Upload] = {}
+
+    @contextlib.asynccontextmanager
+    async def opened(self, _: Starlette) -> AsyncIterator[None]:
+        """From the start of the server to its end, when uploads that nobody ended are thrown away."""
+        if self._writable:
+            _clear_uploads(self._folder)
+        yield
+        for upload in self._uploads.values():
+            upload.drop()
 
     def guarded(self, handler: Handler) -> Handler:
         """With the login, the right to write, and errors as the API tells them."""
@@ -281,8 +291,9 @@ class _Upload:
 
     def __init__(self, folder: Path) -> None:
         """Raises OSError: the folder cannot be written."""
-        self._file: BinaryIO = tempfile.NamedTemporaryFile(prefix=_UPLOAD, dir=folder)  # type: ignore[assignment]  # noqa: SIM115
-        self.path = Path(self._file.name)
+        descriptor, name = tempfile.mkstemp(prefix=_UPLOAD, dir=folder)
+        self._file = os.fdopen(descriptor, "wb")
+        self.path = Path(name)
         self.name = self.path.name.removeprefix(_UPLOAD)
         self._hash = hashlib.sha256()
         self.size = 0
@@ -302,9 +313,10 @@ class _Upload:
     def drop(self) -> None:
         with contextlib.suppress(OSError):  # the disk is full: what was buffered cannot be written
             self._file.close()
+        self.path.unlink(missing_ok=True)
 
 
-def clear_uploads(folder: Path) -> None:
+def _clear_uploads(folder: Path) -> None:
     """Throw away what a server that was killed has left."""
     for path in folder.glob(f"{_UPLOAD}*"):
         path.unlink(missing_ok=True)

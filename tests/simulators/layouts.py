@@ -71,7 +71,7 @@ class LayoutServer:
         listening = self._held.enter_context(socket.create_server(("127.0.0.1", 0)))
         self.port = listening.getsockname()[1]
         asgi = application(self.folder, writable=self.writable, login=self.login)
-        server = uvicorn.Server(uvicorn.Config(asgi, log_level="error", lifespan="off", ws="none", access_log=False))
+        server = uvicorn.Server(uvicorn.Config(asgi, log_level="error", lifespan="on", ws="none", access_log=False))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="layout-server")
         thread.start()
         self._held.callback(thread.join, 20)
