@@ -262,7 +262,7 @@ def test_with_a_password_nobody_reads_or_writes_without_it(layout: Layout, made:
 )
 def test_logins_that_are_none(layout: Layout, made: Released, header: str) -> None:
     with LayoutServer(layout.folder, login=LOGIN) as server:
-        headers = {"Authorization": header.encode("latin-1")} if header else {}
+        headers = [(b"Authorization", header.encode("latin-1"))] if header else []
         answer = httpx.get(f"{server.url}/v2/toy/manifests/1", headers=headers, trust_env=False)
         assert made.digest
         assert (answer.status_code, answer.content) == (401, b"")

@@ -144,7 +144,7 @@ def test_a_delta_is_never_chosen_if_it_is_larger(layout: Layout, device: Device,
     assert fetched.wire_bytes < SIZE + 5000
 
 
-EVIL = {
+EVIL: dict[str, Callable[[], bytes]] = {
     "tampered": lambda: deltas.make(BASE, TARGET)[:-40] + bytes(40),
     "of another file": lambda: deltas.make(BASE, bytes(reversed(TARGET[:100])) + TARGET[100:]),
     "made from another base": lambda: deltas.make(TARGET[::-1], TARGET)[:1000],
