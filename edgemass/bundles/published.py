@@ -154,11 +154,10 @@ def push(
 
 def _bases(registry: Registry, tags: Sequence[str], further: Sequence[str]) -> list[bytes]:
     """Manifests of what has one of these tags, and of `further`, which have to be there."""
-    known = set(registry.tags())
     manifests = [registry.manifest(reference) for reference in further]
     for tag in tags:
-        data = registry.manifest(tag) if tag in known else b""
-        with contextlib.suppress(RegistryError):  # something else may have had the tag
-            if data and oci.parse(data, where=tag).artifact_type == oci.ARTIFACT:
+        with contextlib.suppress(RegistryError):  # nothing has the tag yet, or something else than a bundle
+            data = registry.manifest(tag)
+            if oci.parse(data, where=tag).artifact_type == oci.ARTIFACT:
                 manifests.append(data)
     return manifests

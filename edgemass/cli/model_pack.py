@@ -40,10 +40,10 @@ def call_pack(options: argparse.Namespace) -> int:
 
     if options.tag and options.output is None:
         raise UsageError("--tag belongs to -o")
+    if options.seal and not Path(options.bundle).is_dir():
+        raise UsageError(f"--seal: {options.bundle} is no bundle folder, whose manifest could be written anew")
     bundle = bundles.resolve(options.bundle)
     if options.seal:
-        if not Path(options.bundle).is_dir():
-            raise UsageError(f"--seal: {options.bundle} is no bundle folder, whose manifest could be written anew")
         bundle = folder.seal(bundle)
     packed = packing.pack(bundle)
     if options.output is not None:

@@ -61,6 +61,7 @@ def call_serve(options: argparse.Namespace) -> int:
     host, port = _address(options.listen)
     _check_certificate(options)
     login = _login(options)
+    _allow_many_files()
     with _socket(host, port) as listening:
         listening.listen(1024)  # from here on, whoever comes waits
         where = f"{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
@@ -83,6 +84,17 @@ def call_serve(options: argparse.Namespace) -> int:
         )
         server.run(sockets=[listening])
     return 0
+
+
+def _allow_many_files() -> None:
+    """Each device takes two; what a shell allows is often 1024."""
+    import resource
+
+    least = 2 * _MOST_CONNECTIONS + 64
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = least if hard == resource.RLIM_INFINITY else min(hard, least)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _tell(options: argparse.Namespace, layout: Layout, where: str) -> None:

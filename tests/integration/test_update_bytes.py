@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from edgemass import oci
 from edgemass.registry import deltas
+from edgemass.registry.client import RegistryClient
+from edgemass.registry.fetching import fetch
+from edgemass.registry.reference import Reference
+from edgemass.registry.transport import Transport
 from tests.benchmarks.update_bytes import changed, fetched_bytes
+from tests.simulators import registry as registries
 from tests.simulators import tiny_models
 from tests.simulators.board import PERSON
+from tests.simulators.layouts import publish
+from tests.simulators.registry import RegistryServer
 
 LITTLE_BYTES = 8000
 """Headers, manifests and the list of referrers."""
@@ -67,3 +76,27 @@ def test_a_model_that_was_trained_anew_costs_no_more_than_itself(tmp_path: Path)
     old = convolutions(tmp_path / "model.onnx", 64, 3).read_bytes()
     new = np.random.default_rng(7).bytes(len(old))
     assert fetched_bytes(old, new) <= len(new) + LITTLE_BYTES
+
+
+@pytest.mark.registry
+@pytest.mark.skipif(bool(registries.missing()), reason=registries.missing())
+def test_deltas_come_from_a_registry_without_the_referrers_api_too(tmp_path: Path) -> None:
+    old = np.random.default_rng(1).bytes(500_000)
+    new = old[:-2000] + np.random.default_rng(2).bytes(2000)
+    (tmp_path / "old").write_bytes(old)
+    (tmp_path / "incoming").mkdir()
+    with RegistryServer(tmp_path / "registry") as server:
+        reference = Reference.parse(server.address)
+        with closing(RegistryClient(reference, Transport())) as workshop:
+            base = publish(workshop, {"model.onnx": old}, "1")
+            made = publish(workshop, {"model.onnx": new}, "2", [base])
+        with closing(RegistryClient(reference, Transport())) as device:
+            fetched = fetch(
+                device,
+                made.digest,
+                choose=lambda _: ["model.onnx"],
+                have=lambda digest: tmp_path / "old" if digest == oci.sha256(old) else None,
+                incoming=tmp_path / "incoming",
+            )
+            assert device.received < 2000 + LITTLE_BYTES
+    assert {digest: path.read_bytes() for digest, path in fetched.files.items()} == made.blobs
