@@ -28,7 +28,7 @@ from edgemass import durable, oci
 from edgemass import manifest as manifests
 from edgemass.clock import rfc3339
 from edgemass.config import is_name
-from edgemass.errors import BundleError, DigestMismatchError, NoRoomError, RegistryError, StoreError
+from edgemass.errors import BundleError, DigestMismatchError, NoRoomError, RegistryError, StoreBusyError, StoreError
 from edgemass.manifest import Manifest
 from edgemass.store import rules
 from edgemass.store.state import Origin, SlotState, Start, decode, encode
@@ -90,7 +90,7 @@ class ModelStore:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 os.close(descriptor)
-                raise StoreError(
+                raise StoreBusyError(
                     f"the store {self.root} is in use by another edgemass; stop it, or give --state another folder"
                 ) from None
             self._lock = descriptor

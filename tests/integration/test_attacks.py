@@ -8,17 +8,24 @@ test_fleet_updates.py too.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+import msgspec
 import pytest
 from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Metadata
 
-from edgemass.errors import EdgemassError, RegistryUnavailableError, TrustError
+from edgemass import manifest
+from edgemass.agent.proving import How, prove
+from edgemass.bundles import Bundle, load_bundle
+from edgemass.bundles.fingerprint import fingerprint
+from edgemass.errors import BundleError, EdgemassError, RegistryUnavailableError, TrustError
 from edgemass.registry.trust import Trust, check_release
+from tests.simulators import bad_models
 from tests.simulators.attacker import NOW, BoardClock, Honest, Victim, misbehaving, online_takeover, release, resign
 
 IN_1970 = datetime(1970, 1, 1, 0, 5, tzinfo=timezone.utc)
@@ -311,3 +318,43 @@ def test_a_fleet_key_that_was_withdrawn(honest: Honest, victim: Victim) -> None:
     honest.repository.withdraw_fleet_key(honest.fleet.public_key.keyid)
     honest.repository.sign(honest.all_keys)
     refuses(lambda: order_of(honest, victim, envelope), "no key of the fleet")
+
+
+# What a bundle may hold.
+
+
+@pytest.mark.parametrize("name", ["../outside", "/etc/passwd", "a/b", "..", "", "manifest.toml"])
+def test_path_traversal_in_a_manifest(name: str) -> None:
+    bundle = load_bundle(bad_models.PERSON)
+    document = json.loads(manifest.to_json(bundle.manifest))
+    document["golden"][0]["image"] = name or "\0"
+    refuses(lambda: manifest.from_json(json.dumps(document).encode(), where="test"), "golden: file", BundleError)
+    document = json.loads(manifest.to_json(bundle.manifest))
+    document["variants"][0]["file"] = name
+    refuses(lambda: manifest.from_json(json.dumps(document).encode(), where="test"), "variants: file", BundleError)
+
+
+@pytest.mark.runtime
+@pytest.mark.parametrize("location", ["../outside.bin", "{absolute}"])
+def test_path_traversal_by_external_data_of_an_onnx_file(tmp_path: Path, location: str) -> None:
+    """The weights of a signed file lie in another one, outside of the store, that anybody may write."""
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(bad_models.PERSON / "edgemass-person.int8.onnx")
+    weights = next(tensor for tensor in model.graph.initializer if len(tensor.raw_data) > 1024)
+    outside = tmp_path / "outside.bin"
+    outside.write_bytes(weights.raw_data)
+    onnx.external_data_helper.set_external_data(
+        weights, location.format(absolute=outside), offset=0, length=len(weights.raw_data)
+    )
+    weights.ClearField("raw_data")
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    path = folder / "evil.onnx"
+    path.write_bytes(model.SerializeToString())
+    made = load_bundle(bad_models.PERSON).manifest
+    sha256, size = fingerprint(path)
+    variant = msgspec.structs.replace(made.reference, file=path.name, sha256=sha256, size_bytes=size)
+    evil = Bundle(msgspec.structs.replace(made, variants=(variant,), golden=(), documents=()), folder)
+    verdict = prove(evil, None, how=How())
+    assert not verdict.ok
+    assert re.search("escapes model directory|Absolute path not allowed", verdict.reason), verdict.reason
