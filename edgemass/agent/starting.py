@@ -48,7 +48,8 @@ def load_first(config: Config, store: ModelStore | None, slot: str, clock: Clock
                 return bundle, load(bundle, config, clock)
             except (BundleError, BackendError, UsageError, ConfigError) as error:
                 logger.error("a model of the store does not load: %s", error, extra={"digest": digest})  # noqa: TRY400
-                digest = store.unusable(slot, digest, str(error)).digest
+                store.unusable(slot, digest, str(error))
+                digest = store.start(slot, boot_id()).digest
     bundle = factory(config)
     check_fits(config, bundle.manifest)
     for sentence in bundle.manifest.assumed:
