@@ -111,9 +111,11 @@ def roll_back(state: SlotState, reason: str, now: str) -> SlotState:
 
 
 def refuse(state: SlotState, digest: str, reason: str, *, sequence: int, origin: Origin, now: str) -> SlotState:
-    """It failed before it was tried."""
-    state = _refused(note_sequence(state, origin, sequence), digest, reason)
-    return _told(state, "refused", now, digest, reason)
+    """It failed before it was tried; where it is on trial already, the trial has failed."""
+    state = note_sequence(state, origin, sequence)
+    if state.trial is not None and state.trial.digest == digest:
+        return roll_back(state, reason, now)
+    return _told(_refused(state, digest, reason), "refused", now, digest, reason)
 
 
 def unusable(state: SlotState, digest: str, reason: str, now: str) -> SlotState:

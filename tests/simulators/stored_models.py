@@ -19,11 +19,11 @@ from tests.simulators.bundles import made_of
 class StoredModel:
     """Weights that nothing can run, and the manifests that name them. number: of its seed, its version."""
 
-    def __init__(self, number: int, size_bytes: int = 300) -> None:
+    def __init__(self, number: int, size_bytes: int = 300, name: str = "toy") -> None:
         self.weights = random.Random(number).randbytes(size_bytes)
         self.hex = hashlib.sha256(self.weights).hexdigest()
         variant = Variant(name="fp32", file="toy.onnx", runtime="onnx", sha256=self.hex, size_bytes=size_bytes)
-        made = made_of(variant, name=f"toy{number}").manifest
+        made = made_of(variant, name=f"{name}{number}").manifest
         self.config = manifests.to_json(made)
         self.manifest = oci.oci_manifest(made)
         self.digest = oci.sha256(self.manifest)
