@@ -18,6 +18,7 @@
       TrustError                  nobody who may has vouched for it, or no longer: do not use it
       StoreError                  the store of models cannot be used
         NoRoomError               make room first
+        StoreBusyError            another process has it
 
 A class exists because a caller acts differently. Messages say what was found, what was wanted, and what to do.
 """
@@ -102,6 +103,10 @@ class TrustError(EdgemassError):
 
 class StoreError(EdgemassError):
     """The store of models is held by another process, or cannot be read or written."""
+
+
+class StoreBusyError(StoreError):
+    """Another process changes the store."""
 
 
 class NoRoomError(StoreError):

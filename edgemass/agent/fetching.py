@@ -15,6 +15,7 @@ from edgemass.backends.choice import parse
 from edgemass.bundles.stored import load_stored
 from edgemass.config import Config, UpdatesConfig, device_id
 from edgemass.errors import BundleError, ConfigError, NoRoomError
+from edgemass.messages import Phase
 from edgemass.registry.hardware import words_of_board
 from edgemass.registry.obtaining import Obtained, Order, obtain
 from edgemass.store import ModelStore
@@ -24,7 +25,7 @@ logger = logging.getLogger(__name__)
 TRUST = "trust"
 _PACKAGES = {"onnx": ("onnxruntime",), "tflite": ("ai_edge_litert", "tflite_runtime")}
 
-Progress = Callable[[str, int, int], None]
+Progress = Callable[[Phase, int, int], None]
 """Called with ("verifying" | "fetching", bytes done, bytes in all)."""
 
 

@@ -18,7 +18,7 @@ from edgemass.agent.tuner import Tuner
 from edgemass.agent.updating import Updater
 from edgemass.clock import Clock
 from edgemass.config import Config, UpdatesConfig
-from edgemass.errors import BackendError, StoreError
+from edgemass.errors import BackendError, StoreBusyError, StoreError
 from edgemass.pipeline.camera import Camera
 from edgemass.sinks import Channel
 from edgemass.store import ModelStore
@@ -53,13 +53,19 @@ class Managed:
             return None
         try:
             store = ModelStore(state / STORE)
-            store.hold()
-            return cls(config, state, store, clock)
         except StoreError as error:
+            logger.error("going on without the store of models: %s", error)  # noqa: TRY400
+            return None
+        try:
+            store.hold()
+        except StoreBusyError as error:
             if asked:
                 raise
             logger.warning("going on without the store of models: %s", error)
             return None
+        except StoreError as error:
+            logger.error("models can be run and not exchanged: %s", error)  # noqa: TRY400
+        return cls(config, state, store, clock)
 
     @property
     def failure(self) -> str:
@@ -116,5 +122,8 @@ class Managed:
 
     def close(self) -> None:
         """Let go of the store; after the model is closed, for what the model does in its end counts against it too."""
-        self.store.end_cleanly(self.slot_name)
+        try:
+            self.store.end_cleanly(self.slot_name)
+        except StoreError as error:
+            logger.warning("the store is not told of a clean end: %s", error)
         self.store.close()

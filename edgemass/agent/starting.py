@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections.abc import Iterator
 
 from edgemass import bundles
 from edgemass.agent.fitting import check_fits
@@ -11,7 +13,7 @@ from edgemass.bundles import Bundle
 from edgemass.bundles.stored import load_stored
 from edgemass.clock import Clock, boot_id
 from edgemass.config import Config
-from edgemass.errors import BackendError, BundleError, ConfigError, UsageError
+from edgemass.errors import BackendError, BundleError, ConfigError, StoreError, UsageError
 from edgemass.pipeline.line import LoadedModel
 from edgemass.store import ModelStore
 
@@ -31,30 +33,47 @@ def factory(config: Config) -> Bundle:
 
 
 def load_first(config: Config, store: ModelStore | None, slot: str, clock: Clock) -> tuple[Bundle, LoadedModel]:
-    """Load the first of what there is that loads; the store is told what does not.
+    """Load the first of what there is that loads; the store is told of what does not.
 
     Raises:
         EdgemassError: nothing loads, not even the factory's model.
     """
-    if store is not None:
-        start = store.start(slot, boot_id())
-        if start.reason:
-            logger.warning("%s", start.reason)
-        digest = start.digest
-        while digest is not None:
-            try:
-                bundle = load_stored(store, digest)
-                check_fits(config, bundle.manifest)
-                return bundle, load(bundle, config, clock)
-            except (BundleError, BackendError, UsageError, ConfigError) as error:
-                logger.error("a model of the store does not load: %s", error, extra={"digest": digest})  # noqa: TRY400
+    for digest in _stored(store, slot) if store is not None else ():
+        assert store is not None
+        try:
+            bundle = load_stored(store, digest)
+            check_fits(config, bundle.manifest)
+            return bundle, load(bundle, config, clock)
+        except (BundleError, BackendError, UsageError, ConfigError) as error:
+            logger.error("a model of the store does not load: %s", error, extra={"digest": digest})  # noqa: TRY400
+            with contextlib.suppress(StoreError):  # a full disk is no reason to run nothing
                 store.unusable(slot, digest, str(error))
-                digest = store.start(slot, boot_id()).digest
     bundle = factory(config)
     check_fits(config, bundle.manifest)
     for sentence in bundle.manifest.assumed:
         logger.info("assumed: %s", sentence)
     return bundle, load(bundle, config, clock)
+
+
+def _stored(store: ModelStore, slot: str) -> Iterator[str]:
+    """Digests to try, the best first. A trial only if its try could be counted: else what crashed would be loaded again
+    and again.
+    """
+    tried = set()
+    try:
+        while True:
+            start = store.start(slot, boot_id())
+            if start.reason:
+                logger.warning("%s", start.reason)
+            if start.digest is None or start.digest in tried:
+                break
+            tried.add(start.digest)
+            yield start.digest
+    except StoreError as error:
+        logger.error("the store cannot be written: %s", error)  # noqa: TRY400
+    for kept in store.slot(slot).confirmed:
+        if kept.since and kept.digest not in tried:
+            yield kept.digest
 
 
 def last_good(config: Config, store: ModelStore, slot: str) -> Bundle:
@@ -67,5 +86,6 @@ def last_good(config: Config, store: ModelStore, slot: str) -> Bundle:
         try:
             return load_stored(store, kept.digest)
         except BundleError as error:
-            store.unusable(slot, kept.digest, str(error))
+            with contextlib.suppress(StoreError):
+                store.unusable(slot, kept.digest, str(error))
     return factory(config)

@@ -11,7 +11,6 @@ import random
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from edgemass.agent import orders
 from edgemass.agent.changeover import Changeover, Refused
@@ -22,8 +21,8 @@ from edgemass.agent.slot import ModelSlot
 from edgemass.bundles import Bundle
 from edgemass.bundles.stored import load_stored
 from edgemass.clock import Clock
-from edgemass.errors import EdgemassError, RegistryUnavailableError
-from edgemass.messages import Desired
+from edgemass.errors import EdgemassError, RegistryUnavailableError, TrustError
+from edgemass.messages import Desired, Phase
 from edgemass.store import ModelStore
 
 logger = logging.getLogger(__name__)
@@ -99,16 +98,21 @@ class Updater:
             logger.warning("an order cannot be read and is ignored: %s", error)
 
     def _run(self) -> None:
+        """Whatever goes wrong here, the model that runs goes on."""
         try:
             self._changeover.settle()
-            while not self._stop.is_set() and not self.failure:
+        except EdgemassError as error:
+            logger.error("the model on trial is not settled: %s", error)  # noqa: TRY400
+        except Exception:
+            logger.exception("the model on trial is not settled")
+        while not self._stop.is_set() and not self._changeover.failure:
+            try:
                 order = self._next()
                 if order is not None:
                     self._follow(order)
-                    self.failure = self._changeover.failure
-        except Exception:  # the thread's outermost line
-            logger.exception("updates have ended unexpectedly")
-            self.failure = "the thread that follows orders ended unexpectedly"
+            except Exception:  # the thread's outermost line; it lives on for the next order
+                logger.exception("an order could not be followed")
+        self.failure = self._changeover.failure
 
     def _next(self) -> Order | None:
         """The next order, where there is one within LOOK_S."""
@@ -138,7 +142,9 @@ class Updater:
         except Refused as refused:
             self._refuse(order, refused.reason, quarantine=refused.quarantine)
         except RegistryUnavailableError as error:
-            self._try_again(order, str(error))
+            self._try_again(order, "fetching", str(error))
+        except TrustError as error:  # metadata that nobody has signed anew may be signed tomorrow
+            self._try_again(order, "failed", str(error))
         except EdgemassError as error:
             self._refuse(order, str(error), quarantine=False)
 
@@ -150,7 +156,7 @@ class Updater:
         """
         claimed = order.claimed
         for what, found, wanted in (
-            ("device", claimed.device, self._device),
+            ("device", claimed.device or (order.origin == "local" and self._device), self._device),
             ("slot", claimed.slot, self._slot.name),
         ):
             if found != wanted:
@@ -173,7 +179,7 @@ class Updater:
         """
         claimed = order.claimed
 
-        def progress(phase: str, done: int, total: int) -> None:
+        def progress(phase: Phase, done: int, total: int) -> None:
             self._say(phase, order, progress=done / total if total else None)
 
         if order.origin == "local":
@@ -181,7 +187,10 @@ class Updater:
         reason = self._store.slot(self._slot.name).refused.get(claimed.digest)
         if reason:  # a person who orders it by a file was asked, and wants it all the same
             raise Refused(f"it failed here before: {reason}")
-        return load_stored(self._store, self._fetcher.follow(order.document, self._slot.name, progress, self._stop))
+        digest = self._fetcher.follow(order.document, self._slot.name, progress, self._stop)
+        if digest != claimed.digest:
+            raise Refused(f"the order was read as one for {claimed.digest}, and is one for {digest}")
+        return load_stored(self._store, digest)
 
     def _refuse(self, order: Order, reason: str, *, quarantine: bool) -> None:
         if self._stop.is_set():
@@ -193,15 +202,15 @@ class Updater:
         self._retry = None
         self._say("failed", order, reason=reason)
 
-    def _try_again(self, order: Order, reason: str) -> None:
+    def _try_again(self, order: Order, phase: Phase, reason: str) -> None:
         failures = self._retry.failures + 1 if self._retry is not None else 1
         pause_s = min(RETRY_S * 2 ** (failures - 1), LONGEST_RETRY_S) * (0.5 + random.random())  # noqa: S311 (spreads retries)
         if failures == 1:
             logger.warning("trying again later: %s", reason, extra=_told(order.claimed, order))
         self._retry = _Retry(order, self._clock.monotonic_ns() + round(pause_s * 1e9), failures)
-        self._say("fetching", order, reason=reason)
+        self._say(phase, order, reason=reason)
 
-    def _say(self, phase: Any, order: Order, *, progress: float | None = None, reason: str = "") -> None:
+    def _say(self, phase: Phase, order: Order, *, progress: float | None = None, reason: str = "") -> None:
         claimed = order.claimed
         self._reports.say(
             phase,

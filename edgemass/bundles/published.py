@@ -12,7 +12,7 @@ from edgemass import durable, manifest, oci
 from edgemass.bundles.fingerprint import fingerprint
 from edgemass.bundles.folder import MANIFEST, Bundle, load_bundle
 from edgemass.bundles.packing import pack
-from edgemass.errors import BundleError, UsageError
+from edgemass.errors import BundleError, RegistryError, UsageError
 from edgemass.manifest import Manifest
 from edgemass.oci import Descriptor
 from edgemass.registry import part_file, pushing
@@ -129,12 +129,36 @@ def _hexadecimal(descriptor: Descriptor) -> str:
     return descriptor.digest.partition(":")[2]
 
 
-def push(bundle: Bundle, registry: Registry, tags: Sequence[str], progress: Progress) -> Pushed:
+def push(
+    bundle: Bundle,
+    registry: Registry,
+    tags: Sequence[str],
+    progress: Progress,
+    *,
+    delta_from: Sequence[str] | None = None,
+) -> Pushed:
     """Send a bundle with its golden pictures and its card.
 
+    delta_from: tags or digests of bundles that devices may have; a bundle that has one of `tags` so far is one, too.
+        None = no deltas.
+
     Raises:
+        ConfigError: zstandard is missing and deltas are wanted.
         BundleError: a file of it is missing, or not the one that its manifest speaks of.
         RegistryError, RegistryUnavailableError: see protocol.Registry.
     """
     packed = pack(bundle)
-    return pushing.push(packed.manifest, packed.blobs, registry, tags, progress)
+    bases = None if delta_from is None else _bases(registry, tags, delta_from)
+    return pushing.push(packed.manifest, packed.blobs, registry, tags, progress, delta_from=bases)
+
+
+def _bases(registry: Registry, tags: Sequence[str], further: Sequence[str]) -> list[bytes]:
+    """Manifests of what has one of these tags, and of `further`, which have to be there."""
+    known = set(registry.tags())
+    manifests = [registry.manifest(reference) for reference in further]
+    for tag in tags:
+        data = registry.manifest(tag) if tag in known else b""
+        with contextlib.suppress(RegistryError):  # something else may have had the tag
+            if data and oci.parse(data, where=tag).artifact_type == oci.ARTIFACT:
+                manifests.append(data)
+    return manifests

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgemass.cli import model_orders, model_push, model_store, state
+from edgemass.cli import model_orders, model_pack, model_push, model_store, state
 
 if TYPE_CHECKING:
     from edgemass.bundles import Bundle, Entry
@@ -50,6 +50,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     _add_optimize(actions)
     model_push.add_pull(actions)
     model_push.add_push(actions)
+    model_pack.add_pack(actions)
     parser = actions.add_parser(
         "list", help="show the models that have a name, and those of the store", epilog="example: edgemass model list"
     )

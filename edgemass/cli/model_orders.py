@@ -65,7 +65,9 @@ def add_rollback(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--wait", type=float, metavar="S", help="wait so long for the daemon to confirm or refuse it")
-    parser.add_argument("--device", metavar="ID", help="of the daemon's configuration (default: as it last reported)")
+    parser.add_argument(
+        "--device", metavar="ID", help="refuse it on a board of another name (default: this one, whatever it is called)"
+    )
     state.add_options(parser)
 
 
@@ -160,7 +162,7 @@ def _order(options: argparse.Namespace, store: ModelStore, digest: str) -> int:
     sequence = orders.leave(
         place,
         store,
-        device=options.device or _device(place, options.slot),
+        device=options.device or "",
         slot=options.slot,
         name=manifest.name,
         digest=digest,
@@ -173,17 +175,3 @@ def _order(options: argparse.Namespace, store: ModelStore, digest: str) -> int:
     else:
         print(f"no daemon runs with this state folder; it is tried by the next: edgemass run --state {place}")
     return wait(place, options.slot, sequence, options.wait) if options.wait is not None else 0
-
-
-def _device(place: Path, slot: str) -> str:
-    """As the daemon last called itself, else what it is called by default."""
-    import msgspec
-
-    from edgemass.agent.reports import FOLDER
-    from edgemass.config import device_id
-    from edgemass.messages import Reported
-
-    try:
-        return msgspec.json.decode((place / FOLDER / f"{slot}.json").read_bytes(), type=Reported).device
-    except (OSError, msgspec.DecodeError):
-        return device_id()

@@ -28,8 +28,10 @@ example: edgemass model pull oci://registry.example.org/models/door:1.2 -o door
 
 PUSH_EPILOG = """\
 Sends a bundle, with its golden pictures and its card, to an OCI registry or into an OCI layout folder; files that are
-there already are not sent again. Logins are taken from the address, from --user with --password-file, or from where
-`docker login` keeps them. oci: means TLS, but for this machine itself; oci+http: and oci+https: say which.
+there already are not sent again. Deltas go with it: from the bundle that has the tag so far, and from those of
+--delta-from; a device that has one of them then fetches only what changed. Logins are taken from the address, from
+--user with --password-file, or from where `docker login` keeps them. oci: means TLS, but for this machine itself;
+oci+http: and oci+https: say which.
 
 example: edgemass model push bundles/door oci://registry.example.org/models/door:1.2
 example: edgemass model push bundles/door models-folder --tag 1.2
@@ -71,6 +73,14 @@ def add_push(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     add("bundle", metavar="BUNDLE", help="a bundle folder, a model file, or a name of `edgemass model list`")
     add("reference", metavar="REF", help="oci://HOST/REPOSITORY[:TAG], or the folder of an OCI layout")
     add("--tag", action="append", default=[], metavar="T", help="a further tag; may be repeated (default: latest)")
+    add(
+        "--delta-from",
+        action="append",
+        default=[],
+        metavar="T",
+        help="tag or digest that devices have; may be repeated",
+    )
+    add("--no-delta", action="store_true", help="send neither deltas nor compressed files")
     _add_login(parser)
     parser.set_defaults(call=call_push)
 
@@ -126,14 +136,15 @@ def call_push(options: argparse.Namespace) -> int:
     from edgemass.registry.reference import Reference, open_registry
 
     reference = Reference.parse(options.reference)
-    tags = _tags(reference, options.tag)
+    tags = tags_of(reference, options.tag)
     bundle = bundles.resolve(options.bundle)
     if reference.folder is not None and not reference.repository:
         reference = msgspec.structs.replace(reference, repository=bundle.manifest.name)
+    delta_from = _delta_from(options)
     registry = open_registry(reference, _transport(options))
     progress = _Kilobytes(f"push {bundle.manifest.name}, kB")
     try:
-        pushed = published.push(bundle, registry, tags, progress)
+        pushed = published.push(bundle, registry, tags, progress, delta_from=delta_from)
     finally:
         progress.end()
         registry.close()
@@ -141,11 +152,31 @@ def call_push(options: argparse.Namespace) -> int:
         f"{bundle.manifest.name} ({_megabytes(bundle)}) is at {reference.address}, tagged {', '.join(tags)}: "
         f"{pushed.sent} files sent, {pushed.there} were there"
     )
+    for base, size_bytes in pushed.deltas.items():
+        print(f"delta: {size_bytes / 1e6:.2f} MB for devices that have {base}")
     print(f"digest: {pushed.digest}")
     return 0
 
 
-def _tags(reference: Reference, further: list[str]) -> list[str]:
+def _delta_from(options: argparse.Namespace) -> list[str] | None:
+    """None = no deltas; neither where zstandard is missing and nobody asked for one."""
+    from importlib.util import find_spec
+
+    from edgemass import oci
+    from edgemass.errors import UsageError
+    from edgemass.registry.reference import is_tag
+
+    if options.no_delta and options.delta_from:
+        raise UsageError("--no-delta and --delta-from exclude each other")
+    for text in options.delta_from:
+        if not is_tag(text) and not oci.is_digest(text):
+            raise UsageError(f"--delta-from {text!r}: wanted a tag or a digest of the same repository")
+    if options.no_delta or (not options.delta_from and find_spec("zstandard") is None):
+        return None
+    return list(options.delta_from)
+
+
+def tags_of(reference: Reference, further: list[str]) -> list[str]:
     from edgemass.errors import UsageError
     from edgemass.registry.reference import DEFAULT_TAG, is_tag
 

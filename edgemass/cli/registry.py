@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import argparse
 import socket
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgemass.errors import ConfigError, UsageError
+
+if TYPE_CHECKING:
+    from edgemass.registry.layout import Layout
+
+_MOST_CONNECTIONS = 2048
+_MOST_EXAMPLES = 10
 
 EPILOG = """\
 DIR is a folder in OCI image layout, as `edgemass model push BUNDLE DIR` makes it; DIR/trust holds what `edgemass trust`
@@ -51,21 +59,12 @@ def call_serve(options: argparse.Namespace) -> int:
         layout.create()
     layout.index()  # that it is one
     host, port = _address(options.listen)
-    if (options.tls_cert is None) != (options.tls_key is None):
-        raise UsageError("--tls-cert and --tls-key belong together")
+    _check_certificate(options)
     login = _login(options)
     with _socket(host, port) as listening:
-        scheme = "https" if options.tls_cert else "http"
-        where = f"{host}:{listening.getsockname()[1]}"
-        models = sorted(
-            {item.annotations.get("org.opencontainers.image.ref.name", "") for item in layout.index().manifests}
-        )
-        print(
-            f"serving {options.folder} at {scheme}://{where}, trust metadata at {scheme}://{where}/trust/", flush=True
-        )
-        for name in models:
-            if name and ":sha256-" not in name:
-                print(f"  edgemass model pull oci{'' if options.tls_cert else '+http'}://{where}/{name}", flush=True)
+        listening.listen(1024)  # from here on, whoever comes waits
+        where = f"{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
+        _tell(options, layout, where)
         server = uvicorn.Server(
             uvicorn.Config(
                 application(options.folder, writable=options.writable, login=Login(*login)),
@@ -73,15 +72,46 @@ def call_serve(options: argparse.Namespace) -> int:
                 access_log=False,
                 server_header=False,
                 date_header=False,
-                lifespan="off",
+                lifespan="on",
                 ssl_certfile=options.tls_cert,
                 ssl_keyfile=options.tls_key,
+                limit_concurrency=_MOST_CONNECTIONS,
+                backlog=1024,
                 timeout_keep_alive=30,
                 timeout_graceful_shutdown=5,
             )
         )
         server.run(sockets=[listening])
     return 0
+
+
+def _tell(options: argparse.Namespace, layout: Layout, where: str) -> None:
+    """Where it serves, and what to type on a device."""
+    scheme, oci_scheme = ("https", "oci") if options.tls_cert else ("http", "oci+http")
+    print(f"serving {options.folder} at {scheme}://{where}, trust metadata at {scheme}://{where}/trust/")
+    for name in layout.names()[:_MOST_EXAMPLES]:
+        print(f"  edgemass model pull {oci_scheme}://{where}/{name}")
+    if options.writable:
+        print(f"  edgemass model push BUNDLE {oci_scheme}://{where}/NAME:TAG")
+    if options.user and not options.tls_cert and not where.startswith(("127.", "localhost:", "[::1]")):
+        print("without --tls-cert the password goes over the network as it is")
+    sys.stdout.flush()
+
+
+def _check_certificate(options: argparse.Namespace) -> None:
+    """Raises UsageError: it cannot be used."""
+    import ssl
+
+    if options.tls_cert is None and options.tls_key is None:
+        return
+    if options.tls_cert is None or options.tls_key is None:
+        raise UsageError("--tls-cert and --tls-key belong together")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(options.tls_cert, options.tls_key, password="")
+    except OSError as error:
+        raise UsageError(
+            f"--tls-cert {options.tls_cert}, --tls-key {options.tls_key}: no certificate with its key as PEM ({error})"
+        ) from error
 
 
 def _address(text: str) -> tuple[str, int]:
@@ -108,6 +138,9 @@ def _login(options: argparse.Namespace) -> tuple[str, str]:
     if options.user is None or options.password_file is None:
         raise UsageError("--user and --password-file belong together")
     try:
-        return options.user, options.password_file.read_text(encoding="utf-8").strip("\r\n")
-    except OSError as error:
-        raise UsageError(f"cannot read {options.password_file}: {error.strerror}") from error
+        password = options.password_file.read_text(encoding="utf-8").strip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {options.password_file}: {error}") from error
+    if not password or ":" in options.user:
+        raise UsageError(f"wanted a --user without a colon, and a password in {options.password_file}; it is empty?")
+    return options.user, password

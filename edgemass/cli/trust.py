@@ -61,7 +61,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         actions,
         "sign",
         "vouch for bundles, or add signatures to what waits for them",
-        "edgemass trust sign registry models/edgemass-person --hardware aarch64",
+        "edgemass trust sign registry bundles/door --hardware aarch64",
         call_sign,
     )
     parser.add_argument(

@@ -60,13 +60,13 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 def call_check(options: argparse.Namespace) -> int:
     import msgspec
 
-    config, settings, state = _settings(options)
+    _, settings, state = _settings(options)
     store = _store(state)
     running = _running(store, settings.slot)
     name = options.name or (running.name if running else None)
     if name is None:
         raise UsageError("no model is confirmed here yet; name one: edgemass update check NAME --config FILE")
-    found = _newest(config, settings, state, name)
+    found = _newest(settings, state, name)
     newer = running is None or found.release > running.release
     if options.json:
         document = {
@@ -170,7 +170,7 @@ def _running(store: ModelStore, slot: str) -> Release | None:
     return None
 
 
-def _newest(config: Config, settings: UpdatesConfig, state: Path, name: str) -> Release:
+def _newest(settings: UpdatesConfig, state: Path, name: str) -> Release:
     import msgspec
 
     from edgemass.agent.fetching import TRUST, transport_of

@@ -21,6 +21,7 @@ from edgemass import oci
 from edgemass.clock import SystemClock
 from edgemass.errors import BundleError, ConfigError, EdgemassError, TrustError
 from edgemass.manifest import Manifest
+from edgemass.messages import Phase
 from edgemass.registry import deltas
 from edgemass.registry.fetching import fetch
 from edgemass.registry.obtaining import Line, Obtained, Order
@@ -46,7 +47,7 @@ class _Voice:
         while data:
             data = data[os.write(self._descriptor, data) :]
 
-    def progress(self, phase: str, done: int, total: int) -> None:
+    def progress(self, phase: Phase, done: int, total: int) -> None:
         now = time.monotonic()
         if done in (0, total) or now - self._said >= PROGRESS_S:
             self._said = now

@@ -10,16 +10,19 @@ Measured for 12 MB of fp32 weights whose last layers were trained anew: 10.5 MB 
 from __future__ import annotations
 
 import hashlib
-import io
 import logging
-from collections.abc import Iterable, Mapping
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
 from edgemass import oci
 from edgemass.errors import BundleError, ConfigError, DigestMismatchError, RegistryError
 from edgemass.oci import Descriptor, ImageManifest
+from edgemass.registry.part_file import PartFile
 from edgemass.registry.protocol import Registry
 
 try:
@@ -32,6 +35,8 @@ logger = logging.getLogger(__name__)
 ARTIFACT = "application/vnd.edgemass.delta.v1"
 PATCH = "application/vnd.edgemass.delta.v1.patch+zstd"
 TO, FROM = "edgemass.delta.to", "edgemass.delta.from"
+NOTHING = "nothing"
+"""What a referrer begins from whose layers are only compressed; others name the manifest of their base."""
 EMPTY_CONFIG = b"{}"
 EMPTY = "application/vnd.oci.empty.v1+json"
 
@@ -39,9 +44,13 @@ LEVEL = 19
 WORTH = 0.95
 """A delta that is not smaller than so much of the layer is not published."""
 MOST_REFERRERS = 32
-MOST_BASE_BYTES = 256 * 1024 * 1024
-"""Larger files come whole or compressed: base and target lie in memory while a delta is made or applied."""
+MOST_REFERRER_BYTES = 64 * 1024
+MOST_BYTES = 256 * 1024 * 1024
+"""Larger files come whole: base and target lie in memory while a delta is made or applied."""
+PLAIN_WINDOW_LOG = 23
+"""8 MiB: what the device needs to unpack a layer that comes compressed, however large it is."""
 _CHUNK_BYTES = 1 << 18
+_MOST_HEADER_BYTES = 18  # of a zstd frame, RFC 8878 section 3.1.1
 
 
 class Offer(msgspec.Struct, frozen=True):
@@ -60,21 +69,23 @@ def offers(registry: Registry, digest: str) -> tuple[list[Offer], int]:
     """
     found: list[Offer] = []
     read = 0
-    for referrer in registry.referrers(digest, ARTIFACT)[:MOST_REFERRERS]:
-        data = registry.manifest(referrer.digest)
-        read += len(data)
+    told = [item for item in registry.referrers(digest, ARTIFACT) if item.size <= MOST_REFERRER_BYTES]
+    for referrer in told[-MOST_REFERRERS:]:
         try:
-            made = oci.parse(data, where=referrer.digest)
-        except RegistryError as error:
-            logger.info("a delta is left out: %s", error)
-            continue
-        if made.artifact_type != ARTIFACT or made.subject is None or made.subject.digest != digest:
-            continue
-        for layer in made.layers:
-            target, base = layer.annotations.get(TO, ""), layer.annotations.get(FROM)
-            if oci.is_digest(target) and (base is None or oci.is_digest(base)):
-                found.append(Offer(target, base, layer))
+            data = registry.manifest(referrer.digest)
+            read += len(data)
+            found += _offered(oci.parse(data, where=referrer.digest), digest)
+        except (RegistryError, DigestMismatchError) as error:
+            logger.info("a delta is left out: %s", error, extra={"referrer": referrer.digest})
     return found, read
+
+
+def _offered(made: ImageManifest, digest: str) -> list[Offer]:
+    """Of one referrer; none where it is not of this bundle."""
+    if made.artifact_type != ARTIFACT or made.subject is None or made.subject.digest != digest:
+        return []
+    offered = [Offer(layer.annotations.get(TO, ""), layer.annotations.get(FROM), layer) for layer in made.layers]
+    return [item for item in offered if oci.is_digest(item.target) and (item.base is None or oci.is_digest(item.base))]
 
 
 def apply(patch: Path, base: Path | None, target: Path, *, size: int, digest: str) -> None:
@@ -85,105 +96,156 @@ def apply(patch: Path, base: Path | None, target: Path, *, size: int, digest: st
         DigestMismatchError: something else came out; it is not kept.
         OSError: the disk.
     """
-    have = base.read_bytes() if base is not None else b""
-    if len(have) > MOST_BASE_BYTES:
-        raise BundleError(f"{patch.name}: a delta from {len(have)} bytes, at most {MOST_BASE_BYTES} are taken")
-    window = _window(len(have) + size)
-    try:
-        reader = zstandard.ZstdDecompressor(dict_data=_dictionary(have), max_window_size=1 << window).stream_reader(
-            io.BytesIO(patch.read_bytes())
+    reach = size + (base.stat().st_size if base is not None else 0)
+    if max(size, reach - size) > MOST_BYTES:
+        raise BundleError(
+            f"{patch.name}: a delta between {reach - size} and {size} bytes, at most {MOST_BYTES} are taken"
         )
-        found, written = hashlib.sha256(), 0
-        with target.open("wb") as file:
-            while chunk := reader.read(_CHUNK_BYTES):
-                written += len(chunk)
-                if written > size:
-                    break
-                found.update(chunk)
-                file.write(chunk)
+    try:
+        with patch.open("rb") as source:
+            _check_header(source, size, patch.name)
+            unpacker = zstandard.ZstdDecompressor(
+                dict_data=_dictionary(base.read_bytes() if base is not None else b""),
+                max_window_size=1 << _window_log(reach),
+            )
+            with target.open("wb") as file:
+                written, found = _unpack(unpacker.stream_reader(source), file, size, patch.name)
+        if written != size or found != digest:
+            raise DigestMismatchError(patch.name, digest, f"{written} bytes with {found}")
     except zstandard.ZstdError as error:
         target.unlink(missing_ok=True)
         raise BundleError(f"{patch.name}: the delta is damaged or for another file ({error})") from error
-    if written > size:
+    except (BundleError, OSError):
         target.unlink(missing_ok=True)
-        raise BundleError(f"{patch.name}: the delta gives more than the {size} bytes that it should")
-    if written != size or f"sha256:{found.hexdigest()}" != digest:
-        target.unlink(missing_ok=True)
-        raise DigestMismatchError(patch.name, digest, f"sha256:{found.hexdigest()}")
+        raise
+
+
+def _check_header(source: BinaryIO, size: int, told: str) -> None:
+    """Before memory is taken for it.
+
+    Raises:
+        BundleError: the frame announces another size than is wanted.
+    """
+    announced = zstandard.get_frame_parameters(source.read(_MOST_HEADER_BYTES)).content_size
+    source.seek(0)
+    if announced not in (size, zstandard.CONTENTSIZE_UNKNOWN):
+        raise BundleError(f"{told}: the delta announces {announced} bytes, wanted {size}")
+
+
+def _unpack(reader: zstandard.ZstdDecompressionReader, file: BinaryIO, size: int, told: str) -> tuple[int, str]:
+    """Write what comes out; returns how much it was and its digest.
+
+    Raises:
+        BundleError: it is more than it should be.
+    """
+    found, written = hashlib.sha256(), 0
+    while chunk := reader.read(_CHUNK_BYTES):
+        written += len(chunk)
+        if written > size:
+            raise BundleError(f"{told}: the delta gives more than the {size} bytes that it should")
+        found.update(chunk)
+        file.write(chunk)
+    return written, f"sha256:{found.hexdigest()}"
 
 
 def make(base: bytes | None, target: bytes) -> bytes:
     """What gives `target` from `base`; from nothing, the target compressed."""
-    have = base or b""
-    window = _window(len(have) + len(target))
     parameters = zstandard.ZstdCompressionParameters.from_level(
         LEVEL,
         source_size=len(target),
-        window_log=window,
+        window_log=min(_window_log(len(target)), PLAIN_WINDOW_LOG)
+        if base is None
+        else _window_log(len(base) + len(target)),
         enable_ldm=base is not None,
         write_content_size=True,
     )
-    return zstandard.ZstdCompressor(compression_params=parameters, dict_data=_dictionary(have)).compress(target)
+    return zstandard.ZstdCompressor(compression_params=parameters, dict_data=_dictionary(base or b"")).compress(target)
 
 
 def publish(
-    registry: Registry,
-    manifest: bytes,
-    blobs: Mapping[str, Path | bytes],
-    bases: Iterable[tuple[bytes, Mapping[str, Path | bytes]]],
-) -> list[ImageManifest]:
-    """Make and send what saves bytes: one referrer from nothing, and one from each base; returns what was sent.
+    registry: Registry, manifest: bytes, blobs: Mapping[str, Path | bytes], bases: Iterable[bytes]
+) -> dict[str, int]:
+    """Make and send what saves bytes: one referrer from nothing, and one from each base; what is there is left alone.
 
-    manifest, blobs: of the new bundle. bases: the same of bundles that devices may have.
+    manifest, blobs: of the new bundle, which is there already. bases: manifests of bundles in the same registry that
+        devices may have.
+
+    Returns:
+        Digest of each base that something begins from -> the bytes of all its deltas.
+
+    Raises:
+        RegistryError, RegistryUnavailableError: see protocol.Registry.
     """
     new = oci.parse(manifest, where="the bundle")
     subject = Descriptor(oci.IMAGE_MANIFEST, oci.sha256(manifest), len(manifest), artifact_type=new.artifact_type)
-    whole = {layer.digest: layer for layer in new.layers}
-    plain = {digest: make(None, _read(blobs[digest])) for digest in whole if digest in blobs}
-    sent = []
-    parts: list[tuple[str, str | None, bytes]]
-    parts = [(target, None, patch) for target, patch in plain.items() if len(patch) < WORTH * whole[target].size]
-    if parts:
-        sent.append(_send(registry, subject, parts, "nothing"))
-    for base_manifest, base_blobs in bases:
-        old = oci.parse(base_manifest, where="the base")
-        parts = list(_patches(new, old, blobs, base_blobs, plain))
+    known = {item.annotations.get(FROM) for item in registry.referrers(subject.digest, ARTIFACT)}
+    olds = {oci.sha256(base): oci.parse(base, where="the base") for base in bases}
+    olds = {digest: old for digest, old in olds.items() if digest not in known and digest != subject.digest}
+    if NOTHING in known and not olds:
+        return {}
+    plain = {
+        layer.digest: make(None, _read(blobs[layer.digest]))
+        for layer in new.layers
+        if layer.digest in blobs and layer.size <= MOST_BYTES
+    }
+    if NOTHING not in known:
+        sizes = {layer.digest: layer.size for layer in new.layers}
+        parts = [_Part(digest, None, patch) for digest, patch in plain.items() if len(patch) < WORTH * sizes[digest]]
+        _send(registry, subject, parts, NOTHING)
+    sent = {}
+    for digest, old in olds.items():
+        parts = list(_patches(registry, new, old, blobs, plain))
         if parts:
-            sent.append(_send(registry, subject, parts, oci.sha256(base_manifest)))
+            _send(registry, subject, parts, digest)
+            sent[digest] = sum(len(part.patch) for part in parts)
     return sent
 
 
+@dataclass(frozen=True)
+class _Part:
+    """base: None = nothing."""
+
+    target: str
+    base: str | None
+    patch: bytes
+
+
 def _patches(
+    registry: Registry,
     new: ImageManifest,
     old: ImageManifest,
     blobs: Mapping[str, Path | bytes],
-    base_blobs: Mapping[str, Path | bytes],
     plain: Mapping[str, bytes],
-) -> Iterable[tuple[str, str | None, bytes]]:
-    """Deltas between layers of the same file name, else of the same kind in order, where they are worth it."""
+) -> Iterator[_Part]:
+    """Deltas between layers of the same file name, where they are worth it."""
     names = {layer.annotations.get(oci.FILE_PATH): layer for layer in old.layers}
     known = {layer.digest for layer in old.layers}
     for layer in new.layers:
         base = names.get(layer.annotations.get(oci.FILE_PATH))
-        if base is None or layer.digest in known or layer.digest not in plain or base.digest not in base_blobs:
+        if base is None or base.size > MOST_BYTES or layer.digest in known or layer.digest not in plain:
             continue
-        if max(base.size, layer.size) > MOST_BASE_BYTES:
-            continue
-        patch = make(_read(base_blobs[base.digest]), _read(blobs[layer.digest]))
+        patch = make(_fetched(registry, base), _read(blobs[layer.digest]))
         if len(patch) < WORTH * min(layer.size, len(plain[layer.digest])):
-            yield layer.digest, base.digest, patch
+            yield _Part(layer.digest, base.digest, patch)
 
 
-def _send(
-    registry: Registry, subject: Descriptor, parts: Iterable[tuple[str, str | None, bytes]], origin: str
-) -> ImageManifest:
+def _fetched(registry: Registry, descriptor: Descriptor) -> bytes:
+    with tempfile.TemporaryDirectory(prefix="edgemass-") as folder:
+        path = Path(folder, "base")
+        with PartFile(path) as part:
+            registry.read_blob(descriptor, part, lambda _done: None)
+            part.finish()
+        return path.read_bytes()
+
+
+def _send(registry: Registry, subject: Descriptor, parts: Iterable[_Part], origin: str) -> None:
     layers = []
-    for target, base, patch in parts:
-        digest = oci.sha256(patch)
+    for part in parts:
+        digest = oci.sha256(part.patch)
         if not registry.has_blob(digest):
-            registry.put_blob(digest, len(patch), patch)
-        annotations = {TO: target} if base is None else {TO: target, FROM: base}
-        layers.append(Descriptor(PATCH, digest, len(patch), annotations))
+            registry.put_blob(digest, len(part.patch), part.patch)
+        annotations = {TO: part.target} if part.base is None else {TO: part.target, FROM: part.base}
+        layers.append(Descriptor(PATCH, digest, len(part.patch), annotations))
     config = Descriptor(EMPTY, oci.sha256(EMPTY_CONFIG), len(EMPTY_CONFIG))
     if not registry.has_blob(config.digest):
         registry.put_blob(config.digest, config.size, EMPTY_CONFIG)
@@ -197,16 +259,15 @@ def _send(
         annotations={FROM: origin},
     )
     registry.put_manifest(msgspec.json.encode(made, order="deterministic"), None)
-    return made
 
 
 def _dictionary(base: bytes) -> zstandard.ZstdCompressionDict | None:
     return zstandard.ZstdCompressionDict(base, dict_type=zstandard.DICT_TYPE_RAWCONTENT) if base else None
 
 
-def _window(reach: int) -> int:
-    """The window log of zstd that reaches over base and target; it decides the memory of whoever applies."""
-    return min(max(reach - 1, 1).bit_length() + 1, 30) if reach > 1 << 10 else 10
+def _window_log(reach: int) -> int:
+    """Of the least window that reaches over `reach` bytes; zstd has none below 1 KiB."""
+    return max((reach - 1).bit_length(), 10)
 
 
 def _read(source: Path | bytes) -> bytes:

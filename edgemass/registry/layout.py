@@ -1,17 +1,21 @@
 """A folder in OCI image layout as a registry: `oci-layout`, `index.json` and `blobs/sha256/`.
 
 Tags are kept as `org.opencontainers.image.ref.name` = "<repository>:<tag>", so that one folder holds several models, as
-a registry has several repositories. A manifest is in the folder when the index names it; index and blobs are written by
-`durable`, and two who push wait for each other.
+a registry has several repositories. A manifest is in the folder when the index names it. A blob gets its name when all
+of it is there and right, the index is written by `durable`, and two who push wait for each other. Symbolic links in the
+folder are not followed: its content may come from elsewhere.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
+import io
 import os
 import stat
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +27,7 @@ from edgemass import durable, oci
 from edgemass.errors import BundleError, DigestMismatchError, RegistryError, RegistryUnavailableError, UsageError
 from edgemass.oci import Descriptor
 from edgemass.registry.part_file import PartFile
+from edgemass.registry.reference import is_repository, is_tag
 
 VERSION = b'{"imageLayoutVersion":"1.0.0"}'
 LOCK_S = 30.0
@@ -36,6 +41,18 @@ class Index(msgspec.Struct, rename="camel"):
     schema_version: int = 2
     media_type: str = oci.IMAGE_INDEX
     manifests: list[Descriptor] = msgspec.field(default_factory=list)
+
+
+class _Document(msgspec.Struct, rename="camel"):
+    """What the index has to be told of a manifest or an index."""
+
+    media_type: str
+    artifact_type: str = ""
+    config: Descriptor | None = None
+    layers: tuple[Descriptor, ...] = ()
+    manifests: tuple[Descriptor, ...] = ()
+    subject: Descriptor | None = None
+    annotations: dict[str, str] = {}
 
 
 class Layout:
@@ -64,14 +81,23 @@ class Layout:
         return data
 
     def find(self, reference: str) -> Descriptor | None:
-        """The manifest of a tag or a digest; in a folder of several repositories only of this one's tags."""
-        index = self.index()
-        for item in index.manifests:
-            repository, _, tag = item.annotations.get(oci.REF_NAME, "").rpartition(":")
-            ours = not self._repository or repository in ("", self._repository)
-            if reference == item.digest or (ours and tag == reference):
+        """The manifest of a tag or a digest; in a folder of several repositories only of this one's tags.
+
+        Raises:
+            RegistryError: no repository was asked for, and several have this tag.
+        """
+        found: dict[str, Descriptor] = {}
+        for item in self.index().manifests:
+            name = item.annotations.get(oci.REF_NAME, "")
+            repository, _, tag = name.rpartition(":")
+            if reference == item.digest:
                 return item
-        return None
+            if tag == reference and (not self._repository or repository in ("", self._repository)):
+                found.setdefault(item.digest, item)
+        if len(found) > 1 and not self._repository:
+            names = ", ".join(sorted(item.annotations[oci.REF_NAME] for item in found.values())[:8])
+            raise RegistryError(f"{self.folder} holds several models tagged {reference} ({names}); say which")
+        return next(iter(found.values()), None)
 
     def referrers(self, digest: str, artifact_type: str) -> tuple[Descriptor, ...]:
         return tuple(
@@ -107,10 +133,10 @@ class Layout:
     def size(self, digest: str) -> int | None:
         """Bytes of a blob or manifest; None where it is not here."""
         try:
-            status = self.path(digest).lstat()
-        except OSError:
+            with self.open_blob(digest) as file:
+                return os.fstat(file.fileno()).st_size
+        except RegistryError:
             return None
-        return status.st_size if stat.S_ISREG(status.st_mode) else None
 
     def path(self, digest: str) -> Path:
         """Where content of a digest lies.
@@ -129,14 +155,12 @@ class Layout:
         Raises:
             RegistryError: it is not here.
         """
-        path = self.path(digest)
+        name = self.path(digest).name
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+            file = _open(self.folder, "blobs", "sha256", name)
         except OSError as error:
             raise RegistryError(f"{self._told}: no blob {digest} ({error.strerror})") from error
-        with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise RegistryError(f"{self._told}: {path} is no file")
+        with file:
             yield file
 
     def read(self, digest: str, most: int) -> bytes:
@@ -146,6 +170,11 @@ class Layout:
         if len(data) > most:
             raise RegistryError(f"{self._told}: {digest} is larger than {most} bytes")
         return data
+
+    def names(self) -> list[str]:
+        """<repository>:<tag> of all that can be pulled."""
+        names = {item.annotations.get(oci.REF_NAME, "") for item in self.index().manifests}
+        return sorted(name for name in names if name.rpartition(":")[0] and ":sha256-" not in name)
 
     def tags(self) -> tuple[str, ...]:
         names = (item.annotations.get(oci.REF_NAME, "").rpartition(":") for item in self.index().manifests)
@@ -161,9 +190,11 @@ class Layout:
         """Raises RegistryError: the folder is no OCI layout."""
         path = self.folder / "index.json"
         try:
-            if path.stat().st_size > _MAX_INDEX_BYTES:
+            with _open(self.folder, path.name) as file:
+                data = file.read(_MAX_INDEX_BYTES + 1)
+            if len(data) > _MAX_INDEX_BYTES:
                 raise RegistryError(f"{path} is larger than {_MAX_INDEX_BYTES >> 20} MiB")
-            return msgspec.json.decode(path.read_bytes(), type=Index)
+            return msgspec.json.decode(data, type=Index)
         except FileNotFoundError as error:
             raise RegistryError(
                 f"{self.folder} is no OCI layout: it has no index.json; push a model into it with "
@@ -171,36 +202,64 @@ class Layout:
             ) from error
         except OSError as error:
             raise RegistryUnavailableError(f"cannot read {path}: {error.strerror}") from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise RegistryError(f"{path} is no index of an OCI layout: {error}") from error
 
     # Writing.
 
     def put_blob(self, digest: str, size: int, source: Path | bytes) -> None:
+        """Raises BundleError: the source has another content; nothing stays of it."""
         target = self.path(digest)
         with self._writing():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if isinstance(source, bytes):
-                durable.write_bytes(target, source)
-            else:
-                durable.copy(source, target)
-            found, length = _sha256(target)
-            if (found, length) != (digest, size):
-                target.unlink(missing_ok=True)
-                raise BundleError(f"{digest} changed while it was pushed: found {found}; try again")
+            self._make_folders()
+            descriptor, name = tempfile.mkstemp(prefix=".", suffix=".part", dir=target.parent)
+            temporary = Path(name)
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    found, length = _copy(source, file, size)
+                if (found, length) != (digest, size):
+                    raise BundleError(
+                        f"{digest} changed while it was pushed: wanted {size} bytes, found {length} with {found}; "
+                        "try again"
+                    )
+                temporary.chmod(0o644)
+                durable.move(temporary, target)
+            finally:
+                temporary.unlink(missing_ok=True)
 
     def put_manifest(self, data: bytes, tag: str | None) -> str:
-        made = oci.parse(data, where="the manifest")
-        digest = oci.sha256(data)
+        """Raises RegistryError: it is none, or what it names is not here."""
+        if tag is not None and not is_tag(tag):
+            raise RegistryError(f"{self._told}: {tag[:80]!r} is no tag")
+        made, digest = self._document(data), oci.sha256(data)
+        for part in (*([made.config] if made.config else []), *made.layers, *made.manifests):
+            if self.size(part.digest) != part.size:
+                raise RegistryError(f"{self._told}: {part.digest} has to be pushed before the manifest that names it")
         with self._writing():
             self.create()
             self.put_blob(digest, len(data), data)
             descriptor = Descriptor(made.media_type, digest, len(data), artifact_type=made.artifact_type)
             with self._locked():
-                self._note(descriptor, self._name(data, tag) if tag else "")
+                self._note(descriptor, self._name(made, tag) if tag else "")
                 if made.subject is not None:
                     self._note_referrer(made.subject.digest, descriptor, made.annotations)
         return digest
+
+    def _document(self, data: bytes) -> _Document:
+        try:
+            made = msgspec.json.decode(data[: oci.MAX_MANIFEST_BYTES + 1], type=_Document)
+        except (ValueError, RecursionError) as error:
+            raise RegistryError(f"{self._told}: what was pushed is no OCI manifest ({error})") from error
+        if made.media_type not in (oci.IMAGE_MANIFEST, oci.IMAGE_INDEX):
+            raise RegistryError(f"{self._told}: {made.media_type[:100]!r} is no OCI manifest")
+        return made
+
+    def _make_folders(self) -> None:
+        """Raises OSError: one of them is a symbolic link, or cannot be made."""
+        for folder in (self.folder, self.folder / "blobs", self.folder / "blobs" / "sha256"):
+            if folder != self.folder and folder.is_symlink():
+                raise OSError(errno.ELOOP, f"{folder} is a symbolic link")
+            folder.mkdir(parents=folder == self.folder, exist_ok=True)
 
     def create(self) -> None:
         """Make it a layout, if it is none yet.
@@ -211,7 +270,8 @@ class Layout:
         if (self.folder / "oci-layout").is_file():
             return
         strangers = [item.name for item in self.folder.iterdir()] if self.folder.is_dir() else []
-        strange = sorted(set(strangers) - {"blobs", "trust", "index.json", ".lock"})
+        ours = {"blobs", "trust", "index.json", "oci-layout", ".lock"}  # the last ones by who makes it at this moment
+        strange = sorted(name for name in strangers if name not in ours and not name.endswith(".part"))
         if strange:
             raise UsageError(f"{self.folder} holds other things ({strange[0]}); choose an empty folder for a registry")
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -220,33 +280,33 @@ class Layout:
                 durable.write_bytes(self.folder / "index.json", msgspec.json.encode(Index()))
             durable.write_bytes(self.folder / "oci-layout", VERSION)
 
-    def _name(self, data: bytes, tag: str) -> str:
+    def _name(self, made: _Document, tag: str) -> str:
         """The repository that was asked for, else the bundle's own name."""
         if self._repository:
             return f"{self._repository}:{tag}"
-        made = oci.parse(data, where="the manifest")
-        try:
-            config = msgspec.json.decode(self.read(made.config.digest, oci.MAX_MANIFEST_BYTES))
-        except (RegistryError, msgspec.DecodeError):
-            config = None
-        name = config.get("name") if isinstance(config, dict) else None
-        return f"{name or 'model'}:{tag}"
+        name: object = None
+        with contextlib.suppress(RegistryError, ValueError, RecursionError):
+            config = msgspec.json.decode(self.read(made.config.digest, oci.MAX_MANIFEST_BYTES)) if made.config else {}
+            name = config.get("name") if isinstance(config, dict) else None
+        return f"{name if isinstance(name, str) and is_repository(name) else 'model'}:{tag}"
 
     def _note(self, descriptor: Descriptor, name: str) -> None:
-        """Name a manifest in the index, instead of what had that name before; that one stays, by its digest."""
+        """Put a manifest into the index, under a name or none; what had the name before stays, by its digest."""
         index = self.index()
-        others = []
+        kept, replaced = [], []
         for item in index.manifests:
-            if name and item.annotations.get(oci.REF_NAME) == name:
-                item = msgspec.structs.replace(item, annotations={})  # noqa: PLW2901
-            if item.digest != descriptor.digest or item.annotations.get(oci.REF_NAME):
-                others.append(item)
-        annotations = {oci.REF_NAME: name} if name else {}
-        unique = {(item.digest, item.annotations.get(oci.REF_NAME, "")): item for item in others}
-        named = any(digest == descriptor.digest for digest, _ in unique)
-        if name or not named:
-            unique[descriptor.digest, name] = msgspec.structs.replace(descriptor, annotations=annotations)
-        index.manifests = list(unique.values())
+            named = item.annotations.get(oci.REF_NAME, "")
+            if name and named == name:
+                replaced.append(msgspec.structs.replace(item, annotations={}))
+            elif named or item.digest != descriptor.digest:
+                kept.append(item)
+        if name or descriptor.digest not in {item.digest for item in kept}:
+            annotations = {oci.REF_NAME: name} if name else {}
+            kept.append(msgspec.structs.replace(descriptor, annotations=annotations))
+        digests = {item.digest for item in kept}
+        # of a list of referrers, nobody wants the old one
+        kept += [item for item in replaced if item.digest not in digests and item.media_type != oci.IMAGE_INDEX]
+        index.manifests = kept
         durable.write_bytes(self.folder / "index.json", msgspec.json.encode(index))
 
     def _note_referrer(self, subject: str, descriptor: Descriptor, annotations: dict[str, str]) -> None:
@@ -297,10 +357,35 @@ def fallback_tag(digest: str) -> str:
     return digest.replace(":", "-", 1)
 
 
-def _sha256(path: Path) -> tuple[str, int]:
-    digest, size = hashlib.sha256(), 0
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
+def _open(folder: Path, *parts: str) -> BinaryIO:
+    """A file in the folder, on a way without symbolic links.
+
+    Raises:
+        OSError: it is not there, or is no file.
+    """
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # a FIFO would hold us up
+    at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for place, part in enumerate(parts):
+            inner = os.open(part, flags | (os.O_DIRECTORY if place < len(parts) - 1 else 0), dir_fd=at)
+            os.close(at)
+            at = inner
+    except OSError:
+        os.close(at)
+        raise
+    file = os.fdopen(at, "rb")
+    if not stat.S_ISREG(os.fstat(at).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "no file")
+    return file
+
+
+def _copy(source: Path | bytes, file: BinaryIO, size: int) -> tuple[str, int]:
+    """Copy, but not much more than `size` bytes; returns the digest of what was there and how much it was."""
+    digest, length = hashlib.sha256(), 0
+    with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as content:
+        while length <= size and (chunk := content.read(_CHUNK_BYTES)):
+            file.write(chunk)
             digest.update(chunk)
-            size += len(chunk)
-    return f"sha256:{digest.hexdigest()}", size
+            length += len(chunk)
+    return f"sha256:{digest.hexdigest()}", length

@@ -20,6 +20,7 @@ import msgspec
 
 from edgemass import errors
 from edgemass.errors import EdgemassError, RegistryUnavailableError
+from edgemass.messages import Phase
 
 _PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from edgemass.registry._obtain_child import main; main()"
 _LOOK_S = 0.2
@@ -79,12 +80,12 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
 
     done: int = 0
     total: int = 0
-    phase: str = ""
+    phase: Phase = "verifying"
     obtained: Obtained | None = None
     error: tuple[str, str] | None = None
 
 
-def obtain(order: Order, *, progress: Callable[[str, int, int], None], cancelled: threading.Event) -> Obtained:
+def obtain(order: Order, *, progress: Callable[[Phase, int, int], None], cancelled: threading.Event) -> Obtained:
     """Verify and fetch; see the module.
 
     progress: called with ("verifying" | "fetching", bytes done, bytes in all).
@@ -115,7 +116,7 @@ def obtain(order: Order, *, progress: Callable[[str, int, int], None], cancelled
 def _listen(
     process: subprocess.Popen[bytes],
     order: Order,
-    progress: Callable[[str, int, int], None],
+    progress: Callable[[Phase, int, int], None],
     cancelled: threading.Event,
 ) -> Obtained:
     ends = time.monotonic() + order.deadline_s

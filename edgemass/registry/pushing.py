@@ -13,12 +13,16 @@ from edgemass.registry.protocol import Registry
 
 
 class Pushed(msgspec.Struct, frozen=True):
-    """digest: of the manifest. sent: files that were not there yet, `sent_bytes` in all. there: files that were."""
+    """digest: of the manifest. sent: files that were not there yet, `sent_bytes` in all. there: files that were.
+
+    deltas: digest of each bundle that deltas begin from -> their bytes.
+    """
 
     digest: str
     sent: int
     there: int
     sent_bytes: int
+    deltas: dict[str, int] = {}
 
 
 def push(
@@ -27,14 +31,18 @@ def push(
     registry: Registry,
     tags: Sequence[str],
     progress: Callable[[int, int], None] = lambda _done, _total: None,
+    *,
+    delta_from: Sequence[bytes] | None = None,
 ) -> Pushed:
-    """Send a manifest with all that it names; nothing is visible before all of it is there.
+    """Send a manifest with all that it names; nothing is visible before all of it is there, its deltas too.
 
     blobs: digest -> where the content is; more than the manifest names may be there. tags: none = by its digest only.
     progress: (bytes that are there, bytes in all), after each blob.
+    delta_from: manifests of bundles that are there and that devices may have; None = nothing is compressed either.
 
     Raises:
         BundleError: a blob is missing here, or changed.
+        ConfigError: zstandard is missing and deltas are wanted.
         RegistryError, RegistryUnavailableError: see protocol.Registry.
     """
     made = oci.parse(manifest, where="the bundle")
@@ -52,6 +60,11 @@ def push(
         done += descriptor.size
         progress(done, total)
     digest = registry.put_manifest(manifest, None)
+    saving: dict[str, int] = {}
+    if delta_from is not None:
+        from edgemass.registry import deltas  # noqa: PLC0415 (needs the extra `update`)
+
+        saving = deltas.publish(registry, manifest, blobs, delta_from)
     for tag in tags:
         registry.put_manifest(manifest, tag)
-    return Pushed(digest, sent, len(wanted) - sent, sent_bytes)
+    return Pushed(digest, sent, len(wanted) - sent, sent_bytes, saving)

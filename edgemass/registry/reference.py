@@ -82,6 +82,10 @@ def is_tag(text: str) -> bool:
     return _TAG.fullmatch(text) is not None
 
 
+def is_repository(text: str) -> bool:
+    return len(text) <= 255 and _REPOSITORY.fullmatch(text) is not None
+
+
 def _registry(text: str, rest: str, scheme: str) -> Reference:
     told = redact_address(text)
     rest, digest = _split_digest(rest, told)

@@ -11,19 +11,25 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import hmac
+import logging
+import os
 import re
 import tempfile
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import msgspec
 
 from edgemass import oci
 from edgemass.errors import ConfigError, EdgemassError, RegistryError
+from edgemass.oci import Descriptor
 from edgemass.registry.layout import Layout
+from edgemass.registry.reference import is_repository
 
 try:
     from starlette.applications import Starlette
@@ -34,11 +40,16 @@ try:
 except ImportError as error:
     raise ConfigError("serving a registry needs starlette and uvicorn: pip install 'edgemass[http]'") from error
 
+logger = logging.getLogger(__name__)
+
 _CHUNK_BYTES = 1 << 18
 _RANGE = re.compile(r"bytes=(\d{1,15})-(\d{0,15})")
 _METADATA = re.compile(r"(?:\d{1,9}\.)?(?:root|targets|snapshot|timestamp)\.json")
 _NAME = r"{name:path}"
 _MOST_UPLOADS = 64
+UPLOAD_IDLE_S = 3600.0
+"""An upload that nobody has added to for so long is given up."""
+_UPLOAD = ".upload-"
 _SILENT = {"Content-Type": "text/plain"}
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -72,7 +83,7 @@ def application(folder: Path, *, writable: bool = False, login: Login | None = N
         Route(f"/v2/{_NAME}/tags/list", desk.guarded(desk.tags)),
         Route("/trust/{file}", desk.trust),
     ]
-    return Starlette(routes=routes, exception_handlers={404: _nothing, 405: _nothing})
+    return Starlette(routes=routes, exception_handlers={404: _nothing, 405: _nothing}, lifespan=desk.opened)
 
 
 async def _nothing(_: Request, error: Exception) -> Response:
@@ -89,6 +100,15 @@ class _Desk:
         self._login = login
         self._uploads: dict[str, _Upload] = {}
 
+    @contextlib.asynccontextmanager
+    async def opened(self, _: Starlette) -> AsyncIterator[None]:
+        """From the start of the server to its end, when uploads that nobody ended are thrown away."""
+        if self._writable:
+            _clear_uploads(self._folder)
+        yield
+        for upload in self._uploads.values():
+            upload.drop()
+
     def guarded(self, handler: Handler) -> Handler:
         """With the login, the right to write, and errors as the API tells them."""
 
@@ -98,12 +118,13 @@ class _Desk:
             writes = request.method not in ("GET", "HEAD")
             if writes and not (self._writable and (self._login.user or _is_local(request))):
                 return _error(403, "DENIED", "this registry is served for reading; see --writable")
+            if not is_repository(request.path_params.get("name", "v2")):
+                return _error(404, "NAME_INVALID", "no name of a model")
             try:
                 return await handler(request)
-            except RegistryError as error:
-                return _error(404, "UNKNOWN", str(error))
-            except EdgemassError as error:
-                return _error(400, "INVALID", str(error))
+            except EdgemassError as error:  # to who writes it is told what is wrong; devices pay for every byte
+                logger.info("refused: %s", error, extra={"path": request.url.path[:300]})
+                return _error(400, "INVALID", str(error)) if writes else Response(status_code=404, headers=_SILENT)
 
         return answer
 
@@ -116,10 +137,10 @@ class _Desk:
         if request.method == "PUT":
             data = await _body(request, oci.MAX_MANIFEST_BYTES)
             tag = None if oci.is_digest(reference) else reference
+            if tag is None and oci.sha256(data) != reference:
+                return _error(400, "DIGEST_INVALID", f"these bytes are {oci.sha256(data)}")
             digest = await asyncio.to_thread(layout.put_manifest, data, tag)
-            if oci.is_digest(reference) and digest != reference:
-                return _error(400, "DIGEST_INVALID", f"these bytes are {digest}")
-            subject = oci.parse(data, where="the manifest").subject
+            subject = msgspec.json.decode(data, type=_Subject).subject
             headers = {"OCI-Subject": subject.digest} if subject is not None else {}
             place = f"/v2/{request.path_params['name']}/manifests/{digest}"
             return Response(status_code=201, headers={"Location": place, "Docker-Content-Digest": digest, **headers})
@@ -149,7 +170,8 @@ class _Desk:
 
     async def referrers(self, request: Request) -> Response:
         kind = request.query_params.get("artifactType", "")
-        found = self._layout.referrers(request.path_params["digest"], kind)
+        layout = Layout(self._folder, request.path_params["name"])
+        found = layout.referrers(request.path_params["digest"], kind)
         document = {
             "schemaVersion": 2,
             "mediaType": oci.IMAGE_INDEX,
@@ -176,43 +198,57 @@ class _Desk:
     # Pushing.
 
     async def begin(self, request: Request) -> Response:
+        now = time.monotonic()
+        for name, upload in list(self._uploads.items()):
+            if now - upload.used_s > UPLOAD_IDLE_S:
+                self._uploads.pop(name).drop()
         if len(self._uploads) >= _MOST_UPLOADS:
-            self._uploads.pop(next(iter(self._uploads))).drop()
-        upload = _Upload()
+            return _error(429, "TOOMANYREQUESTS", "too many uploads at once; try again later")
+        self._layout.create()
+        upload = _Upload(self._folder)
         self._uploads[upload.name] = upload
-        place = f"/v2/{request.path_params['name']}/blobs/uploads/{upload.name}"
-        return Response(status_code=202, headers={"Location": place, "Range": "0-0"})
+        return Response(status_code=202, headers={"Location": _place(request, upload), "Range": "0-0"})
 
     async def upload(self, request: Request) -> Response:
         name = request.path_params["upload"]
-        upload = self._uploads.get(name)
+        upload = self._uploads.pop(name, None)  # while bytes of it come, nobody else adds to it
         if upload is None:
             return _error(404, "BLOB_UPLOAD_UNKNOWN", "no such upload")
-        if request.method == "DELETE":
-            self._uploads.pop(name).drop()
-            return Response(status_code=204)
-        async for chunk in request.stream():
-            if upload.size + len(chunk) > oci.MAX_BLOB_BYTES:
-                self._uploads.pop(name).drop()
-                return _error(413, "SIZE_INVALID", "too large")
-            await asyncio.to_thread(upload.append, chunk)
-        if request.method == "PATCH":
-            place = f"/v2/{request.path_params['name']}/blobs/uploads/{name}"
-            return Response(status_code=202, headers={"Location": place, "Range": f"0-{max(upload.size - 1, 0)}"})
-        digest = request.query_params.get("digest", "")
-        self._uploads.pop(name)
+        answer = Response(status_code=204)
         try:
-            if digest != upload.digest:
-                return _error(400, "DIGEST_INVALID", f"these bytes are {upload.digest}")
-            await asyncio.to_thread(self._keep, digest, upload)
+            if request.method != "DELETE":
+                answer = await self._receive(request, upload)
         finally:
-            upload.drop()
+            if request.method == "PATCH" and answer.status_code in (202, 416):
+                self._uploads[name] = upload
+            else:
+                upload.drop()
+        return answer
+
+    async def _receive(self, request: Request, upload: _Upload) -> Response:
+        """Take what comes; with PUT it is the end."""
+        first = request.headers.get("content-range", "").partition("-")[0]
+        if request.method == "PATCH" and first.isdigit() and int(first[:20]) != upload.size:
+            return _error(416, "RANGE_INVALID", f"{upload.size} bytes are here")
+        try:
+            async for chunk in request.stream():
+                if upload.size + len(chunk) > oci.MAX_BLOB_BYTES:
+                    return _error(413, "SIZE_INVALID", "too large")
+                await asyncio.to_thread(upload.append, chunk)
+        except OSError as error:
+            return _error(507, "UNKNOWN", f"cannot be written: {error.strerror}")
+        if request.method == "PUT":
+            return await self._end(request, upload)
+        headers = {"Location": _place(request, upload), "Range": f"0-{max(upload.size - 1, 0)}"}
+        return Response(status_code=202, headers=headers)
+
+    async def _end(self, request: Request, upload: _Upload) -> Response:
+        digest = request.query_params.get("digest", "")
+        if digest != upload.digest:
+            return _error(400, "DIGEST_INVALID", f"these bytes are {upload.digest}")
+        await asyncio.to_thread(self._layout.put_blob, digest, upload.size, upload.path)
         place = f"/v2/{request.path_params['name']}/blobs/{digest}"
         return Response(status_code=201, headers={"Location": place, "Docker-Content-Digest": digest})
-
-    def _keep(self, digest: str, upload: _Upload) -> None:
-        self._layout.create()
-        self._layout.put_blob(digest, upload.size, upload.path)
 
 
 class _Piece(Response):
@@ -251,14 +287,17 @@ async def _disconnected(receive: Receive) -> None:
 
 
 class _Upload:
-    """What has come of one upload."""
+    """What has come of one upload. used_s: monotonic time of the last bytes."""
 
-    def __init__(self) -> None:
-        self._file: BinaryIO = tempfile.NamedTemporaryFile(prefix="edgemass-upload-")  # type: ignore[assignment]  # noqa: SIM115
-        self.path = Path(self._file.name)
-        self.name = self.path.name.removeprefix("edgemass-upload-")
+    def __init__(self, folder: Path) -> None:
+        """Raises OSError: the folder cannot be written."""
+        descriptor, name = tempfile.mkstemp(prefix=_UPLOAD, dir=folder)
+        self._file = os.fdopen(descriptor, "wb")
+        self.path = Path(name)
+        self.name = self.path.name.removeprefix(_UPLOAD)
         self._hash = hashlib.sha256()
         self.size = 0
+        self.used_s = time.monotonic()
 
     @property
     def digest(self) -> str:
@@ -269,12 +308,29 @@ class _Upload:
         self._file.flush()
         self._hash.update(chunk)
         self.size += len(chunk)
+        self.used_s = time.monotonic()
 
     def drop(self) -> None:
-        self._file.close()
+        with contextlib.suppress(OSError):  # the disk is full: what was buffered cannot be written
+            self._file.close()
+        self.path.unlink(missing_ok=True)
+
+
+def _clear_uploads(folder: Path) -> None:
+    """Throw away what a server that was killed has left."""
+    for path in folder.glob(f"{_UPLOAD}*"):
+        path.unlink(missing_ok=True)
+
+
+def _place(request: Request, upload: _Upload) -> str:
+    return f"/v2/{request.path_params['name']}/blobs/uploads/{upload.name}"
 
 
 _VERSION: dict[str, str] = {"Docker-Distribution-API-Version": "registry/2.0"}
+
+
+class _Subject(msgspec.Struct):
+    subject: Descriptor | None = None
 
 
 async def _body(request: Request, most: int) -> bytes:

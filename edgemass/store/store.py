@@ -12,7 +12,6 @@ Everything is written by `durable`: after a power cut at any byte the old or the
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import logging
 import os
@@ -24,7 +23,7 @@ from pathlib import Path
 from edgemass import durable
 from edgemass.clock import rfc3339
 from edgemass.config import is_name
-from edgemass.errors import StoreError
+from edgemass.errors import StoreBusyError, StoreError
 from edgemass.store import files, rules
 from edgemass.store.content import FILE_MODE, FRESH_S, Content
 from edgemass.store.state import Origin, SlotState, Start, decode, encode
@@ -55,7 +54,8 @@ class ModelStore(Content):
         """Be the one process that changes slots, until `close`; what others left half done is cleared away.
 
         Raises:
-            StoreError: another process is, or the store cannot be written.
+            StoreBusyError: another process is.
+            StoreError: the store cannot be written.
         """
         with files.told(self.root):
             for _ in range(_TRIES_TO_HOLD):
@@ -64,16 +64,22 @@ class ModelStore(Content):
                     break
                 threading.Event().wait(_LOOK_S)
             else:
-                raise StoreError(
+                raise StoreBusyError(
                     f"the store {self.root} is in use by another edgemass; stop it, or give --state another folder"
                 )
-            durable.sync_folder(self.root.parent)  # folders that a killed process made, and did not come to sync
-            durable.sync_folder(self.root)
-            for path in self._slots.iterdir():
-                if path.name.startswith("."):
-                    files.remove_old(path, self._now_ns() / 1e9, 0.0)
-            with contextlib.suppress(StoreError), self._alone(0.0):  # who is adding now leaves no rubbish
-                self._sweep()
+        try:
+            self._clear_away()
+        except (OSError, StoreError) as error:  # who is adding now leaves no rubbish; and a full disk stops no start
+            logger.debug("the store is not cleared up: %s", error)
+
+    def _clear_away(self) -> None:
+        durable.sync_folder(self.root.parent)  # folders that a killed process made, and did not come to sync
+        durable.sync_folder(self.root)
+        for path in self._slots.iterdir():
+            if path.name.startswith("."):
+                files.remove_old(path, self._now_ns() / 1e9, 0.0)
+        with self._alone(0.0):
+            self._sweep()
 
     def _locked(self) -> int | None:
         """The lock's descriptor; None where another process has it."""

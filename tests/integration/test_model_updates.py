@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 import re
@@ -12,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from edgemass import config
+from edgemass.agent import Agent, changeover
+from edgemass.agent.probation import ProbationLimits
 from edgemass.bundles import Bundle
 from tests.simulators import bad_models
 from tests.simulators.board import Board, person
@@ -167,3 +171,31 @@ def test_a_killed_daemon_comes_back_with_a_model_that_runs(tmp_path: Path) -> No
 @pytest.mark.slow
 def test_1000_kills(tmp_path: Path) -> None:
     kills(tmp_path, 1000, seed=int(os.environ.get("EDGEMASS_SEED", "1")))
+
+
+def test_a_model_that_turns_bad_on_probation_is_taken_back_between_two_frames(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The daemon in this process, so that what takes a minute on a board takes seconds."""
+    quick = functools.partial(ProbationLimits, window_s=2.0, evidence_frames=20)
+    monkeypatch.setattr(changeover, "ProbationLimits", quick)
+    board = Board(tmp_path / "board", "probation_s = 600.0", camera="synthetic:?width=320&height=240&fps=60")
+    digest = board.add(bad_models.person(tmp_path / "bad", "slow", after=400))
+    stop = threading.Event()
+    agent = Agent(config.load(board.config))
+    codes: list[int] = []
+    thread = threading.Thread(target=lambda: codes.append(agent.run(stop)))
+    thread.start()
+    try:
+        old = board.wait_for("idle")["digest"]
+        report = board.wait_for("rolled_back", "confirmed", "failed", sequence=board.order(digest))
+        serves(board, old)
+    finally:
+        stop.set()
+        thread.join(30)
+    assert codes == [0]
+    assert (report["phase"], report["digest"], report["wanted"]) == ("rolled_back", old, digest)
+    assert re.search("too slow|keeps up", report["reason"]), report["reason"]
+    assert digest in board.slot.refused
+    documents = board.documents()
+    assert [document["seq"] for document in documents] == list(range(1, len(documents) + 1))

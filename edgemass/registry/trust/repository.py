@@ -110,6 +110,17 @@ class Repository:
         metadata.signed.targets[rules.fleet_path(key.keyid)] = target
         self._stage("targets", metadata)
 
+    def withdraw_fleet_key(self, keyid: str) -> None:
+        """Let the fleet sign with this key no more.
+
+        Raises:
+            UsageError: it could not.
+        """
+        metadata = self._draft("targets", Targets)
+        if metadata.signed.targets.pop(rules.fleet_path(keyid), None) is None:
+            raise UsageError(f"the fleet has no key {keyid[:16]}; see `edgemass trust status`")
+        self._stage("targets", metadata)
+
     def add_key(self, role: Role, key: Key) -> None:
         """One more key may sign for a role."""
         metadata = self._draft("root", Root)
