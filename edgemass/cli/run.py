@@ -75,8 +75,8 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     add(
         "--state",
         metavar="DIR",
-        help="run what was activated there (default: EDGEMASS_STATE, /var/lib/edgemass or ~/.local/state/edgemass, where "
-        "it is in use)",
+        help="run what was activated there (default: EDGEMASS_STATE, /var/lib/edgemass or ~/.local/state/edgemass, "
+        "where it is in use)",
     )
     add("--strict", action="store_true", help="refuse to run on anything else than the first --backend")
     add("--realtime", action="store_true", help="play files at their own speed, dropping frames as a camera would")
