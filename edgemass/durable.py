@@ -20,7 +20,7 @@ def write_bytes(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
@@ -52,6 +52,7 @@ def copy(source: Path, target: Path) -> None:
     """
     temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
+        temporary.unlink(missing_ok=True)  # copyfile would follow a link
         shutil.copyfile(source, temporary)
         move(temporary, target)
     except OSError:
@@ -89,6 +90,19 @@ def alone(lock: Path) -> Iterator[bool]:
             yield True
     finally:
         os.close(descriptor)
+
+
+def make_folder(folder: Path, *, mode: int = 0o777) -> None:
+    """Make a folder, and those above it that are missing, so that what is put into it durably is found again.
+
+    Raises:
+        OSError: it cannot be made, or something else has its name.
+    """
+    if folder.is_dir():
+        return
+    make_folder(folder.parent, mode=mode)
+    folder.mkdir(mode=mode, exist_ok=True)
+    sync_folder(folder.parent)
 
 
 def sync_folder(folder: Path) -> None:

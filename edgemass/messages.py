@@ -122,7 +122,7 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True):
     """Which model a slot of a device shall run. Over MQTT it is the payload of a DSSE envelope signed by the fleet.
 
     sequence: grows by one with every order for this slot; a smaller one is refused, the same one is the same order.
-    issued, expires: RFC 3339 in UTC. digest: of the bundle's OCI manifest.
+    issued, expires: RFC 3339 in UTC. digest: of the bundle's OCI manifest. device: "" in a local file means this board.
     """
 
     device: str

@@ -82,7 +82,7 @@ def leave(state: Path, store: ModelStore, *, device: str, slot: str, name: str, 
         name=name,
         digest=digest,
     )
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    durable.make_folder(path.parent, mode=0o700)
     durable.write_bytes(path, to_json(desired))
     return desired.sequence
 

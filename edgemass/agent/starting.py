@@ -61,16 +61,18 @@ def _stored(store: ModelStore, slot: str) -> Iterator[str]:
     """
     tried = set()
     try:
-        start = store.start(slot, boot_id())
-        if start.reason:
-            logger.warning("%s", start.reason)
-        if start.digest is not None:
+        while True:
+            start = store.start(slot, boot_id())
+            if start.reason:
+                logger.warning("%s", start.reason)
+            if start.digest is None or start.digest in tried:
+                break
             tried.add(start.digest)
             yield start.digest
     except StoreError as error:
         logger.error("the store cannot be written: %s", error)  # noqa: TRY400
     for kept in store.slot(slot).confirmed:
-        if kept.digest not in tried:
+        if kept.since and kept.digest not in tried:
             yield kept.digest
 
 

@@ -156,7 +156,7 @@ class Updater:
         """
         claimed = order.claimed
         for what, found, wanted in (
-            ("device", claimed.device, self._device),
+            ("device", claimed.device or (order.origin == "local" and self._device), self._device),
             ("slot", claimed.slot, self._slot.name),
         ):
             if found != wanted:

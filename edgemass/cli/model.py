@@ -1,4 +1,4 @@
-"""`edgemass model`: import, optimize, inspect, pull, push and list models."""
+"""`edgemass model`: import, optimize, inspect, pull, push, list and activate models."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgemass.cli import model_pack, model_push
+from edgemass.cli import model_orders, model_pack, model_push, model_store, state
 
 if TYPE_CHECKING:
     from edgemass.bundles import Bundle, Entry
@@ -34,7 +34,7 @@ example: edgemass model optimize yolov8n.onnx -o bundles/yolov8n
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     model = verbs.add_parser(
         "model",
-        help="import, optimize, inspect, pull, push and list models",
+        help="import, optimize, inspect, pull, push, list and activate models",
         epilog="example: edgemass model inspect yolov8n.onnx",
     )
     actions = model.add_subparsers(dest="action", required=True, metavar="ACTION")
@@ -51,9 +51,17 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     model_push.add_pull(actions)
     model_push.add_push(actions)
     model_pack.add_pack(actions)
-    parser = actions.add_parser("list", help="show the models that have a name", epilog="example: edgemass model list")
+    parser = actions.add_parser(
+        "list", help="show the models that have a name, and those of the store", epilog="example: edgemass model list"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    state.add_options(parser, slot=False)
     parser.set_defaults(call=call_list)
+    model_store.add_verify(actions)
+    model_orders.add_activate(actions)
+    model_orders.add_rollback(actions)
+    model_store.add_prune(actions)
+    model_store.add_history(actions)
 
 
 def _add_import(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -165,9 +173,9 @@ def call_list(options: argparse.Namespace) -> int:
 
     from edgemass import bundles
 
-    entries = bundles.entries()
+    entries, stored = bundles.entries(), model_store.stored(options)
     if options.json:
-        print(msgspec.json.encode({"models": [_json(entry) for entry in entries]}).decode())
+        print(msgspec.json.encode({"models": [_json(entry) for entry in entries], "stored": stored}).decode())
         return 0
     rows = [("name", "task", "size", "accuracy", "licence", "pulled")]
     rows += [
@@ -181,10 +189,17 @@ def call_list(options: argparse.Namespace) -> int:
         )
         for entry in entries
     ]
+    _print_table(rows)
+    if stored:
+        print(f"\nin the store {state.folder(options) / state.STORE}:")
+        _print_table(model_store.rows(stored))
+    return 0
+
+
+def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         print("  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
-    return 0
 
 
 def _json(entry: Entry) -> dict[str, Any]:

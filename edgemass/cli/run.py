@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgemass import config
+from edgemass.cli import state
 from edgemass.config import CameraConfig, Config
 from edgemass.errors import UsageError
 
@@ -74,7 +75,8 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     add(
         "--state",
         metavar="DIR",
-        help="run what was activated there (default: /var/lib/edgemass or ~/.local/state/edgemass, where it is in use)",
+        help="run what was activated there (default: EDGEMASS_STATE, /var/lib/edgemass or ~/.local/state/edgemass, "
+        "where it is in use)",
     )
     add("--strict", action="store_true", help="refuse to run on anything else than the first --backend")
     add("--realtime", action="store_true", help="play files at their own speed, dropping frames as a camera would")
@@ -139,7 +141,7 @@ def _config(options: argparse.Namespace) -> Config:
         variant=options.variant or base.variant,
         tune=base.tune and not options.no_tune,
         frames=options.frames or base.frames,
-        state=options.state or base.state,
+        state=state.asked(options.state, base.state),
         updates=base.updates,
     )
 

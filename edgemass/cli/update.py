@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgemass.cli import state as states
 from edgemass.cli.progress import Progress
 from edgemass.errors import ConfigError, EdgemassError, UsageError
 
@@ -53,7 +54,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", nargs="?", metavar="NAME", help="of the model (default: that of the confirmed one)")
     parser.add_argument("--config", type=Path, metavar="FILE", required=True, help="TOML configuration with [updates]")
-    parser.add_argument("--state", metavar="DIR", help="state folder (default: the configuration's)")
+    parser.add_argument("--state", metavar="DIR", help="state folder (default: EDGEMASS_STATE, the configuration's)")
 
 
 def call_check(options: argparse.Namespace) -> int:
@@ -147,7 +148,7 @@ def _settings(options: argparse.Namespace) -> tuple[Config, UpdatesConfig, Path]
     config = configs.load(options.config)
     if config.updates is None or config.updates.registry is None or config.updates.trust is None:
         raise ConfigError(f"{options.config}: no registry to ask; set registry and trust in [updates]")
-    return config, config.updates, configs.state_folder(options.state or config.state)
+    return config, config.updates, configs.state_folder(states.asked(options.state, config.state))
 
 
 def _store(state: Path) -> ModelStore:

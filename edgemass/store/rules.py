@@ -14,27 +14,68 @@ MOST_CONFIRMED = 20
 def start(state: SlotState, boot_id: str, now: str) -> tuple[SlotState, Start]:
     """A process begins: which model it is to load, with the try counted.
 
-    A trial whose last process did not end well, in this same boot, took it down: it is not tried again.
+    A trial whose last process did not end well, in this same boot, took it down: it is not tried again. What nobody saw
+    confirmed (see `rebuilt`) is on trial as any new one.
     """
-    trial = state.trial
-    if trial is None:
-        return state, Start(state.running)
-    if trial.boot_id == boot_id:
-        reason = "it took the process down while it was on trial"
-    elif trial.tries >= MOST_TRIES:
-        reason = f"it was on trial in {trial.tries} starts, and none of them lasted"
-    else:
-        trial = msgspec.structs.replace(trial, tries=trial.tries + bool(trial.boot_id), boot_id=boot_id)
-        return msgspec.structs.replace(state, trial=trial), Start(trial.digest, trial=True)
-    state = roll_back(state, reason, now)
-    return state, Start(state.running, reason=f"going back from {trial.digest}: {reason}")
+    trial, reason = state.trial, ""
+    if trial is not None:
+        reason = _failed(trial, boot_id)
+        if not reason:
+            trial = msgspec.structs.replace(trial, tries=trial.tries + bool(trial.boot_id), boot_id=boot_id)
+            return msgspec.structs.replace(state, trial=trial), Start(trial.digest, trial=True)
+        state = roll_back(state, reason, now)
+        reason = f"going back from {trial.digest}: {reason}"
+    if state.confirmed and not state.confirmed[0].since:
+        first, *others = state.confirmed
+        trial = Trial(first.digest, 1, boot_id, now)
+        state = msgspec.structs.replace(state, trial=trial, confirmed=tuple(others))
+        return _told(state, "trial", now, first.digest), Start(first.digest, trial=True, reason=reason)
+    return state, Start(state.running, reason=reason)
+
+
+def _failed(trial: Trial, boot_id: str) -> str:
+    """Why it must not be started again, "" where it may."""
+    if trial.boot_id and trial.boot_id == boot_id:
+        return "it took the process down while it was on trial"
+    if trial.boot_id and trial.tries >= MOST_TRIES:
+        return f"it was on trial in {trial.tries} starts, and none of them lasted"
+    return ""
+
+
+def untried(state: SlotState) -> str | None:
+    """What runs where nothing may be tried: the newest that was seen confirmed and is not on trial now."""
+    on_trial = state.trial.digest if state.trial is not None else ""
+    return next((kept.digest for kept in state.confirmed if kept.since and kept.digest != on_trial), None)
+
+
+def before(state: SlotState) -> str | None:
+    """What a person who wants to go back goes back to; None where there is nothing.
+
+    From a trial to what is confirmed; else to what was confirmed before that. To go back is no step forward: the next
+    time it goes further back, as a browser does, and what was left is not come back to.
+    """
+    there = {kept.digest for kept in state.confirmed}
+    path: list[str] = []
+    for line in state.history:
+        if line.what != "confirmed" or line.digest not in there or path[-1:] == [line.digest]:
+            continue
+        if path[-2:-1] == [line.digest]:
+            path.pop()
+        else:
+            path.append(line.digest)
+    if not path or path[-1] != state.confirmed[0].digest:  # the beginning of the history is lost
+        path = [kept.digest for kept in reversed(state.confirmed)]
+    if state.trial is not None:
+        return next((digest for digest in reversed(path) if digest != state.trial.digest), None)
+    return path[-2] if len(path) > 1 else None
 
 
 def begin_trial(state: SlotState, digest: str, *, sequence: int, origin: Origin, boot_id: str, now: str) -> SlotState:
-    """It is about to be loaded; counts as the first try."""
+    """It is about to be loaded; counts as the first try. Whoever tries what was refused has decided to."""
     trial = Trial(digest, 1, boot_id, now, sequence, origin)
-    state = note_sequence(state, origin, sequence)
-    return _told(msgspec.structs.replace(state, trial=trial), "trial", now, digest)
+    refused = {other: reason for other, reason in state.refused.items() if other != digest}
+    state = msgspec.structs.replace(note_sequence(state, origin, sequence), trial=trial, refused=refused)
+    return _told(state, "trial", now, digest)
 
 
 def end_cleanly(state: SlotState) -> SlotState:
@@ -57,24 +98,24 @@ def confirm(state: SlotState, now: str) -> SlotState:
 
 
 def roll_back(state: SlotState, reason: str, now: str) -> SlotState:
-    """The trial failed: it is not tried again, and what was confirmed last runs."""
+    """The trial failed: it is not tried again, and what was confirmed last runs.
+
+    One that had been confirmed before stays, as the last to go back to.
+    """
     if state.trial is None:
         return state
     digest = state.trial.digest
-    state = _refused(msgspec.structs.replace(state, trial=None), digest, reason)
+    confirmed = tuple(sorted(state.confirmed, key=lambda kept: kept.digest == digest))
+    state = _refused(msgspec.structs.replace(state, trial=None, confirmed=confirmed), digest, reason)
     return _told(state, "rolled_back", now, digest, reason)
 
 
 def refuse(state: SlotState, digest: str, reason: str, *, sequence: int, origin: Origin, now: str) -> SlotState:
-    """It failed before it was tried."""
-    state = _refused(note_sequence(state, origin, sequence), digest, reason)
-    return _told(state, "refused", now, digest, reason)
-
-
-def forgive(state: SlotState, digest: str) -> SlotState:
-    """A person wants it tried again."""
-    left = {other: reason for other, reason in state.refused.items() if other != digest}
-    return msgspec.structs.replace(state, refused=left)
+    """It failed before it was tried; where it is on trial already, the trial has failed."""
+    state = note_sequence(state, origin, sequence)
+    if state.trial is not None and state.trial.digest == digest:
+        return roll_back(state, reason, now)
+    return _told(_refused(state, digest, reason), "refused", now, digest, reason)
 
 
 def unusable(state: SlotState, digest: str, reason: str, now: str) -> SlotState:
@@ -95,8 +136,8 @@ def note_sequence(state: SlotState, origin: Origin, sequence: int) -> SlotState:
 
 
 def rebuilt(digests: tuple[str, ...], reason: str, now: str) -> SlotState:
-    """A state from nothing but the models that are there, the newest first."""
-    state = SlotState(confirmed=tuple(Kept(digest, now) for digest in digests))
+    """A state from nothing but the models that are there, the newest first; nobody knows which of them do any good."""
+    state = SlotState(confirmed=tuple(Kept(digest) for digest in digests[:MOST_CONFIRMED]))
     return _told(state, "rebuilt", now, digests[0] if digests else "", reason)
 
 
@@ -108,9 +149,9 @@ def needed(states: dict[str, SlotState], keep: int) -> set[str]:
     return found
 
 
-def pruned(state: SlotState, gone: set[str]) -> SlotState:
+def pruned(state: SlotState, lost: set[str]) -> SlotState:
     """Without the confirmed ones that are no longer there."""
-    left = tuple(kept for kept in state.confirmed if kept.digest not in gone)
+    left = tuple(kept for kept in state.confirmed if kept.digest not in lost)
     return msgspec.structs.replace(state, confirmed=left) if left != state.confirmed else state
 
 

@@ -15,7 +15,7 @@ MOST_HISTORY = 100
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """A model that was confirmed. since: RFC 3339."""
+    """A model that was confirmed. since: RFC 3339; "" where that is only supposed, see `rules.rebuilt`."""
 
     digest: str
     since: str = ""

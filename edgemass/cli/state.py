@@ -1,0 +1,55 @@
+"""The state folder that verbs speak of, and the store of models in it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgemass import config
+from edgemass.errors import UsageError
+
+if TYPE_CHECKING:
+    from edgemass.store import ModelStore
+
+VARIABLE = "EDGEMASS_STATE"
+STORE = "store"
+
+
+def add_options(parser: argparse.ArgumentParser, *, slot: bool = True) -> None:
+    """--state, and --slot where the verb is about one."""
+    parser.add_argument(
+        "--state",
+        metavar="DIR",
+        help=f"state folder (default: {VARIABLE}, /var/lib/edgemass or ~/.local/state/edgemass)",
+    )
+    if slot:
+        parser.add_argument("--slot", default="main", metavar="NAME", help="the place of the model (default: main)")
+
+
+def asked(option: str | None, configured: str | None = None) -> str | None:
+    """What names the state folder: the option, the environment, the configuration; None where none does."""
+    return option or os.environ.get(VARIABLE) or configured
+
+
+def folder(options: argparse.Namespace) -> Path:
+    """Where this device keeps its models, as the options and the environment say."""
+    return config.state_folder(asked(options.state))
+
+
+def store(options: argparse.Namespace) -> ModelStore:
+    """The store, where there is one already.
+
+    Raises:
+        UsageError: there is none.
+        StoreError: it cannot be read.
+    """
+    from edgemass.store import ModelStore
+
+    place = folder(options) / STORE
+    if not place.is_dir():
+        raise UsageError(
+            f"no model was put into {place} yet; `edgemass model activate MODEL` does, --state names another"
+        )
+    return ModelStore(place)

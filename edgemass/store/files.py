@@ -1,0 +1,71 @@
+"""Reading files that others may have damaged, and what a disk answers."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from edgemass.errors import NoRoomError, StoreError
+
+_CHUNK_BYTES = 1 << 20
+
+
+def is_file(path: Path) -> bool:
+    """A file of its own; symbolic links are not followed."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False
+
+
+def read(path: Path, most: int) -> bytes | None:
+    """What a file of the store holds; None where it is none, or larger than `most` bytes."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return None
+            data = file.read(most + 1)
+    except OSError:  # not there, a link, or sectors that cannot be read any more
+        return None
+    return data if len(data) <= most else None
+
+
+def sha256(path: Path) -> str:
+    """sha256:... of a file, "" where it cannot be read."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                digest.update(chunk)
+    except OSError:
+        return ""
+    return f"sha256:{digest.hexdigest()}"
+
+
+def remove_old(path: Path, now_s: float, after_s: float) -> None:
+    """Remove a file that was not written to for so long; what cannot be removed, or is a folder, stays."""
+    with contextlib.suppress(OSError):
+        if now_s - path.lstat().st_mtime > after_s:
+            path.unlink()
+
+
+@contextlib.contextmanager
+def told(root: Path) -> Iterator[None]:
+    """Translate what the disk says.
+
+    Raises:
+        NoRoomError: it is full.
+        StoreError: anything else.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise NoRoomError(f"the disk of {root} is full; free some room") from error
+        raise StoreError(f"the store {root}: {error.strerror}; see that its folder can be written") from error
