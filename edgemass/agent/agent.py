@@ -15,7 +15,7 @@ from edgemass.agent.tuner import AFTER_S, Tuner
 from edgemass.clock import Clock, SystemClock, boot_id
 from edgemass.config import CameraConfig, Config, MotionConfig
 from edgemass.counters import Counters
-from edgemass.errors import EdgemassError, SinkError
+from edgemass.errors import BackendError, EdgemassError, SinkError
 from edgemass.imaging import leave_cores_to_the_runtime
 from edgemass.imaging.orient import Orientation
 from edgemass.messages import CameraState
@@ -80,13 +80,18 @@ class Agent:
                 for name, source in opened.items()
             ]
             slot.lines = [camera.line for camera in cameras]
-            for camera in cameras:
-                camera.start()
-            tuner.start()
             if managed is not None:
                 managed.start(slot, tuner, cameras, [sink for sink in outputs if isinstance(sink, Channel)])
                 self._managed = managed
-            return self._watch(cameras, stop)
+            for camera in cameras:
+                camera.start()
+            tuner.start()
+            code = self._watch(cameras, stop)
+            if managed is not None:
+                managed.clean = not managed.failure and not any(
+                    isinstance(camera.failure, BackendError) for camera in cameras
+                )
+            return code
 
     def _open_sinks(self) -> list[Sink]:
         opened: list[Sink] = []

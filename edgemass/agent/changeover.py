@@ -6,15 +6,16 @@ it at the next start.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from edgemass.agent.fitting import check_fits, wanted_labels
 from edgemass.agent.judging import ProvingLimits, Verdict
-from edgemass.agent.observing import Observer
-from edgemass.agent.probation import Baseline, Failed, Passed, ProbationLimits
+from edgemass.agent.observing import Observer, Probation
+from edgemass.agent.probation import Failed, Passed, ProbationLimits
 from edgemass.agent.proving import How, prove
 from edgemass.agent.reports import Reports
 from edgemass.agent.slot import ModelSlot, load
@@ -22,7 +23,7 @@ from edgemass.agent.tuner import Tuner
 from edgemass.bundles import Bundle
 from edgemass.clock import Clock, boot_id
 from edgemass.config import Config, UpdatesConfig
-from edgemass.errors import EdgemassError
+from edgemass.errors import EdgemassError, StoreError
 from edgemass.messages import Desired, Phase
 from edgemass.pipeline.line import LoadedModel
 from edgemass.store import ModelStore
@@ -31,6 +32,7 @@ from edgemass.store.state import Origin
 logger = logging.getLogger(__name__)
 
 _LOOK_S = 0.25
+_TUNER_S = 180.0  # of a measurement to end: its child is killed, a model that is being loaded is not
 
 
 class Refused(Exception):  # noqa: N818 (no error of the program: an answer)
@@ -55,6 +57,7 @@ class Changeover:
 
     back_to: gives what is run when a trial fails: the last confirmed model, or the one that the board came with.
     failure: why the process has to start anew, "" while it need not. stop: ends whatever it waits for.
+    superseded: whether an order newer than that of (sequence, origin) waits.
     """
 
     def __init__(
@@ -86,30 +89,59 @@ class Changeover:
         self._observer = observer
         self._back_to = back_to
         self._beside = True
+        self._owed: Callable[[], None] | None = None  # what the store could not be told yet
+        self.superseded: Callable[[int, Origin], bool] = lambda _sequence, _origin: False
         self._clock = clock
 
-    def settle(self) -> None:
-        """Say what runs, and watch a trial to its end that began in an earlier process."""
+    def prepare(self) -> None:
+        """Before the cameras start: of a model on trial, what they say of it counts from the first frame."""
         trial = self._store.slot(self._slot.name).trial
-        if trial is None or trial.digest != self._slot.running.ref.digest:
-            self._reports.say("idle")
+        if trial is not None and trial.digest == self._slot.running.ref.digest:
+            self._observer.probation(None, self._probation)
+
+    def settle(self) -> None:
+        """Tell the store what it could not be told before; say what runs, once; watch a trial to its end that is open,
+        from an earlier process or because a newer order interrupted it.
+        """
+        if self._owed is not None:
+            self._tell_store(self._owed)
+        trial = self._store.slot(self._slot.name).trial
+        if trial is None or trial.digest != self._slot.running.ref.digest or self._owed is not None:
+            if self._reports.last is None:
+                self._reports.say("idle")
             return
-        self._watch(_Step(trial.digest, trial.sequence, trial.origin), None)
+        step = _Step(trial.digest, trial.sequence, trial.origin)
+        with self._without_tuner():
+            self._watch(step, self._observer.probation(None, self._probation))
 
     def run(self, bundle: Bundle, desired: Desired, origin: Origin) -> None:
         """Take a model of the store into use.
 
         Raises:
             Refused: it is not taken; what ran goes on.
+            StoreError: the store cannot be told; what ran goes on.
         """
         step = _Step(desired.digest, desired.sequence, origin)
         if step.digest == self._slot.running.ref.digest:
             self._store.note_sequence(self._slot.name, origin, step.sequence)
             self._say("confirmed", step)
             return
-        self._tuner.close()
-        try:
+        with self._without_tuner():
             self._try(bundle, step)
+
+    @contextlib.contextmanager
+    def _without_tuner(self) -> Iterator[None]:
+        """Nobody else exchanges the model meanwhile.
+
+        Raises:
+            Refused: a measurement does not end.
+        """
+        ends_ns = self._clock.monotonic_ns() + round(_TUNER_S * 1e9)
+        while not self._tuner.close():
+            if self.stop.is_set() or self._clock.monotonic_ns() > ends_ns:
+                raise Refused("a measurement in the background does not end")
+        try:
+            yield
         finally:
             if not self.stop.is_set():
                 self._tuner.start()
@@ -125,14 +157,28 @@ class Changeover:
         baseline = self._observer.baseline(self._probation)
         self._say("swapping", step)
         self._beside = verdict.ok and verdict.fits_beside
+        probation = None
         if self._beside:
             new = self._load(bundle, step)
-            self._slot.exchange(bundle, new, self.stop)
+            probation = self._observer.probation(baseline, self._probation)  # one camera may have it before another
+            if not self._slot.exchange(bundle, new, self.stop):
+                self._give_up_exchange(step)
+                return
         else:
             self._stop_and_start(bundle, step, proven=verdict.ok)
         ref = self._slot.running.ref
         logger.info("model swapped", extra={"model": ref.name, "digest": ref.digest, "variant": ref.variant})
-        self._watch(step, baseline)
+        self._watch(step, probation or self._observer.probation(baseline, self._probation))
+
+    def _give_up_exchange(self, step: _Step) -> None:
+        """A frame hangs in the old model, which is not the new one's fault; or the process is about to end."""
+        self._observer.over()
+        if self.stop.is_set():
+            return
+        reason = "a frame hangs in the model before, which cannot be exchanged"
+        self._tell_store(lambda: self._store.roll_back(self._slot.name, reason, blame=False))
+        self.failure = reason
+        self._say("rolled_back", step, reason=reason)
 
     def _prove(self, bundle: Bundle, step: _Step, *, beside: bool) -> Verdict:
         self._say("proving", step)
@@ -183,33 +229,60 @@ class Changeover:
         except EdgemassError as error:
             raise Refused(str(error)) from error
 
-    def _watch(self, step: _Step, baseline: Baseline | None) -> None:
-        """Let it run for its probation, then confirm it or go back."""
-        probation = self._observer.probation(baseline, self._probation)
+    def _watch(self, step: _Step, probation: Probation) -> None:
+        """Let it run for its probation, then confirm it or go back; a newer order may interrupt that."""
         self._say("probation", step, progress=0.0)
+        told = False
         try:
             while not self._clock.wait(self.stop, _LOOK_S):
                 standing = probation.look()
+                if self._slot.running.ref.digest != step.digest:
+                    standing = Failed("another model was exchanged for it")
                 if isinstance(standing, Failed):
                     self._go_back(step, standing.reason)
                     return
                 if isinstance(standing, Passed):
-                    self._confirm(step)
+                    if self._confirm(step, tell=not told):
+                        return
+                    told = True
+                elif self.superseded(step.sequence, step.origin):
+                    logger.info("the probation is left: a newer order waits", extra={"digest": step.digest})
                     return
-                self._say("probation", step, progress=standing.progress)
+                else:
+                    self._say("probation", step, progress=standing.progress)
         finally:
             self._observer.over()
 
-    def _confirm(self, step: _Step) -> None:
-        self._store.confirm(self._slot.name)
+    def _confirm(self, step: _Step, *, tell: bool) -> bool:
+        """Whether it could be written down."""
+        try:
+            self._store.confirm(self._slot.name)
+        except StoreError as error:
+            if tell:
+                logger.error("the model does well and cannot be confirmed: %s", error)  # noqa: TRY400
+            return False
         logger.info("model confirmed", extra={"digest": step.digest})
-        self._store.prune(keep=self._keep)
         self._say("confirmed", step)
+        try:
+            self._store.prune(keep=self._keep)
+        except StoreError as error:
+            logger.info("old models stay for now: %s", error)
+        return True
+
+    def _tell_store(self, write: Callable[[], None]) -> None:
+        """Write something down, now or as soon as the disk takes it: what the cameras need does not wait for that."""
+        try:
+            write()
+            self._owed = None
+        except StoreError as error:
+            if self._owed is None:
+                logger.error("the store cannot be told, which is tried again: %s", error)  # noqa: TRY400
+            self._owed = write
 
     def _go_back(self, step: _Step, reason: str) -> None:
         """To the last confirmed model; that is written down first."""
         logger.error("going back to the model before: %s", reason, extra={"digest": step.digest})
-        self._store.roll_back(self._slot.name, reason)
+        self._tell_store(lambda: self._store.roll_back(self._slot.name, reason))
         try:
             bundle = self._back_to()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import importlib.util
 import logging
 import threading
@@ -14,7 +15,7 @@ import msgspec
 from edgemass.backends.choice import parse
 from edgemass.bundles.stored import load_stored
 from edgemass.config import Config, UpdatesConfig, device_id
-from edgemass.errors import BundleError, ConfigError, NoRoomError
+from edgemass.errors import BundleError, ConfigError, NoRoomError, StoreError
 from edgemass.messages import Phase
 from edgemass.registry.hardware import words_of_board
 from edgemass.registry.obtaining import Obtained, Order, obtain
@@ -59,7 +60,9 @@ class Fetcher:
         try:
             return self._add(obtain(order, progress=progress, cancelled=cancelled))
         except NoRoomError as error:
-            gone = self._store.prune(self._settings.keep, free_bytes=1 << 62)
+            gone: tuple[str, ...] = ()
+            with contextlib.suppress(StoreError):  # not held by this process, or as full as it is
+                gone = self._store.prune(self._settings.keep, free_bytes=1 << 62)
             if not gone:
                 raise
             logger.warning("%s; removed %d models that nothing needs", error, len(gone))

@@ -29,10 +29,14 @@ STORE = "store"
 
 
 class Managed:
-    """The store of this board, and from `start` on the thread that follows orders."""
+    """The store of this board, and from `start` on the thread that follows orders.
+
+    clean: set when the run has ended without a fault of the model; else the end counts against one on trial.
+    """
 
     def __init__(self, config: Config, state: Path, store: ModelStore, clock: Clock) -> None:
         self.store = store
+        self.clean = False
         self.slot_name = (config.updates or UpdatesConfig()).slot
         self._config = config
         self._state = state
@@ -105,6 +109,7 @@ class Managed:
             clock=self._clock,
         )
         self._observer.start()
+        changeover.prepare()
         self._updater.start()
         for channel in channels:
             channel.listen(f"slot/{slot.name}/desired", self._updater.receive)
@@ -123,7 +128,8 @@ class Managed:
     def close(self) -> None:
         """Let go of the store; after the model is closed, for what the model does in its end counts against it too."""
         try:
-            self.store.end_cleanly(self.slot_name)
+            if self.clean:
+                self.store.end_cleanly(self.slot_name)
         except StoreError as error:
             logger.warning("the store is not told of a clean end: %s", error)
         self.store.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -20,6 +21,8 @@ from edgemass.errors import BackendError
 from edgemass.frame import Frame, Image
 from edgemass.messages import DetectionMessage, FrameMessage
 from edgemass.pipeline.camera import Camera
+
+logger = logging.getLogger(__name__)
 
 SAMPLE_S = 1.0
 BEFORE_S = 120.0
@@ -106,7 +109,11 @@ class Observer:
 
     def _run(self) -> None:
         while not self._clock.wait(self._stop, SAMPLE_S):
-            taken = self._sample()
+            try:
+                taken = self._sample()
+            except OSError as error:  # of /proc, where files have run out
+                logger.debug("no sample: %s", error)
+                continue
             with self._lock:
                 self._samples.append(taken)
                 if self._trial is not None:

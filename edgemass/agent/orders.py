@@ -88,7 +88,7 @@ def leave(state: Path, store: ModelStore, *, device: str, slot: str, name: str, 
 
 
 class Inbox:
-    """Holds the newest order until it is taken. For any thread.
+    """Holds the newest order of each origin until it is taken. For any thread.
 
     The same document again is no new order: a broker sends what it retains on every connect.
     """
@@ -96,7 +96,7 @@ class Inbox:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._waiting: Order | None = None
+        self._waiting: dict[Origin, Order] = {}
         self._seen: dict[Origin, bytes] = {}
         self.filled = threading.Event()
 
@@ -105,15 +105,21 @@ class Inbox:
             if self._seen.get(order.origin) == order.document:
                 return
             self._seen[order.origin] = order.document
-            self._waiting = order
+            self._waiting[order.origin] = order
             self.filled.set()
 
     def take(self) -> Order | None:
-        """The newest order that nobody has taken."""
+        """An order that nobody has taken; the fleet's first, since a local one stays in its file."""
         with self._lock:
-            order, self._waiting = self._waiting, None
-            self.filled.clear()
+            order = self._waiting.pop("fleet", None) or self._waiting.pop("local", None)
+            if not self._waiting:
+                self.filled.clear()
             return order
+
+    def waiting(self) -> tuple[Order, ...]:
+        """All that nobody has taken."""
+        with self._lock:
+            return tuple(self._waiting.values())
 
 
 class LocalFile:
@@ -134,9 +140,10 @@ class LocalFile:
             told = (status.st_ino, status.st_mtime_ns, status.st_size)
             if told == self._known:
                 return None
-            self._known = told
             with self.path.open("rb") as file:
-                return file.read(MAX_BYTES + 1)
+                document = file.read(MAX_BYTES + 1)
+            self._known = told
+            return document
         except FileNotFoundError:
             self._known = ()
             return None

@@ -44,10 +44,13 @@ def load_first(config: Config, store: ModelStore | None, slot: str, clock: Clock
             bundle = load_stored(store, digest)
             check_fits(config, bundle.manifest)
             return bundle, load(bundle, config, clock)
-        except (BundleError, BackendError, UsageError, ConfigError) as error:
-            logger.error("a model of the store does not load: %s", error, extra={"digest": digest})  # noqa: TRY400
+        except BundleError as error:
+            logger.error("a model of the store is damaged: %s", error, extra={"digest": digest})  # noqa: TRY400
             with contextlib.suppress(StoreError):  # a full disk is no reason to run nothing
                 store.unusable(slot, digest, str(error))
+        except (BackendError, UsageError, ConfigError, StoreError) as error:
+            # The configuration, an accelerator that comes late, memory: nothing to hold against the model.
+            logger.error("a model of the store does not load: %s", error, extra={"digest": digest})  # noqa: TRY400
     bundle = factory(config)
     check_fits(config, bundle.manifest)
     for sentence in bundle.manifest.assumed:

@@ -71,6 +71,8 @@ class Tuner:
         if reason := refusal(self._config, self._slot.bundle, self._slot.running.ref):
             logger.debug("what runs best is not measured: %s", reason)
             return
+        if self._thread is not None and self._thread.is_alive():
+            return
         self._frames, self._stop = TuningFrames(self._clock, self._after_s), threading.Event()
         for line in self._slot.lines:
             line.watch(self._frames.see)
@@ -161,5 +163,8 @@ class Tuner:
         """Load and warm the better one beside the old, and hand it to the cameras."""
         slot = self._slot
         old, new = slot.running, load(slot.bundle, self._config, self._clock, warm=True)
+        if self._stop.is_set():
+            new.detector.backend.close()
+            return
         logger.info("model exchanged: %s", reason, extra={"from": old.ref.variant, "to": new.ref.variant})
         slot.exchange(slot.bundle, new, self._stop)

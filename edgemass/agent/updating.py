@@ -21,9 +21,10 @@ from edgemass.agent.slot import ModelSlot
 from edgemass.bundles import Bundle
 from edgemass.bundles.stored import load_stored
 from edgemass.clock import Clock
-from edgemass.errors import EdgemassError, RegistryUnavailableError, TrustError
+from edgemass.errors import EdgemassError, RegistryUnavailableError, StoreError, TrustError, UsageError
 from edgemass.messages import Desired, Phase
 from edgemass.store import ModelStore
+from edgemass.store.state import Origin
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +32,8 @@ LOOK_S = 1.0
 """Between two looks at the local file."""
 RETRY_S, LONGEST_RETRY_S = 5.0, 1800.0
 """Pauses before a registry that cannot be reached is asked again: the first, and the longest."""
+MOST_FAILURES = 100
+"""Attempts at an order that something here speaks against: two days."""
 STOP_S = 5.0
 
 
@@ -66,6 +69,7 @@ class Updater:
         self._reports = reports
         self._changeover = changeover
         self._fetcher = fetcher
+        changeover.superseded = self.superseded
         self._clock = clock
         self._file = LocalFile(state / orders.FOLDER / f"{slot.name}.json")
         self._inbox = Inbox(clock)
@@ -85,6 +89,17 @@ class Updater:
         if self._thread.ident is not None:
             self._thread.join(STOP_S)
 
+    def superseded(self, sequence: int, origin: Origin) -> bool:
+        """Whether a newer order waits, as far as can be told before it is verified."""
+        self._look_at_file()
+        followed = self._store.slot(self._slot.name).sequences
+        return any(
+            order.claimed.sequence > (sequence if order.origin == origin else followed.get(order.origin, 0))
+            and order.claimed.device in ("", self._device)
+            and order.claimed.slot == self._slot.name
+            for order in self._inbox.waiting()
+        )
+
     def receive(self, document: bytes) -> None:
         """An order of the fleet; for any thread."""
         self._read(document, local=False)
@@ -98,15 +113,12 @@ class Updater:
             logger.warning("an order cannot be read and is ignored: %s", error)
 
     def _run(self) -> None:
-        """Whatever goes wrong here, the model that runs goes on."""
-        try:
-            self._changeover.settle()
-        except EdgemassError as error:
-            logger.error("the model on trial is not settled: %s", error)  # noqa: TRY400
-        except Exception:
-            logger.exception("the model on trial is not settled")
+        """Whatever goes wrong here, the model that runs goes on. A trial that a newer order interrupted is taken up
+        again where that order came to nothing.
+        """
         while not self._stop.is_set() and not self._changeover.failure:
             try:
+                self._changeover.settle()
                 order = self._next()
                 if order is not None:
                     self._follow(order)
@@ -117,34 +129,40 @@ class Updater:
     def _next(self) -> Order | None:
         """The next order, where there is one within LOOK_S."""
         self._clock.wait(self._inbox.filled, LOOK_S)
+        self._look_at_file()
+        order = self._inbox.take()
+        if order is None and self._retry is not None and self._clock.monotonic_ns() >= self._retry.at_ns:
+            return self._retry.order
+        return order
+
+    def _look_at_file(self) -> None:
         try:
             document = self._file.changed()
         except OSError as error:
             logger.warning("cannot read %s: %s", self._file.path, error.strerror)
-            document = None
+            return
         if document is not None:
             self._read(document, local=True)
-        order = self._inbox.take()
-        if order is not None:
-            self._retry = None
-        elif self._retry is not None and self._clock.monotonic_ns() >= self._retry.at_ns:
-            order = self._retry.order
-        return order
 
     def _follow(self, order: Order) -> None:
         claimed = order.claimed
         try:
             if not self._is_new(order):
                 return
+            if self._retry is not None and self._retry.order is not order and self._retry.order.origin == order.origin:
+                self._retry = None
             bundle = self._obtain(order)
-            self._retry = None
             self._changeover.run(bundle, claimed, order.origin)
+            self._retry = None
         except Refused as refused:
             self._refuse(order, refused.reason, quarantine=refused.quarantine)
         except RegistryUnavailableError as error:
             self._try_again(order, "fetching", str(error))
-        except TrustError as error:  # metadata that nobody has signed anew may be signed tomorrow
+        except (TrustError, StoreError, UsageError) as error:
+            # Metadata that nobody has signed anew may be signed tomorrow, a full disk have room, another process end.
             self._try_again(order, "failed", str(error))
+        except OSError as error:
+            self._try_again(order, "failed", f"{error.filename or 'the system'}: {error.strerror}")
         except EdgemassError as error:
             self._refuse(order, str(error), quarantine=False)
 
@@ -198,16 +216,27 @@ class Updater:
         claimed = order.claimed
         logger.warning("the order is not followed: %s", reason, extra=_told(claimed, order))
         if quarantine:
-            self._store.refuse(self._slot.name, claimed.digest, reason, claimed.sequence, order.origin)
-        self._retry = None
+            try:
+                self._store.refuse(self._slot.name, claimed.digest, reason, claimed.sequence, order.origin)
+            except StoreError as error:
+                logger.warning("it is not remembered that the model failed: %s", error)
+        if self._retry is not None and self._retry.order is order:
+            self._retry = None
         self._say("failed", order, reason=reason)
 
     def _try_again(self, order: Order, phase: Phase, reason: str) -> None:
-        failures = self._retry.failures + 1 if self._retry is not None else 1
-        pause_s = min(RETRY_S * 2 ** (failures - 1), LONGEST_RETRY_S) * (0.5 + random.random())  # noqa: S311 (spreads retries)
+        if self._stop.is_set():
+            return  # the next start tries again
+        same = self._retry is not None and self._retry.order is order
+        failures = self._retry.failures + 1 if self._retry is not None and same else 1
+        doubled = RETRY_S * 2 ** min(failures - 1, 16)
+        pause_s = min(doubled, LONGEST_RETRY_S) * (0.5 + random.random())  # noqa: S311 (spreads retries)
         if failures == 1:
             logger.warning("trying again later: %s", reason, extra=_told(order.claimed, order))
-        self._retry = _Retry(order, self._clock.monotonic_ns() + round(pause_s * 1e9), failures)
+        if phase == "failed" and failures >= MOST_FAILURES:
+            self._retry = None
+        else:
+            self._retry = _Retry(order, self._clock.monotonic_ns() + round(pause_s * 1e9), failures)
         self._say(phase, order, reason=reason)
 
     def _say(self, phase: Phase, order: Order, *, progress: float | None = None, reason: str = "") -> None:

@@ -171,7 +171,10 @@ def call_refresh(options: argparse.Namespace) -> int:
     while True:
         done = repository.refresh(_signers(options))
         if not done:
-            raise UsageError(f"no key of timestamp in {_keys_folder(options)}; give it with --key or --keys")
+            raise UsageError(
+                f"no key of timestamp (or of snapshot, which is due) in {_keys_folder(options)}; give it with --key or "
+                "--keys"
+            )
         print(f"signed {', '.join(done)}", flush=True)
         if pause_s is None:
             return 0

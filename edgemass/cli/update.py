@@ -47,6 +47,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         epilog="example: edgemass update apply --config edgemass.toml --wait 600",
     )
     _add_common(parser)
+    parser.add_argument("--anyway", action="store_true", help="also where it failed here before")
     parser.add_argument("--wait", type=float, metavar="S", help="wait so long for the daemon to confirm or refuse it")
     parser.set_defaults(call=call_apply)
 
@@ -103,6 +104,9 @@ def call_apply(options: argparse.Namespace) -> int:
         )
     finally:
         progress.end()
+    reason = store.slot(settings.slot).refused.get(digest)
+    if reason and not options.anyway:
+        raise UsageError(f"{digest[:19]} failed here before: {reason}; give --anyway to have it tried all the same")
     clock = SystemClock()
     device = config.device or _device_id()
     sequence = orders.leave(state, store, device=device, slot=settings.slot, name=name, digest=digest, clock=clock)

@@ -6,6 +6,8 @@ Standard input: one `Order` as JSON. Standard output: `Line`s. What libraries pr
 from __future__ import annotations
 
 import base64
+import contextlib
+import ctypes
 import os
 import resource
 import signal
@@ -32,6 +34,7 @@ from edgemass.registry.trust import Trust, check_release
 MOST_MEMORY_BYTES = 1024**3
 """zstd takes the size of the model, the base and the window; metadata is small."""
 PROGRESS_S = 0.5
+_PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 class _Voice:
@@ -59,6 +62,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (MOST_MEMORY_BYTES, MOST_MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_FSIZE, (oci.MAX_BLOB_BYTES, oci.MAX_BLOB_BYTES))
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # the write fails instead
+    _die_with_parent()
     voice = _Voice()
     order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
     signal.alarm(int(order.deadline_s) + 5)  # ends this process even when nobody is left to do it
@@ -70,6 +74,15 @@ def main() -> None:
         voice.say(Line(error=(BundleError.__name__, "it needs more memory than an update may take")))
     except OSError as error:
         voice.say(Line(error=("StoreError", f"{error.filename or order.incoming}: {error.strerror}")))
+
+
+def _die_with_parent() -> None:
+    """Be killed when the daemon is: it would hold the files that the next one goes on with (Linux)."""
+    parent = os.getppid()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)  # it was gone before
 
 
 def _obtain(order: Order, voice: _Voice) -> Obtained:

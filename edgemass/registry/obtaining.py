@@ -12,6 +12,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from edgemass.messages import Phase
 
 _PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from edgemass.registry._obtain_child import main; main()"
 _LOOK_S = 0.2
+_END_S = 2.0
 _MAX_ANSWER_BYTES = 16 * 1024 * 1024
 
 
@@ -93,17 +95,17 @@ def obtain(order: Order, *, progress: Callable[[Phase, int, int], None], cancell
     Raises:
         TrustError, RegistryError, RegistryUnavailableError, BundleError, NoRoomError, ...: as the child found.
     """
-    process = subprocess.Popen(
-        [sys.executable, "-I", "-c", _PROGRAM, *map(os.path.abspath, sys.path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,  # Ctrl-C is the parent's to answer
-    )
+    with tempfile.TemporaryFile() as told:
+        told.write(msgspec.json.encode(order))
+        told.seek(0)
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-c", _PROGRAM, *map(os.path.abspath, sys.path)],
+            stdin=told,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is the parent's to answer
+        )
     try:
-        assert process.stdin is not None
-        process.stdin.write(msgspec.json.encode(order))
-        process.stdin.close()
         return _listen(process, order, progress, cancelled)
     finally:
         if process.poll() is None:
@@ -147,7 +149,11 @@ def _listen(
 
 
 def _died(process: subprocess.Popen[bytes]) -> EdgemassError:
-    code = process.wait()
+    try:
+        code = process.wait(_END_S)
+    except subprocess.TimeoutExpired:  # it has closed its output, or says too much
+        process.kill()
+        code = process.wait()
     how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
     return RegistryUnavailableError(f"the process that verifies and fetches ended unexpectedly ({how})")
 

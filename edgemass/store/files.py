@@ -13,6 +13,7 @@ from pathlib import Path
 from edgemass.errors import NoRoomError, StoreError
 
 _CHUNK_BYTES = 1 << 20
+_PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EACCES, errno.EPERM, errno.EINTR, errno.EAGAIN)
 
 
 def is_file(path: Path) -> bool:
@@ -24,14 +25,20 @@ def is_file(path: Path) -> bool:
 
 
 def read(path: Path, most: int) -> bytes | None:
-    """What a file of the store holds; None where it is none, or larger than `most` bytes."""
+    """What a file of the store holds; None where it is none, or larger than `most` bytes.
+
+    Raises:
+        StoreError: it cannot be told now, which is no reason to take it for gone.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
         with os.fdopen(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 return None
             data = file.read(most + 1)
-    except OSError:  # not there, a link, or sectors that cannot be read any more
+    except OSError as error:  # not there, a link, or sectors that cannot be read any more
+        if error.errno in _PASSING:
+            raise StoreError(f"cannot read {path}: {error.strerror}") from error
         return None
     return data if len(data) <= most else None
 

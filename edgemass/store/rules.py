@@ -97,8 +97,10 @@ def confirm(state: SlotState, now: str) -> SlotState:
     return _told(state, "confirmed", now, digest)
 
 
-def roll_back(state: SlotState, reason: str, now: str) -> SlotState:
+def roll_back(state: SlotState, reason: str, now: str, *, blame: bool = True) -> SlotState:
     """The trial failed: it is not tried again, and what was confirmed last runs.
+
+    blame: False = the model is not the cause, and may be tried again.
 
     One that had been confirmed before stays, as the last to go back to.
     """
@@ -106,7 +108,8 @@ def roll_back(state: SlotState, reason: str, now: str) -> SlotState:
         return state
     digest = state.trial.digest
     confirmed = tuple(sorted(state.confirmed, key=lambda kept: kept.digest == digest))
-    state = _refused(msgspec.structs.replace(state, trial=None, confirmed=confirmed), digest, reason)
+    state = msgspec.structs.replace(state, trial=None, confirmed=confirmed)
+    state = _refused(state, digest, reason) if blame else state
     return _told(state, "rolled_back", now, digest, reason)
 
 

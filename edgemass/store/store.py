@@ -153,9 +153,9 @@ class ModelStore(Content):
     def confirm(self, slot: str) -> None:
         self._change(slot, lambda state: rules.confirm(state, self._now()))
 
-    def roll_back(self, slot: str, reason: str) -> None:
-        """Before the model before is loaded."""
-        self._change(slot, lambda state: rules.roll_back(state, reason, self._now()))
+    def roll_back(self, slot: str, reason: str, *, blame: bool = True) -> None:
+        """Before the model before is loaded. blame: False = not the model's fault; it may be tried again."""
+        self._change(slot, lambda state: rules.roll_back(state, reason, self._now(), blame=blame))
 
     def refuse(self, slot: str, digest: str, reason: str, sequence: int, origin: Origin) -> None:
         """Put into quarantine."""

@@ -24,7 +24,7 @@ from edgemass.agent.proving import How, prove
 from edgemass.bundles import Bundle, load_bundle
 from edgemass.bundles.fingerprint import fingerprint
 from edgemass.errors import BundleError, EdgemassError, RegistryUnavailableError, TrustError
-from edgemass.registry.trust import Trust, check_release
+from edgemass.registry.trust import Trust, check_release, device
 from tests.simulators import bad_models
 from tests.simulators.attacker import NOW, BoardClock, Honest, Victim, misbehaving, online_takeover, release, resign
 
@@ -358,3 +358,27 @@ def test_path_traversal_by_external_data_of_an_onnx_file(tmp_path: Path, locatio
     verdict = prove(evil, None, how=How())
     assert not verdict.ok
     assert re.search("escapes model directory|Absolute path not allowed", verdict.reason), verdict.reason
+
+
+@pytest.mark.parametrize("synced", [True, False])
+def test_a_thief_of_the_online_keys_moves_the_time_and_new_keys_move_it_back(
+    honest: Honest, victim: Victim, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, synced: bool
+) -> None:
+    """He signs that it is 2089: what the owner signs today would have expired for ever."""
+    monkeypatch.setattr(device, "clock_synced", lambda: synced)
+    thief = honest.copy(tmp_path / "thief")
+    timestamp = Metadata.from_bytes((thief / "timestamp.json").read_bytes())
+    in_2089 = datetime(2089, 1, 1, tzinfo=timezone.utc)
+    timestamp.signed.version += 1
+    timestamp.signed.expires = in_2089 + timedelta(days=365)
+    timestamp.signed.unrecognized_fields[device.ISSUED] = int(in_2089.timestamp())
+    timestamp.signatures.clear()
+    timestamp.sign(honest.keys["timestamp"][0], append=True)
+    (thief / "timestamp.json").write_bytes(timestamp.to_bytes())
+    assert victim.refresh(thief).floor_s < (NOW + timedelta(days=366)).timestamp()
+    honest.refresh()
+    for role in ("snapshot", "timestamp"):
+        honest.keys[role] = [CryptoSigner.generate_ed25519()]
+        honest.repository.rotate(role, honest.keys[role][0].public_key)
+    honest.repository.sign(honest.all_keys)
+    assert still_works(honest, victim).floor_s < (NOW + timedelta(days=2)).timestamp()

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 from tuf.api import exceptions
 from tuf.api.metadata import TargetFile
-from tuf.ngclient import Updater, UpdaterConfig
+from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
 from edgemass import RELEASED, durable
 from edgemass.clock import Clock, clock_synced
@@ -35,6 +35,7 @@ FLOORS = ("floor.json", "floor.copy.json")
 ISSUED = "x-edgemass-issued"
 """Field of a timestamp: Unix time at which it was signed."""
 _BUILT_S = datetime.fromisoformat(RELEASED).replace(tzinfo=timezone.utc).timestamp()
+_SLACK_S = 86400.0  # by which the signer's clock may be ahead of a clock that the network has set
 _LIMITS = UpdaterConfig(
     max_root_rotations=64,
     root_max_length=256_000,
@@ -79,15 +80,32 @@ class Trust:
         """
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _translated(self._mirror), self._fetcher() as (fetcher, base):
-            updater = _Updater(
-                str(self._folder / "metadata"), base, fetcher=fetcher, config=_LIMITS, bootstrap=self._root
-            )
-            updater.judge_by(datetime.fromtimestamp(self.now_s, timezone.utc))
-            updater.refresh()
+            try:
+                updater = self._verified(fetcher, base)
+            except exceptions.ExpiredMetadataError:
+                if not self._forget_time():
+                    raise
+                updater = self._verified(fetcher, base)
         seen = updater.seen()
         rules.check_floor(self._floor, seen)
         self._raise_floor(seen, updater)
         self._updater = updater
+
+    def _verified(self, fetcher: FetcherInterface, base: str) -> _Updater:
+        self._updater = _Updater(
+            str(self._folder / "metadata"), base, fetcher=fetcher, config=_LIMITS, bootstrap=self._root
+        )
+        self._updater.judge_by(datetime.fromtimestamp(self.now_s, timezone.utc))
+        self._updater.refresh()
+        return self._updater
+
+    def _forget_time(self) -> bool:
+        """Time that was learned from timestamps whose keys were replaced since: a thief may have signed it."""
+        assert self._updater is not None
+        if not self._floor.time_keys or self._floor.time_keys == self._updater.timestamp_keys():
+            return False
+        self._floor = msgspec.structs.replace(self._floor, time_s=0.0, time_keys="")
+        return True
 
     def release(self, name: str, digest: str) -> Release:
         """The signed release of that digest.
@@ -153,8 +171,9 @@ class Trust:
         """Remember; of this board's own clock only what the network has set, and never beyond what is signed."""
         time_s = updater.issued_s()
         if clock_synced():
-            time_s = max(time_s, min(self._clock.time_ns() / 1e9, updater.expires_s()))
-        floor = rules.raised(self._floor, seen, time_s)
+            now_s = self._clock.time_ns() / 1e9
+            time_s = min(max(time_s, min(now_s, updater.expires_s())), now_s + _SLACK_S)
+        floor = rules.raised(self._floor, seen, time_s, updater.timestamp_keys())
         if floor == self._floor:
             return
         day = 86400.0
@@ -193,9 +212,15 @@ class _Updater(Updater):
         return self._trusted_set.targets.targets
 
     def issued_s(self) -> float:
-        """When the timestamp was signed; 0 where it does not say, and never after its own end."""
+        """When the timestamp was signed; 0 where it does not say. Never after its own end, nor after that of what is
+        signed offline: who stole the online keys cannot move the time beyond.
+        """
         issued = self._trusted_set.timestamp.unrecognized_fields.get(ISSUED, 0)
-        return min(float(issued), self.expires_s()) if isinstance(issued, (int, float)) else 0.0
+        ends = (item.expires.timestamp() for item in (self._trusted_set.root, self._trusted_set.targets))
+        return min(float(issued), self.expires_s(), *ends) if isinstance(issued, (int, float)) else 0.0
+
+    def timestamp_keys(self) -> str:
+        return rules.keys_mark(self._trusted_set.root.roles["timestamp"].keyids)
 
     def expires_s(self) -> float:
         return float(self._trusted_set.timestamp.expires.timestamp())

@@ -145,15 +145,20 @@ class Repository:
         """
         metadata = self._draft("root", Root)
         root = metadata.signed
-        old = [instead_of] if instead_of else list(root.roles[role].keyids)
-        if any(keyid not in root.roles[role].keyids for keyid in old):
-            raise UsageError(f"{role} has no key {instead_of}; see `edgemass trust status`")
+        old = [keyid for keyid in root.roles[role].keyids if keyid.startswith(instead_of or "")]
+        if instead_of and len(old) != 1:
+            raise UsageError(f"{role} has {len(old)} keys {instead_of}; see `edgemass trust status`")
+        threshold = root.roles[role].threshold
+        if len(root.roles[role].keyids) - len(old) + 1 < threshold:
+            known = ", ".join(keyid[:16] for keyid in root.roles[role].keyids)
+            raise UsageError(
+                f"{role} needs {threshold} keys, and a new one instead of all would be the only one; say which to "
+                f"replace with --instead-of ({known})"
+            )
         root.add_key(key, role)
         for keyid in old:
             if keyid != key.keyid:
                 root.revoke_key(keyid, role)
-        count = len(root.roles[role].keyids)
-        root.roles[role].threshold = min(root.roles[role].threshold, count)
         self._stage("root", metadata)
         if role == "targets":  # what the old key signed counts no more
             self._stage("targets", self._draft("targets", Targets))

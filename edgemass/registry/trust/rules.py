@@ -52,10 +52,14 @@ class Mark(msgspec.Struct, frozen=True):
 
 
 class Floor(msgspec.Struct, frozen=True):
-    """What was seen before and must not be fallen behind. time_s: Unix time that has passed for sure."""
+    """What was seen before and must not be fallen behind.
+
+    time_s: Unix time that has passed for sure, as the timestamps said that were signed by `time_keys`.
+    """
 
     marks: dict[str, Mark] = {}
     time_s: float = 0.0
+    time_keys: str = ""
 
 
 def release_path(name: str, digest: str) -> str:
@@ -152,6 +156,8 @@ def check_floor(floor: Floor, seen: Mapping[str, Mark]) -> None:
             )
 
 
-def raised(floor: Floor, seen: Mapping[str, Mark], time_s: float) -> Floor:
+def raised(floor: Floor, seen: Mapping[str, Mark], time_s: float, time_keys: str) -> Floor:
     """The floor after metadata was accepted."""
-    return Floor({**floor.marks, **seen}, max(floor.time_s, time_s))
+    if floor.time_keys in ("", time_keys):
+        time_s = max(floor.time_s, time_s)
+    return Floor({**floor.marks, **seen}, time_s, time_keys)
