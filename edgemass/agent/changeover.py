@@ -22,7 +22,7 @@ from edgemass.agent.tuner import Tuner
 from edgemass.bundles import Bundle
 from edgemass.clock import Clock, boot_id
 from edgemass.config import Config, UpdatesConfig
-from edgemass.errors import EdgemassError
+from edgemass.errors import EdgemassError, StoreError
 from edgemass.messages import Desired, Phase
 from edgemass.pipeline.line import LoadedModel
 from edgemass.store import ModelStore
@@ -203,13 +203,19 @@ class Changeover:
     def _confirm(self, step: _Step) -> None:
         self._store.confirm(self._slot.name)
         logger.info("model confirmed", extra={"digest": step.digest})
-        self._store.prune(keep=self._keep)
+        try:
+            self._store.prune(keep=self._keep)
+        except StoreError as error:  # it is confirmed all the same
+            logger.warning("models that nothing needs are not removed: %s", error)
         self._say("confirmed", step)
 
     def _go_back(self, step: _Step, reason: str) -> None:
         """To the last confirmed model; that is written down first."""
         logger.error("going back to the model before: %s", reason, extra={"digest": step.digest})
-        self._store.roll_back(self._slot.name, reason)
+        try:
+            self._store.roll_back(self._slot.name, reason)
+        except StoreError as error:  # a full disk keeps no bad model running; the next start goes back by itself
+            logger.error("the store is not told: %s", error)  # noqa: TRY400
         try:
             bundle = self._back_to()
 
