@@ -15,7 +15,7 @@ import msgspec
 
 from edgemass import durable, oci
 from edgemass import manifest as manifests
-from edgemass.errors import BundleError, DigestMismatchError, RegistryError, StoreError
+from edgemass.errors import BundleError, DigestMismatchError, RegistryError, StoreBusyError, StoreError
 from edgemass.manifest import Manifest
 from edgemass.store import files
 
@@ -93,7 +93,8 @@ class Content:
         Raises:
             RegistryError: this is no manifest.
             DigestMismatchError: a file is not what its digest says.
-            StoreError: the bundle's own manifest is missing; NoRoomError: the disk is full.
+            StoreError: the bundle's own manifest is missing. NoRoomError: the disk is full. StoreBusyError: others add,
+                for longer than LOCK_S.
         """
         made = oci.parse(manifest, where="the model")
         wanted = {made.config.digest, *(layer.digest for layer in made.layers)}
@@ -219,7 +220,7 @@ class Content:
         """Nobody else adds or removes content until the end of the block.
 
         Raises:
-            StoreError: somebody else does, for longer than `patience_s`.
+            StoreBusyError: somebody else does, for longer than `patience_s`.
         """
         ends = time.monotonic() + patience_s
         while True:
@@ -228,7 +229,7 @@ class Content:
                     yield
                     return
             if time.monotonic() >= ends:
-                raise StoreError(f"another edgemass is putting a model into the store {self.root}; try again later")
+                raise StoreBusyError(f"another edgemass is putting a model into the store {self.root}; try again later")
             threading.Event().wait(_LOOK_S)
 
 

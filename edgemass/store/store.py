@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 _MAX_STATE_BYTES = 4 * 1024 * 1024
 _TRIES_TO_HOLD, _LOOK_S = 10, 0.05
 """Whoever asks whether it is in use holds the lock for a moment."""
+_PATIENCE_S = 1.0
 
 
 class ModelStore(Content):
@@ -208,10 +209,11 @@ class ModelStore(Content):
         wanted on the disk and not there, the oldest first; not what was added within the hour.
 
         Raises:
-            StoreError: this process does not hold the store, or another one is adding to it.
+            StoreBusyError: another process is adding to the store, for longer than a second.
+            StoreError: this process does not hold it, or it cannot be written.
         """
         self._check_held()
-        with files.told(self.root), self._alone(_LOOK_S):
+        with files.told(self.root), self._alone(_PATIENCE_S):
             states = self.slots()
             gone = self._needless(states, keep, free_bytes)
             here = {*self.digests()}

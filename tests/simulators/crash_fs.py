@@ -173,7 +173,7 @@ class Recorder:
 def aftermaths(cut: Cut, chance: random.Random | None, most: int) -> Iterator[Tree]:
     """What may be found after a power cut, no two alike.
 
-    chance: None = every combination, up to `most`; else the two extremes, each thing lost and kept alone, and as many
+    chance: None = all of `_every`, up to `most`; else the two extremes, each thing lost and kept alone, and as many
     random ones, `most` in all.
     """
     unsure = {name: tuple(dict.fromkeys(options)) for name, options in cut.names.items() if len(set(options)) > 1}
@@ -194,13 +194,27 @@ def aftermaths(cut: Cut, chance: random.Random | None, most: int) -> Iterator[Tr
             return
 
 
+def killed(cut: Cut) -> Tree:
+    """What is found where only the process died: everything, as it was written last."""
+    return _tree(cut, {name: options[-1] for name, options in cut.names.items()}, {})
+
+
 _Choice = tuple[dict[Name, int], dict[int, bytes]]
 
 
 def _every(unsure: dict[Name, tuple[int, ...]], torn: dict[int, tuple[bytes, ...]]) -> Iterator[_Choice]:
-    for names in product(*unsure.values()):
-        for contents in product(*torn.values()):
-            yield dict(zip(unsure, names, strict=True)), dict(zip(torn, contents, strict=True))
+    """Every choice of names; with each, every choice of whole contents, and every content of one file beside whole ones
+    of the others.
+    """
+    ends = {number: tuple({options[0]: None, options[-1]: None}) for number, options in torn.items()}
+    for chosen in product(*unsure.values()):
+        names = dict(zip(unsure, chosen, strict=True))
+        for contents in product(*ends.values()):
+            yield names, dict(zip(torn, contents, strict=True))
+        for number, options in torn.items():
+            newest = {other: found[-1] for other, found in torn.items()}
+            for content in options[1:-1]:
+                yield names, {**newest, number: content}
 
 
 def _some(

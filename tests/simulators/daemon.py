@@ -52,6 +52,11 @@ class Daemon:
         return self._process.poll() is None
 
     @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def out(self) -> str:
         return self._out.read_text(encoding="utf-8")
 

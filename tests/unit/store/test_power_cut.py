@@ -16,7 +16,7 @@ import pytest
 from edgemass import durable
 from edgemass.agent import orders
 from edgemass.store import ModelStore, SlotState
-from tests.simulators.crash_fs import Cut, Recorder, Tree, aftermaths, build
+from tests.simulators.crash_fs import Cut, Recorder, Tree, aftermaths, build, killed
 from tests.simulators.manual_clock import ManualClock
 from tests.simulators.stored_models import StoredModel
 
@@ -189,12 +189,32 @@ def test_a_power_cut_at_any_moment_leaves_a_model_that_runs(scratch: Path) -> No
     assert cut_everywhere(scratch, most=10, chance=random.Random(SEED)) > 1000
 
 
+def test_a_process_killed_at_any_moment_goes_on_without_the_model_that_was_on_trial(scratch: Path) -> None:
+    lived = scratch / "lived"
+    lived.mkdir()
+    life = live(lived)
+    went_back = 0
+    for number, cut in enumerate(life.cuts):
+        root = build(killed(cut), scratch / str(number))
+        store = ModelStore(root / "store")
+        store.hold()
+        trial = store.slot(SLOT).trial
+        start = store.start(SLOT, "boot-1")  # the same boot: nothing but the model is to blame
+        state = store.slot(SLOT)
+        assert start.digest == (state.confirmed[0].digest if state.confirmed else None)
+        if trial is not None:
+            assert "took the process down" in state.refused[trial.digest]
+            went_back += 1
+        store.close()
+    assert went_back > 20
+
+
 @pytest.mark.slow
 def test_a_power_cut_at_any_moment_and_any_byte_leaves_a_model_that_runs(scratch: Path) -> None:
     (scratch / "every").mkdir()
     (scratch / "random").mkdir()
-    assert cut_everywhere(scratch / "every", most=4000, chance=None) > 10_000
-    assert cut_everywhere(scratch / "random", most=400, chance=random.Random(SEED), again=5) > 10_000
+    assert cut_everywhere(scratch / "every", most=10_000, chance=None, again=400) > 100_000
+    assert cut_everywhere(scratch / "random", most=200, chance=random.Random(SEED), again=10) > 10_000
 
 
 @pytest.mark.parametrize("deaf_to", ["file", "folder"])
