@@ -118,7 +118,8 @@ class Recorder:
     def _note(self, what: str) -> None:
         self._look()
         disk = self._disk
-        names = {name: (disk.synced.get(name, 0), *disk.since.get(name, ())) for name in {*disk.synced, *disk.since}}
+        known = sorted({*disk.synced, *disk.since}, key=lambda name: (name[1], name[0]))  # for a seed to mean something
+        names = {name: (disk.synced.get(name, 0), *disk.since.get(name, ())) for name in known}
         contents = {number: (inode.synced, inode.content) for number, inode in disk.inodes.items() if not inode.folder}
         last = self.cuts[-1] if self.cuts else None
         if last is not None and (last.step, last.names, last.contents) == (self.steps, names, contents):
