@@ -53,9 +53,10 @@ def load_first(config: Config, store: ModelStore | None, slot: str, clock: Clock
             logger.error("a model of the store does not load: %s", error, extra={"digest": digest})  # noqa: TRY400
     bundle = factory(config)
     check_fits(config, bundle.manifest)
+    model = load(bundle, config, clock)
     for sentence in bundle.manifest.assumed:
         logger.info("assumed: %s", sentence)
-    return bundle, load(bundle, config, clock)
+    return bundle, model
 
 
 def _stored(store: ModelStore, slot: str) -> Iterator[str]:

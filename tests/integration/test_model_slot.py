@@ -118,7 +118,7 @@ def test_no_frame_is_lost_and_every_message_names_the_model_that_answered() -> N
 
 
 def test_swaps_leak_nothing() -> None:
-    _, sizes = swaps(60)
+    _, sizes = swaps(40)
     assert leak(sizes) < 0.02, sizes
 
 
