@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from pathlib import Path
 
 import msgspec
 
@@ -24,6 +25,7 @@ REF_NAME = "org.opencontainers.image.ref.name"
 
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024  # what registries must take at least, says the distribution specification
 MAX_BLOB_BYTES = 16 * 1024**3
+_CHUNK_BYTES = 1 << 20
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -105,6 +107,18 @@ def digest(manifest: Manifest) -> str:
 
 def sha256(data: bytes) -> str:
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def sha256_of(path: Path) -> str:
+    """sha256:... of a file, "" where it cannot be read."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                digest.update(chunk)
+    except OSError:
+        return ""
+    return f"sha256:{digest.hexdigest()}"
 
 
 def is_digest(text: str) -> bool:

@@ -64,9 +64,7 @@ def call_check(options: argparse.Namespace) -> int:
     _, settings, state = _settings(options)
     store = _store(state)
     running = _running(store, settings.slot)
-    name = options.name or (running.name if running else None)
-    if name is None:
-        raise UsageError("no model is confirmed here yet; name one: edgemass update check NAME --config FILE")
+    name = _name(options, running)
     found = _newest(settings, state, name)
     newer = running is None or found.release > running.release
     if options.json:
@@ -90,10 +88,7 @@ def call_apply(options: argparse.Namespace) -> int:
 
     config, settings, state = _settings(options)
     store = _store(state)
-    running = _running(store, settings.slot)
-    name = options.name or (running.name if running else None)
-    if name is None:
-        raise UsageError("no model is confirmed here yet; name one: edgemass update apply NAME --config FILE")
+    name = _name(options, _running(store, settings.slot))
     progress = Progress(f"fetch {name}, kB")
     try:
         digest = Fetcher(config, store, state).newest(
@@ -159,6 +154,15 @@ def _store(state: Path) -> ModelStore:
     from edgemass.store import ModelStore
 
     return ModelStore(state / "store")
+
+
+def _name(options: argparse.Namespace, running: Release | None) -> str:
+    """Of the model that is asked for, else of the one that runs."""
+    if options.name is None and running is None:
+        raise UsageError(
+            f"no model is confirmed here yet; name one: edgemass update {options.action} NAME --config {options.config}"
+        )
+    return str(options.name or (running.name if running else ""))
 
 
 def _running(store: ModelStore, slot: str) -> Release | None:

@@ -24,7 +24,6 @@ from edgemass.clock import SystemClock
 from edgemass.errors import BundleError, ConfigError, EdgemassError, TrustError
 from edgemass.manifest import Manifest
 from edgemass.messages import Phase
-from edgemass.registry import deltas
 from edgemass.registry.fetching import fetch
 from edgemass.registry.obtaining import Line, Obtained, Order
 from edgemass.registry.reference import Reference, mirror_of, open_registry
@@ -143,7 +142,7 @@ def _verified(order: Order, transport: Transport) -> tuple[str, str, int, float]
 def _have(blobs: Path, digest: str) -> Path | None:
     """Content of the store, where it is there and sound."""
     path = blobs / digest.removeprefix("sha256:")
-    return path if path.is_file() and not path.is_symlink() and deltas.sha256(path) == digest else None
+    return path if path.is_file() and not path.is_symlink() and oci.sha256_of(path) == digest else None
 
 
 def wanted_files(manifest: Manifest, name: str, order: Order) -> Collection[str]:

@@ -272,15 +272,3 @@ def _window_log(reach: int) -> int:
 
 def _read(source: Path | bytes) -> bytes:
     return source if isinstance(source, bytes) else source.read_bytes()
-
-
-def sha256(path: Path) -> str:
-    """sha256:... of a file, "" where it cannot be read."""
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while chunk := file.read(_CHUNK_BYTES):
-                digest.update(chunk)
-    except OSError:
-        return ""
-    return f"sha256:{digest.hexdigest()}"

@@ -126,7 +126,7 @@ class _Fetching:
         """Where the content lies already: in the store, or whole in `incoming` from a call before."""
         place = self.have(digest)
         waiting = self.incoming / digest.removeprefix("sha256:")
-        if place is None and waiting.is_file() and not waiting.is_symlink() and deltas.sha256(waiting) == digest:
+        if place is None and waiting.is_file() and not waiting.is_symlink() and oci.sha256_of(waiting) == digest:
             return waiting
         return place
 

@@ -74,7 +74,7 @@ class Content:
     def intact(self, digest: str) -> Path | None:
         """The same, read and found to be what its name says."""
         path = self.blob(digest)
-        return path if path is not None and files.sha256(path) == digest else None
+        return path if path is not None and oci.sha256_of(path) == digest else None
 
     def document(self, digest: str) -> bytes | None:
         """A manifest, OCI's or edgemass's own, checked; None where it is not here or damaged."""
@@ -110,7 +110,7 @@ class Content:
     def _take(self, digest: str, source: Path | bytes) -> None:
         if self.intact(digest) is not None:
             return
-        found = oci.sha256(source) if isinstance(source, bytes) else files.sha256(source)
+        found = oci.sha256(source) if isinstance(source, bytes) else oci.sha256_of(source)
         if found != digest:
             raise DigestMismatchError("the manifest" if isinstance(source, bytes) else source.name, digest, found)
         target = self.blob_folder / hexadecimal(digest)
@@ -166,7 +166,7 @@ class Content:
             blob = self.blob_folder / hexadecimal(item.digest)
             name = item.annotations.get(oci.FILE_PATH, "the bundle's manifest")
             if files.is_file(blob):
-                if files.sha256(blob) != item.digest:
+                if oci.sha256_of(blob) != item.digest:
                     wrong.append(f"{blob} ({name}): another content than its name says")
             elif os.path.lexists(blob):
                 wrong.append(f"{blob} ({name}): no file of its own; the store follows no links")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -12,7 +11,6 @@ from pathlib import Path
 
 from edgemass.errors import NoRoomError, StoreError
 
-_CHUNK_BYTES = 1 << 20
 _PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EACCES, errno.EPERM, errno.EINTR, errno.EAGAIN)
 
 
@@ -41,18 +39,6 @@ def read(path: Path, most: int) -> bytes | None:
             raise StoreError(f"cannot read {path}: {error.strerror}") from error
         return None
     return data if len(data) <= most else None
-
-
-def sha256(path: Path) -> str:
-    """sha256:... of a file, "" where it cannot be read."""
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while chunk := file.read(_CHUNK_BYTES):
-                digest.update(chunk)
-    except OSError:
-        return ""
-    return f"sha256:{digest.hexdigest()}"
 
 
 def remove_old(path: Path, now_s: float, after_s: float) -> None:
