@@ -17,6 +17,7 @@ from edgemass import config
 from edgemass.agent import Agent, changeover
 from edgemass.agent.probation import ProbationLimits
 from edgemass.bundles import Bundle
+from edgemass.store import ModelStore
 from tests.simulators import bad_models
 from tests.simulators.board import Board, person
 from tests.simulators.broker import wait_until
@@ -135,6 +136,40 @@ def test_a_clean_end_on_probation_says_nothing_against_the_model(tmp_path: Path)
         serves(board, digest)
         assert daemon.end() == 0
     assert board.slot.refused == {}
+
+
+def confirmed(board: Board, *digests: str) -> None:
+    """As if these had been confirmed in earlier runs, the last one last."""
+    store = ModelStore(board.state / "store")
+    store.hold()
+    for sequence, digest in enumerate(digests, start=1):
+        store.begin_trial("main", digest, sequence=sequence, origin="local", boot_id="earlier")
+        store.confirm("main")
+    store.close()
+
+
+def test_a_mistake_in_the_configuration_forgets_no_model(tmp_path: Path) -> None:
+    board = Board(tmp_path, more='variant = "nosuch"')
+    one, two = board.add(person("2", 2)), board.add(person("3", 3))
+    confirmed(board, one, two)
+    with board.daemon() as daemon:
+        assert daemon.wait(60) == 2
+        assert "no variant 'nosuch'" in daemon.err
+    assert [kept.digest for kept in board.slot.confirmed] == [two, one]
+    board.config.write_text(board.config.read_text(encoding="utf-8").replace("nosuch", "int8"), encoding="utf-8")
+    with board.daemon():
+        serves(board, two)
+
+
+def test_a_damaged_model_gives_way_to_the_one_before(board: Board) -> None:
+    one, two = board.add(bad_models.person(board.folder / "one", release=2)), board.add(person("3", 3))
+    confirmed(board, one, two)
+    manifest = person("3", 3).manifest
+    for variant in manifest.variants:
+        (board.state / "store" / "blobs" / "sha256" / variant.sha256).write_bytes(b"rotten")
+    with board.daemon():
+        serves(board, one)
+    assert [kept.digest for kept in board.slot.confirmed] == [one]
 
 
 def kills(folder: Path, count: int, seed: int) -> None:

@@ -127,6 +127,8 @@ def test_a_passphrase_is_asked_for_by_file(tmp_path: Path) -> None:
 def test_mistakes_are_told_in_one_line(folder: Path, tmp_path: Path) -> None:
     assert "cannot be met" in refused("init", tmp_path / "x", "--threshold", "4")
     assert "has no root metadata" in refused("rotate", tmp_path / "nothing", "root")
+    assert "--instead-of" in refused("rotate", folder, "root")
+    assert role(folder, "root")["threshold"] == 2
     assert "no key of timestamp" in refused("refresh", folder, "--keys", tmp_path / "empty")
     assert "no model" in refused("sign", folder, tmp_path / "no-bundle")
     assert "wanted a time" in refused("refresh", folder, "--every", "soon")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import json
 from pathlib import Path
 
@@ -80,3 +81,29 @@ def test_a_file_is_read_once_after_every_change(tmp_path: Path) -> None:
     assert file.changed() == b"two"
     file.path.unlink()
     assert file.changed() is None
+
+
+def test_an_order_of_the_fleet_is_not_lost_beside_a_local_one() -> None:
+    inbox = Inbox(SystemClock())
+    fleet, local = read(ENVELOPE, local=False), read(to_json(DESIRED), local=True)
+    inbox.put(fleet)
+    inbox.put(local)
+    assert inbox.filled.is_set()
+    assert inbox.take() == fleet
+    assert inbox.filled.is_set()
+    assert inbox.take() == local
+    assert not inbox.filled.is_set()
+
+
+def test_a_change_that_could_not_be_read_is_read_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = LocalFile(tmp_path / "main.json")
+    file.path.write_bytes(b"one")
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", fail)
+        with pytest.raises(OSError, match="too many"):
+            file.changed()
+    assert file.changed() == b"one"
