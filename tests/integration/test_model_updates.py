@@ -61,6 +61,7 @@ def test_an_ordered_model_is_proven_swapped_in_watched_and_confirmed(board: Boar
     assert [line.what for line in board.slot.history] == ["trial", "confirmed"]
 
 
+@pytest.mark.slow
 def test_a_confirmed_model_serves_after_a_restart_without_any_server(board: Board) -> None:
     digest = board.add(person("2", 2))
     with board.daemon() as daemon:

@@ -25,7 +25,12 @@ pytestmark = [pytest.mark.runtime]
 
 CUT = "the head ends at its"
 LOSSLESS = 0.001
-REWRITTEN = ("picodet_s_320_coco.onnx", "yolo26n_e2e_640_int8.onnx", "yolov5n_640.onnx", "yolox_nano_416.onnx")
+REWRITTEN = (
+    "picodet_s_320_coco.onnx",
+    pytest.param("yolo26n_e2e_640_int8.onnx", marks=pytest.mark.slow),  # a minute of its own
+    "yolov5n_640.onnx",
+    "yolox_nano_416.onnx",
+)
 
 
 def found(bundle: Bundle, variant: Variant, picture: Image, score: float = 0.05) -> Detections:
