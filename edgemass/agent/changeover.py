@@ -123,11 +123,21 @@ class Changeover:
         """
         step = _Step(desired.digest, desired.sequence, origin)
         if step.digest == self._slot.running.ref.digest:
-            self._store.note_sequence(self._slot.name, origin, step.sequence)
-            self._say("confirmed", step)
+            self._already_runs(step)
             return
         with self._without_tuner():
             self._try(bundle, step)
+
+    def _already_runs(self, step: _Step) -> None:
+        """Nothing to exchange; what the board came with is confirmed by that, what is on trial is not."""
+        name, state = self._slot.name, self._store.slot(self._slot.name)
+        if state.trial is not None or step.digest in [kept.digest for kept in state.confirmed[:1]]:
+            self._store.note_sequence(name, step.origin, step.sequence)
+        else:
+            self._store.begin_trial(name, step.digest, sequence=step.sequence, origin=step.origin, boot_id=boot_id())
+            self._store.confirm(name)
+        if state.trial is None:
+            self._say("confirmed", step)
 
     @contextlib.contextmanager
     def _without_tuner(self) -> Iterator[None]:

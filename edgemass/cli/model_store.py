@@ -162,7 +162,9 @@ def call_history(options: argparse.Namespace) -> int:
         told = f"{line.at}  {line.what:<11}  {line.digest[:19]}  {name}"
         print(f"{told}: {line.reason}" if line.reason else told)
     if not slot.history:
-        print(f"nothing has happened in slot {options.slot} yet; other slots: {', '.join(store.slots()) or 'none'}")
+        others = [name for name in store.slots() if name != options.slot]
+        hint = f"; other slots: {', '.join(others)}" if others else ""
+        print(f"nothing has happened in slot {options.slot} yet{hint}")
     return 0
 
 

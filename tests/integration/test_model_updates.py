@@ -61,6 +61,17 @@ def test_an_ordered_model_is_proven_swapped_in_watched_and_confirmed(board: Boar
     assert [line.what for line in board.slot.history] == ["trial", "confirmed"]
 
 
+def test_an_order_for_what_the_board_came_with_confirms_it(board: Board) -> None:
+    digest = board.add(person("1"))
+    with board.daemon() as daemon:
+        assert board.wait_for("idle")["digest"] == digest
+        assert board.wait_for("confirmed", sequence=board.order(digest))["digest"] == digest
+        assert daemon.end() == 0
+    assert [kept.digest for kept in board.slot.confirmed] == [digest]
+    with board.daemon():
+        serves(board, digest)
+
+
 @pytest.mark.slow
 def test_a_confirmed_model_serves_after_a_restart_without_any_server(board: Board) -> None:
     digest = board.add(person("2", 2))
