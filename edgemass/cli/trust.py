@@ -42,9 +42,17 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     actions = trust.add_subparsers(dest="action", required=True, metavar="ACTION")
+    for add in (_add_init, _add_key, _add_sign, _add_refresh, _add_rotate, _add_status):
+        add(actions)
+
+
+def _add_init(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = _action(actions, "init", "make keys and a root of trust", "edgemass trust init registry", call_init)
     parser.add_argument("--root-keys", type=int, default=3, metavar="N", help="keys of root to make (default: 3)")
     parser.add_argument("--threshold", type=int, default=2, metavar="K", help="so many of them must sign (default: 2)")
+
+
+def _add_key(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = _action(
         actions,
         "add-key",
@@ -57,6 +65,9 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "public", type=Path, metavar="PUB", help="the .pub file beside a key; made with a new key if missing"
     )
     parser.add_argument("--threshold", type=int, metavar="K", help="from now on so many keys of the role must sign")
+
+
+def _add_sign(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = _action(
         actions,
         "sign",
@@ -76,6 +87,9 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     )
     parser.add_argument("--allow-older", action="store_true", help="devices may go back to it from a newer release")
     parser.add_argument("--withdraw", action="store_true", help="vouch for it no more")
+
+
+def _add_refresh(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = _action(
         actions,
         "refresh",
@@ -84,6 +98,9 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         call_refresh,
     )
     parser.add_argument("--every", metavar="TIME", help="stay and do it again and again: 30m, 6h, 1d")
+
+
+def _add_rotate(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = _action(
         actions,
         "rotate",
@@ -94,6 +111,9 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser.add_argument("role", metavar="ROLE", choices=ROLES, help=", ".join(ROLES))
     parser.add_argument("--public", type=Path, metavar="PUB", help="of the new key (default: one is made)")
     parser.add_argument("--instead-of", metavar="ID", help="replace only this key (default: all of the role)")
+
+
+def _add_status(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = _action(
         actions, "status", "show keys, versions and what expires", "edgemass trust status registry", call_status
     )

@@ -297,11 +297,6 @@ class Repository:
         """Whether any root is published."""
         return self._current("root") is not None
 
-    def root_bytes(self) -> bytes:
-        """The newest root: what a device is given as its root of trust."""
-        version = self._must("root", Root).signed.version
-        return (self.folder / f"{version}.root.json").read_bytes()
-
     def _root(self) -> Metadata[Root]:
         """The newest published root, or the first one while it is staged."""
         found = self._current("root") or self._staged("root")
