@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
-import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +23,7 @@ from edgemass import backends, cache
 from edgemass import manifest as manifests
 from edgemass.agent import golden, memory
 from edgemass.agent.judging import Evidence, Thing
-from edgemass.backends import Backend
+from edgemass.backends import Backend, own_process
 from edgemass.bundles.folder import Bundle
 from edgemass.bundles.loading import open_detector
 from edgemass.detections import Detections
@@ -89,10 +88,7 @@ def main() -> None:
     answer = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     order = msgspec.json.decode(sys.stdin.buffer.readline(), type=Order)
-    signal.alarm(order.deadline_s)  # ends this process even when nobody is left to do it
-    os.nice(order.nice)
-    with contextlib.suppress(OSError):  # where memory runs out, this process is to go and not the daemon
-        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+    own_process.step_back(order.nice, order.deadline_s)
     if order.cache:
         cache.use(Path(order.cache))
     witness = Witness(answer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO
 
 # -I keeps the working directory and PYTHON* variables out; the import path is handed over, so that the child finds the
@@ -76,6 +78,18 @@ def run(
         answer.seek(0)
         noise.seek(max(0, noise.seek(0, os.SEEK_END) - _MOST_NOISE))
         return Ended(code, answer.read(), noise.read().decode(errors="replace"))
+
+
+def step_back(nice: int, deadline_s: int) -> None:
+    """In the child: let others go first, and end after `deadline_s` even when nobody is left to end it.
+
+    nice: added to the process's own; above 0, where memory runs out, this process is to go and not the daemon.
+    """
+    signal.alarm(deadline_s)
+    os.nice(nice)
+    if nice > 0:
+        with contextlib.suppress(OSError):
+            Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
 
 
 def _wait(process: subprocess.Popen[bytes], ends: float, cancelled: threading.Event) -> int | None:

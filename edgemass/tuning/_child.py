@@ -6,10 +6,8 @@ msgpack; what runtimes print goes to standard error.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import resource
-import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -20,7 +18,7 @@ import numpy as np
 
 from edgemass import backends, cache
 from edgemass import manifest as manifests
-from edgemass.backends import Options
+from edgemass.backends import Options, own_process
 from edgemass.backends.choice import parse
 from edgemass.bundles.folder import Bundle
 from edgemass.detections import Classification, Detections
@@ -62,11 +60,7 @@ def main() -> None:
     answer = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     order = msgspec.json.decode(sys.stdin.buffer.readline(), type=Order)
-    signal.alarm(order.deadline_s)  # ends this process even when nobody is left to do it
-    os.nice(order.nice)
-    if order.nice > 0:  # in the background: where memory runs out, this process is to go and not the daemon
-        with contextlib.suppress(OSError):
-            Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+    own_process.step_back(order.nice, order.deadline_s)
     if order.cache:
         cache.use(Path(order.cache))
     try:
