@@ -13,7 +13,8 @@ from edgemass.agent.slot import ModelSlot
 from edgemass.agent.starting import load_first
 from edgemass.agent.tuner import AFTER_S, Tuner
 from edgemass.clock import Clock, SystemClock, boot_id
-from edgemass.config import CameraConfig, Config, MotionConfig
+from edgemass.config import CameraConfig, Config
+from edgemass.config.motion import MotionConfig
 from edgemass.counters import Counters
 from edgemass.errors import BackendError, EdgemassError, SinkError
 from edgemass.imaging import leave_cores_to_the_runtime

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgemass.config import MotionConfig
+from edgemass.config.motion import MotionConfig
 from edgemass.frame import Frame, Luma
 
 GRID = 160  # cells along the longer side at any resolution: every 8th pixel at 720p, every 12th at 1080p

@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 
 from edgemass import bundles
-from edgemass.config import MotionConfig
+from edgemass.config.motion import MotionConfig
 from edgemass.detector import made_up_inputs
 from edgemass.frame import Frame
 from edgemass.imaging import leave_cores_to_the_runtime

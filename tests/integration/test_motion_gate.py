@@ -12,7 +12,7 @@ import pytest
 from edgemass import sources
 from edgemass.bundles import open_detector, resolve
 from edgemass.clock import SystemClock
-from edgemass.config import MotionConfig
+from edgemass.config.motion import MotionConfig
 from edgemass.detections import Detections
 from edgemass.detector import Stream, Thresholds
 from edgemass.frame import Frame

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from edgemass import config
-from edgemass.config import CameraConfig, MotionConfig
+from edgemass.config import CameraConfig
+from edgemass.config.motion import MotionConfig
 from edgemass.errors import ConfigError
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgemass.config import MotionConfig
+from edgemass.config.motion import MotionConfig
 from edgemass.errors import SourceError
 from edgemass.frame import Frame, Image
 from edgemass.pipeline.selection import Selection

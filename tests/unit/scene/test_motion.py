@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgemass.config import MotionConfig
+from edgemass.config.motion import MotionConfig
 from edgemass.frame import Frame, Luma
 from edgemass.scene.motion import BACKGROUND_S, MotionGate, brightness
 

@@ -13,7 +13,8 @@ import pytest
 from edgemass import sources
 from edgemass.cli import parser
 from edgemass.cli.run import _cameras
-from edgemass.config import CameraConfig, MotionConfig, load
+from edgemass.config import CameraConfig, load
+from edgemass.config.motion import MotionConfig
 from edgemass.errors import SourceNotFoundError
 from edgemass.sources import SOURCES, CaptureOptions
 from tests.simulators.manual_clock import ManualClock

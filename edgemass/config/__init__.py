@@ -19,6 +19,8 @@ from typing import Any, Literal, TypeVar, get_args
 
 import msgspec
 
+from edgemass.config.motion import MotionConfig
+from edgemass.config.ranges import MAX_SECONDS, check_ranges
 from edgemass.errors import ConfigError
 
 if sys.version_info >= (3, 11):
@@ -32,35 +34,9 @@ MAX_SIDE = 65535  # of a JPEG; no camera has more
 MIN_FPS, MAX_FPS = 1e-6, 1e6  # one picture in eleven days; what nanoseconds still tell apart
 MAX_THREADS = 1024
 MIN_AGE_MS, MAX_AGE_MS = 1.0, 3_600_000.0
-MAX_SECONDS = 86_400.0  # of anything that a camera does by the clock: a day
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 NAME_WANTED = "must be letters, digits, `_`, `.` and `-`, at most 63"
 _UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(?P<field>[^`]+)`( - at `\$\.(?P<table>\w+)`)?")
-
-
-class MotionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What counts as motion.
-
-    threshold: steps of brightness, of 255, by which a place must differ from the background.
-    min_area: fraction of the picture that must differ.
-    heartbeat_s: a still scene is looked at so often all the same.
-    linger_s: frames go on passing for so long after the last motion.
-    """
-
-    threshold: float = 15.0
-    min_area: float = 0.0005
-    heartbeat_s: float = 5.0
-    linger_s: float = 2.0
-
-    def __post_init__(self) -> None:
-        for field, value, least, most in (
-            ("threshold", self.threshold, 1.0, 254.0),
-            ("min_area", self.min_area, 0.0, 1.0),
-            ("heartbeat_s", self.heartbeat_s, 0.0, MAX_SECONDS),
-            ("linger_s", self.linger_s, 0.0, MAX_SECONDS),
-        ):
-            if not least <= value <= most:
-                raise ValueError(f"motion: {field} must lie between {least:g} and {most:g}, found {value}")
 
 
 class CameraConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -147,15 +123,14 @@ class UpdatesConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             raise ValueError(f"slot {self.slot!r} {NAME_WANTED}")
         if self.registry is not None and self.trust is None:
             raise ValueError("registry without trust: name the root of trust, 1.root.json of `edgemass trust init`")
-        for field, value, least, most in (
+        check_ranges(
+            "updates",
             ("bandwidth", self.bandwidth, 1024.0, 1e12),
             ("deadline_s", self.deadline_s, 1.0, MAX_SECONDS),
             ("probation_s", self.probation_s, 0.0, MAX_SECONDS),
             ("max_slowdown", self.max_slowdown, 1.0, 1000.0),
             ("keep", self.keep, 2, 100),
-        ):
-            if value is not None and not least <= value <= most:
-                raise ValueError(f"updates: {field} must lie between {least:g} and {most:g}, found {value}")
+        )
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
