@@ -1,0 +1,181 @@
+"""Who is who: the pairs of greatest total worth, each side used once."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from heapq import heappop, heappush
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgemass.tensors import IntArray
+
+MAX_EXACT = 3000  # pairs of one knot: some hundredths of a second. A crowd of 200 makes knots of dozens
+
+_Edges = dict[int, list[tuple[int, float]]]  # left -> (right, worth)
+
+
+def assign(left: IntArray, right: IntArray, worth: NDArray[np.float64]) -> tuple[IntArray, IntArray]:
+    """Choose pairs so that no left and no right occurs twice and the sum of what they are worth is greatest.
+
+    left, right: int64 (p,), small numbers from 0 on, each pair once; worth: float64 (p,), above 0.
+
+    Exact, but for knots of more than MAX_EXACT pairs, each of which hangs together with all others of it: there the
+    pair that is worth most goes first, since nothing on this earth can be told apart in such a heap.
+
+    Returns:
+        left and right of the pairs chosen, in ascending order of left.
+    """
+    kept = np.ones(len(left), np.bool_)
+    chosen_left: list[IntArray] = []
+    chosen_right: list[IntArray] = []
+    while len(left):
+        sure = _sure(left, right, worth)
+        if not sure.any():
+            break
+        chosen_left.append(left[sure])
+        chosen_right.append(right[sure])
+        if len(chosen_left[-1]) == len(left):
+            left = left[:0]
+            break
+        kept = ~(_among(left, chosen_left[-1]) | _among(right, chosen_right[-1]))
+        left, right, worth = left[kept], right[kept], worth[kept]
+    if len(left):
+        pairs = [pair for knot in _knots(left, right, worth) for pair in _solve(knot)]
+        chosen_left.append(np.array([one for one, _ in pairs], np.int64))
+        chosen_right.append(np.array([other for _, other in pairs], np.int64))
+    if not chosen_left:
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    all_left, all_right = np.concatenate(chosen_left), np.concatenate(chosen_right)
+    order = np.argsort(all_left)
+    return all_left[order], all_right[order]
+
+
+def _sure(left: IntArray, right: IntArray, worth: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Pairs that belong to a best choice whatever the others do.
+
+    They are worth at least as much as the next best of their left and the next best of their right together.
+    """
+    second_left, second_right = _next_best(left, worth), _next_best(right, worth)
+    sure: NDArray[np.bool_] = worth > second_left + second_right
+    return sure
+
+
+def _next_best(side: IntArray, worth: NDArray[np.float64]) -> NDArray[np.float64]:
+    """For each pair what the best other pair of the same side is worth; 0 where there is none."""
+    best = np.zeros(int(side.max()) + 1)
+    np.maximum.at(best, side, worth)
+    leads = worth == best[side]
+    times = np.bincount(side[leads], minlength=len(best))
+    second = np.zeros(len(best))
+    np.maximum.at(second, side[~leads], worth[~leads])
+    second = np.where(times > 1, best, second)
+    return np.where(leads, second[side], best[side])
+
+
+def _among(values: IntArray, chosen: IntArray) -> NDArray[np.bool_]:
+    marked = np.zeros(int(values.max()) + 1, np.bool_)
+    marked[chosen] = True
+    return marked[values]
+
+
+def _knots(left: IntArray, right: IntArray, worth: NDArray[np.float64]) -> list[_Edges]:
+    """The pairs by what hangs together."""
+    edges: _Edges = defaultdict(list)
+    back: dict[int, list[int]] = defaultdict(list)
+    for one, other, value in zip(left.tolist(), right.tolist(), worth.tolist(), strict=True):
+        edges[one].append((other, value))
+        back[other].append(one)
+    knots: list[_Edges] = []
+    seen: set[int] = set()
+    for start in edges:
+        if start in seen:
+            continue
+        seen.add(start)
+        todo, knot = [start], {}
+        while todo:
+            one = todo.pop()
+            knot[one] = edges[one]
+            for other, _ in edges[one]:
+                for neighbour in back.pop(other, ()):
+                    if neighbour not in seen:
+                        seen.add(neighbour)
+                        todo.append(neighbour)
+        knots.append(knot)
+    return knots
+
+
+def _solve(knot: _Edges) -> list[tuple[int, int]]:
+    """The best pairs of one knot."""
+    if len(knot) == 1:
+        ((one, options),) = knot.items()
+        return [(one, max(options, key=lambda option: option[1])[0])]
+    if sum(len(options) for options in knot.values()) > MAX_EXACT:
+        return _greedy(knot)
+    return _shortest_paths(knot)
+
+
+def _greedy(knot: _Edges) -> list[tuple[int, int]]:
+    pairs = sorted((-value, one, other) for one, options in knot.items() for other, value in options)
+    taken: dict[int, int] = {}
+    used: set[int] = set()
+    for _, one, other in pairs:
+        if one not in taken and other not in used:
+            taken[one] = other
+            used.add(other)
+    return list(taken.items())
+
+
+def _shortest_paths(knot: _Edges) -> list[tuple[int, int]]:
+    """Successive shortest augmenting paths with potentials (Jonker and Volgenant, 1987), over the pairs there are.
+
+    To stay alone costs `most`, a pair `most` less what it is worth: so that every left takes one of its options, and
+    the least cost is the greatest worth. A left stays alone by a right of its own, numbered -1 - left.
+    """
+    most = max(value for options in knot.values() for _, value in options)
+    costs = {
+        one: [*((other, most - value) for other, value in options), (-1 - one, most)] for one, options in knot.items()
+    }
+    potential: dict[int, float] = defaultdict(float)  # of each right
+    owner: dict[int, int] = {}  # right -> left
+    paid: dict[int, float] = {}  # left -> cost of the pair that it has
+    for start in costs:
+        reached: dict[int, float] = {}
+        settled: dict[int, float] = {}
+        came_from: dict[int, int] = {}
+        heap: list[tuple[float, int]] = []
+        one, so_far = start, 0.0
+        while True:
+            held = paid[one] if one != start else 0.0
+            for other, cost in costs[one]:
+                way = so_far + cost - held - potential[other]
+                if other not in settled and way < reached.get(other, np.inf):
+                    reached[other] = way
+                    came_from[other] = one
+                    heappush(heap, (way, other))
+            while True:
+                so_far, nearest = heappop(heap)
+                if nearest not in settled:
+                    break
+            settled[nearest] = so_far
+            if nearest not in owner:
+                break
+            one = owner[nearest]
+        for other, way in settled.items():
+            potential[other] += way - so_far
+        _turn(owner, came_from, nearest, start)
+        for other in settled:
+            one = owner[other]
+            paid[one] = next(cost for name, cost in costs[one] if name == other) - potential[other]
+    return sorted((one, other) for other, one in owner.items() if other >= 0)
+
+
+def _turn(owner: dict[int, int], came_from: dict[int, int], last: int, start: int) -> None:
+    """Give each right on the path to the left that came to it."""
+    holds = {one: other for other, one in owner.items()}
+    while True:
+        one = came_from[last]
+        owner[last] = one
+        if one == start:
+            return
+        last = holds[one]

@@ -1,0 +1,281 @@
+"""Detections of one picture after another, joined to tracks: the same thing keeps its number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgemass.config.tracking import TrackConfig
+from edgemass.detections import Detections
+from edgemass.scene import _kalman
+from edgemass.scene._assignment import assign
+from edgemass.scene._candidates import near, overlaps, to_boxes, to_xyxy
+from edgemass.tensors import IntArray
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+_Rows = NDArray[Any]  # of _TRACK
+_NS = 1_000_000_000
+
+MAX_TRACKS = 1000  # more than a detector finds in one picture
+MIN_SIDE = 1e-5  # of a box: a tenth of a pixel of the largest frames
+MISSES = 3  # pictures in a row, at least, before a track ends: of few pictures a second, one that failed says little
+
+ROOM = 1.0  # what a box grows by for its track, in standard deviations of what the filter expects ...
+MAX_ROOM = 0.4  # ... and at most, in sides: beyond, the next one in a queue is as near
+DOUBLE = 0.7  # of a box shared with one that has its track: the same thing, found twice
+CERTAIN = 1.25  # evidence that a track needs to be believed: a score of 1 counts 1, if it comes late enough
+
+STAYS, LEAVES = 0.7, 0.5  # of a box shared with its place: stands still from here on; moves below, once still
+LEFT_NS = _NS  # so long must it be out of its place: what passes before it cuts its box
+
+_TRACK = np.dtype(
+    [
+        ("track_id", np.int64),
+        ("class_id", np.int64),
+        ("votes", np.float64),  # scores for class_id, less those for others
+        ("score", np.float64),
+        ("row", np.int64),
+        ("hits", np.int64),
+        ("misses", np.int64),  # pictures since it was seen
+        ("evidence", np.float64),
+        ("confirmed", np.bool_),
+        ("away", np.bool_),  # the camera was away, and it has not been seen since
+        ("first_ns", np.int64),
+        ("seen_ns", np.int64),
+        ("unseen_ns", np.int64),  # how long it could have been seen, and was not
+        ("box", np.float64, (2, 2)),
+        ("velocity", np.float64, (2, 2)),
+        ("variance", np.float64, (3, 2)),
+        ("place", np.float64, (2, 2)),  # box where it was first seen in its place
+        ("since_ns", np.int64),  # that it is in its place
+        ("inside_ns", np.int64),  # when it was last seen there
+        ("still", np.bool_),
+    ]
+)
+MAX_VOTES = 20.0  # one may be taken for something else for long, and still not for ever
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tracks:
+    """The m living tracks, oldest first, as columns.
+
+    track_id: int64 (m,), from 1 on; never used twice.
+    xyxy: float64 (m, 4), fractions of the frame: where it is; where it is expected, if it is not seen.
+    class_id: int64 (m,). score: float64 (m,), of the detection that it met in this frame; 0 where there is none.
+    row: int64 (m,), of that detection; -1 where there is none.
+    first_ns, seen_ns: int64 (m,), when it was seen first and last.
+    still_ns: int64 (m,), since when it has stayed in its place; -1 while it moves.
+    confirmed: bool (m,), seen often enough to be believed. hits: int64 (m,), frames in which it was seen.
+    """
+
+    track_id: IntArray
+    xyxy: Floats
+    class_id: IntArray
+    score: Floats
+    row: IntArray
+    first_ns: IntArray
+    seen_ns: IntArray
+    still_ns: IntArray
+    confirmed: Flags
+    hits: IntArray
+
+    def __len__(self) -> int:
+        return len(self.track_id)
+
+
+class Tracker:
+    """Follows what one camera shows. Used by one thread; one frame after another.
+
+    As ByteTrack (Zhang and others, 2022): high scores find their tracks first, low ones only go on with what is there.
+    In place of frames it counts time, so that frames may be dropped.
+    """
+
+    def __init__(self, options: TrackConfig) -> None:
+        self._options = options
+        self._tracks: _Rows = np.empty(0, _TRACK)
+        self._next_id = 1
+        self._now_ns: int | None = None
+
+    def update(self, found: Detections, mono_ns: int) -> Tracks:
+        """What the detections of one frame say of the tracks.
+
+        found: fractions of the frame, down to the low score of the options; boxes without area or with NaN are passed
+            over. mono_ns: the frame's own time; one that goes back counts as standing still.
+        """
+        step_ns = 0 if self._now_ns is None else max(mono_ns - self._now_ns, 0)
+        now_ns = mono_ns if self._now_ns is None else self._now_ns + step_ns
+        self._now_ns = now_ns
+        if step_ns > self._options.lost_s * _NS:
+            self.suspend()
+        self._expect(step_ns)
+        rows = _usable(found, self._options.low_score)
+        boxes, score, class_id = to_boxes(found.xyxy[rows]), found.score[rows].astype(np.float64), found.class_id[rows]
+        which, met = self._associate(boxes, score, class_id)
+        self._hit(which, boxes[met], score[met], class_id[met], rows[met], now_ns)
+        left = score >= self._options.high_score
+        left[met] = False
+        born = self._unlike_the_seen(np.flatnonzero(left), boxes, class_id)
+        self._begin(boxes[born], score[born], class_id[born], rows[born], now_ns)
+        self._end()
+        return self._told()
+
+    def forget(self) -> None:
+        """End all tracks; numbers go on."""
+        self._tracks = self._tracks[:0]
+
+    def suspend(self) -> None:
+        """The camera is away: keep what is known, without its velocity.
+
+        Whatever stands where it stood when the camera is back keeps its number, however long that took.
+        """
+        self._tracks["away"] = True
+        self._tracks["velocity"] = 0
+        self._tracks["unseen_ns"] = self._tracks["misses"] = 0
+
+    def _expect(self, step_ns: int) -> None:
+        """Go on to this frame; what is away, or stood still when it was last seen, stays where it is."""
+        tracks = self._tracks
+        tracks["unseen_ns"] += np.where(tracks["away"] & (tracks["misses"] == 0), 0, step_ns)
+        tracks["velocity"][self._rests()] = 0
+        _kalman.predict(tracks["box"], tracks["velocity"], tracks["variance"], step_ns / _NS)
+        tracks["misses"] += 1
+        tracks["row"], tracks["score"] = -1, 0
+
+    def _rests(self) -> Flags:
+        tracks = self._tracks
+        rests: Flags = tracks["away"] | (tracks["still"] & (tracks["misses"] > 0))
+        return rests
+
+    def _associate(self, boxes: Floats, score: Floats, class_id: IntArray) -> tuple[IntArray, IntArray]:
+        """Which tracks met which of the boxes, as rows of both.
+
+        First the certain boxes and the tracks that are believed, then what is left of these and the doubtful boxes, then
+        what is left of the certain boxes and the tracks in doubt.
+        """
+        tracks = self._tracks
+        room = np.minimum(ROOM * np.sqrt(tracks["variance"][:, 0, 0]), MAX_ROOM)
+        room[tracks["away"] | (tracks["still"] & (tracks["misses"] > 1))] = 0
+        which, met = near(tracks["box"], boxes, room)
+        if not self._options.across_classes:
+            same = tracks["class_id"][which] == class_id[met]
+            which, met = which[same], met[same]
+        shared = overlaps(tracks["box"][which], boxes[met], room[which])
+        worth = shared - self._options.overlap
+        certain = score[met] >= self._options.high_score
+        believed = tracks["confirmed"][which]
+        open_ = worth > 0
+        all_which: list[IntArray] = []
+        all_met: list[IntArray] = []
+        for stage in (certain & believed, ~certain & believed, certain & ~believed):
+            rows = np.flatnonzero(stage & open_)
+            if not len(rows):
+                continue
+            one, other = assign(which[rows], met[rows], worth[rows])
+            all_which.append(one)
+            all_met.append(other)
+            open_ &= ~(np.isin(which, one) | np.isin(met, other))
+        if not all_which:
+            return np.empty(0, np.int64), np.empty(0, np.int64)
+        return np.concatenate(all_which), np.concatenate(all_met)
+
+    def _hit(self, which: IntArray, boxes: Floats, score: Floats, class_id: IntArray, rows: IntArray, now_ns: int) -> None:
+        """Tell tracks what they met; all columns as long as `which`."""
+        if not len(which):
+            return
+        hit = self._tracks[which]
+        hit["box"], hit["velocity"], hit["variance"] = _kalman.correct(
+            hit["box"], hit["velocity"], hit["variance"], boxes
+        )
+        np.maximum(hit["box"][:, 1], MIN_SIDE, out=hit["box"][:, 1])
+        again = np.minimum((now_ns - hit["seen_ns"]) / (self._options.confirm_s * _NS + 1), 1)
+        hit["evidence"] += score * again
+        hit["confirmed"] |= hit["evidence"] >= CERTAIN
+        same = hit["class_id"] == class_id
+        votes = hit["votes"] + np.where(same, score, -score)
+        hit["class_id"] = np.where(votes < 0, class_id, hit["class_id"])
+        hit["votes"] = np.minimum(np.abs(votes), MAX_VOTES)
+        hit["score"], hit["row"] = score, rows
+        hit["hits"] += 1
+        hit["misses"] = hit["unseen_ns"] = 0
+        hit["away"] = False
+        hit["seen_ns"] = now_ns
+        self._settle(hit, now_ns)
+        self._tracks[which] = hit
+
+    def _settle(self, hit: _Rows, now_ns: int) -> None:
+        """Who is in its place, who left it, and who has stayed there for long enough to stand still."""
+        inside = overlaps(hit["box"], hit["place"]) >= np.where(hit["still"], LEAVES, STAYS)
+        hit["inside_ns"][inside] = now_ns
+        left = ~inside & (~hit["still"] | (now_ns - hit["inside_ns"] >= LEFT_NS))
+        if left.any():
+            hit["place"][left] = hit["box"][left]
+            hit["since_ns"][left] = hit["inside_ns"][left] = now_ns
+            hit["still"][left] = False
+        hit["still"] |= now_ns - hit["since_ns"] >= self._options.still_s * _NS
+
+    def _unlike_the_seen(self, rows: IntArray, boxes: Floats, class_id: IntArray) -> IntArray:
+        """Of these rows of boxes those that are no second box of something that was seen in this frame."""
+        seen = self._tracks[self._tracks["misses"] == 0]
+        one, other = near(seen["box"], boxes[rows], np.zeros(len(seen)))
+        double = overlaps(seen["box"][one], boxes[rows[other]]) > DOUBLE
+        if not self._options.across_classes:
+            double &= seen["class_id"][one] == class_id[rows[other]]
+        fresh = np.ones(len(rows), np.bool_)
+        fresh[other[double]] = False
+        return rows[fresh]
+
+    def _begin(self, boxes: Floats, score: Floats, class_id: IntArray, rows: IntArray, now_ns: int) -> None:
+        """A new track for each of the boxes, as long as there is room."""
+        count = min(len(rows), MAX_TRACKS - len(self._tracks))
+        if count <= 0:
+            return
+        born = np.zeros(count, _TRACK)
+        born["track_id"] = self._next_id + np.arange(count)
+        born["class_id"], born["row"] = class_id[:count], rows[:count]
+        born["votes"] = born["score"] = born["evidence"] = score[:count]
+        born["confirmed"] = born["evidence"] >= CERTAIN
+        born["hits"] = 1
+        born["first_ns"] = born["seen_ns"] = born["since_ns"] = born["inside_ns"] = now_ns
+        born["box"] = born["place"] = boxes[:count]
+        born["variance"] = _kalman.first_variance(count)
+        self._next_id += count
+        self._tracks = np.concatenate([self._tracks, born])
+
+    def _end(self) -> None:
+        """Let go of what has not been seen for too long."""
+        tracks, options = self._tracks, self._options
+        if not tracks["misses"].any():
+            return
+        keep_s = np.where(tracks["still"], options.keep_still_s, options.lost_s)
+        keep_s = np.where(tracks["away"], options.return_s, keep_s)
+        keep_s = np.where(tracks["confirmed"], keep_s, options.doubt_s)
+        gone = (tracks["unseen_ns"] >= keep_s * _NS) & (tracks["misses"] >= MISSES)
+        if gone.any():
+            self._tracks = tracks[~gone]
+
+    def _told(self) -> Tracks:
+        tracks = self._tracks.copy()
+        return Tracks(
+            track_id=tracks["track_id"],
+            xyxy=to_xyxy(tracks["box"]),
+            class_id=tracks["class_id"],
+            score=tracks["score"],
+            row=tracks["row"],
+            first_ns=tracks["first_ns"],
+            seen_ns=tracks["seen_ns"],
+            still_ns=np.where(tracks["still"], tracks["since_ns"], -1),
+            confirmed=tracks["confirmed"],
+            hits=tracks["hits"],
+        )
+
+
+def _usable(found: Detections, low_score: float) -> IntArray:
+    """Rows with a box that has an area and a score that is high enough; NaN passes neither."""
+    xyxy = found.xyxy
+    fits = np.isfinite(xyxy).all(axis=1) & (found.score >= low_score)
+    fits &= (xyxy[:, 2:] - xyxy[:, :2] >= MIN_SIDE).all(axis=1)
+    return np.flatnonzero(fits)
