@@ -22,7 +22,8 @@ from edgemass.imaging.orient import Orientation
 from edgemass.messages import CameraState
 from edgemass.pipeline.camera import Camera
 from edgemass.pipeline.capture import Capture
-from edgemass.pipeline.line import CameraLine, Identity, LoadedModel
+from edgemass.pipeline.line import CameraLine, LoadedModel
+from edgemass.pipeline.moment import Identity
 from edgemass.pipeline.selection import Selection
 from edgemass.pipeline.turns import Turns, default_at_once
 from edgemass.scene.motion import MotionGate

@@ -182,7 +182,9 @@ class Tracker:
             return np.empty(0, np.int64), np.empty(0, np.int64)
         return np.concatenate(all_which), np.concatenate(all_met)
 
-    def _hit(self, which: IntArray, boxes: Floats, score: Floats, class_id: IntArray, rows: IntArray, now_ns: int) -> None:
+    def _hit(
+        self, which: IntArray, boxes: Floats, score: Floats, class_id: IntArray, rows: IntArray, now_ns: int
+    ) -> None:
         """Tell tracks what they met; all columns as long as `which`."""
         if not len(which):
             return

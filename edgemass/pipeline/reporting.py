@@ -1,0 +1,294 @@
+"""What a scene tells, as documents for the sinks: stamped with names and times, with pictures, counts and rules."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from edgemass.config.camera import CameraConfig
+from edgemass.detections import Detections
+from edgemass.frame import Frame
+from edgemass.messages import CameraState, CountsMessage, DetectionMessage, EventMessage, InOut, ModelRef
+from edgemass.pipeline.album import Album, Picture
+from edgemass.pipeline.ledger import Entry, Ledger
+from edgemass.pipeline.moment import Identity, Moment
+from edgemass.pipeline.outlets import Outlets
+from edgemass.scene.happening import Counts, Happening, Type
+from edgemass.scene.rules import Firing, Rules
+from edgemass.scene.scene import FRAME, Observation, Scene, counts
+
+DOUBTFUL = frozenset({"moved", "blurred"})
+"""Causes of `blind` in which the pictures still show something: events go on, only the counts are not believed."""
+
+
+class Known(msgspec.Struct, frozen=True):
+    """What a scene must know of a model. score: from which the model believes itself."""
+
+    ref: ModelRef
+    labels: tuple[str, ...]
+    score: float
+
+
+class SceneReporter:
+    """Runs one camera's scene and hands out what it tells. Frames come from one thread, states from any.
+
+    ledger: where counts outlive the process; None = they begin at 0. album: takes the pictures of events; None = there
+    are none. act: told of rules that fire with the fields of their texts and the picture of the moment; must not wait.
+    """
+
+    def __init__(
+        self,
+        camera: str,
+        config: CameraConfig,
+        outlets: Outlets,
+        *,
+        identity: Identity,
+        ledger: Ledger | None = None,
+        album: Album | None = None,
+        act: Callable[[Firing, dict[str, str], Picture | None], None] | None = None,
+    ) -> None:
+        self.camera = camera
+        self.config = config
+        self.outlets = outlets
+        self._identity = identity
+        self._ledger = ledger
+        self._album = album
+        self._act = act
+        self._rules = Rules(config.rules)
+        self._lock = threading.RLock()
+        self._scene: Scene | None = None
+        self._model: Known | None = None
+        self._kept = ledger.read() if ledger is not None else Entry()
+        self._seq = 0
+        self._numbers = 0
+        self._troubles = 0
+        self._trouble_ns: int | None = None  # since when the camera has been away or blind
+        self._state = CameraState("", "", "")
+        self._state_since_ns = 0
+
+    def begin(self, moment: Moment) -> None:
+        """Say that nothing is known yet, so that nobody takes what an earlier run left behind for true."""
+        labels = {place: dict.fromkeys(known) for place, known in self._kept.known.items()}
+        zones = {name: labels.get(name, {}) for name in self.config.zones}
+        self._tell_counts(counts(labels.get(FRAME, {}), zones, self._kept.lines, available=False), moment)
+
+    # For the detect loop
+
+    def observe(self, found: Detections, model: Known, moment: Moment, size: tuple[int, int]) -> Observation:
+        """Take in one frame; tell `report` when its own document is out.
+
+        found: boxes as fractions of the frame, from `usable_score` on. size: width and height of the frame in pixels.
+        """
+        with self._lock:
+            scene = self._scene_for(model, moment)
+            return scene.observe(found, moment.mono_ns, aspect=size[0] / size[1])
+
+    def report(self, observation: Observation, moment: Moment, frame: Frame | None, message: DetectionMessage) -> None:
+        """Hand out what a frame brought. frame: None where its pixels are not at hand, as in a replay."""
+        with self._lock:
+            if self._album is not None and frame is not None:
+                found = {seen.track_id: seen for seen in message.detections if seen.track_id is not None}
+                self._album.look(observation.objects, frame, found)
+            self._tell(observation.happenings, moment)
+            self._tell_counts(observation.counts, moment)
+            aspect = message.frame.width / message.frame.height
+            fired = self._rules.look(observation.objects, observation.happenings, moment.local, moment.mono_ns, aspect)
+            self._fire(fired, moment, frame, message)
+
+    # For whoever knows of the camera
+
+    def camera_state(self, state: CameraState, moment: Moment) -> None:
+        """The camera came or went, or became blind or saw again."""
+        with self._lock:
+            self._state = state
+            self._state_since_ns = moment.mono_ns
+            self.outlets.hand(lambda sink: sink.camera_state(self.camera, state))
+            if self._scene is not None:
+                self._tell_counts(self._change_sight(self._scene, state), moment)
+            self._tell_trouble(state, moment)
+            self.tick(moment)
+
+    def tick(self, moment: Moment) -> None:
+        """To be called now and then: rules that wait for a state to last, and counts that are not on disk yet."""
+        with self._lock:
+            if self._state.state:
+                fired = self._rules.camera(self._state.state, self._state_since_ns, moment.local, moment.mono_ns)
+                self._fire(fired, moment, None, None)
+            self._keep()
+
+    def close(self, moment: Moment, reason: str = "stopped") -> None:
+        """End what is going on."""
+        with self._lock:
+            self._close_scene(moment, reason)
+            self._keep(now=True)
+
+    # The scene
+
+    def _scene_for(self, model: Known, moment: Moment) -> Scene:
+        """The scene as it is; a new one where another model sees other things."""
+        before, self._model = self._model, model
+        if self._scene is not None and before is not None:
+            if (before.labels, before.score) == (model.labels, model.score):
+                return self._scene
+            self._close_scene(moment, "model")
+        self._scene = scene = Scene(
+            self.config,
+            model.labels,
+            score=model.score,
+            totals=self._kept.lines,
+            known=self._kept.known,
+            first_number=self._numbers,
+        )
+        if self._state.state not in ("", "online"):
+            self._change_sight(scene, self._state)
+        return scene
+
+    def _close_scene(self, moment: Moment, reason: str) -> None:
+        if self._scene is None:
+            return
+        told, counts = self._scene.close(moment.mono_ns, reason)
+        self._tell(told, moment)
+        self._tell_counts(counts, moment)
+        self._remember()
+        self._numbers = self._scene.numbers
+        self._scene = None
+
+    def _change_sight(self, scene: Scene, state: CameraState) -> Counts | None:
+        if state.state == "online":
+            scene.back()
+            return None
+        return scene.doubt() if state.reason.split(":")[0] in DOUBTFUL else scene.away()
+
+    def _remember(self) -> None:
+        if self._scene is not None:
+            self._kept = Entry(lines=self._scene.totals, known=self._scene.known)
+
+    def _keep(self, *, now: bool = False) -> None:
+        self._remember()
+        if self._ledger is not None:
+            self._ledger.write(self._kept, now=now)
+
+    # Documents
+
+    def _tell(self, happenings: Iterable[Happening], moment: Moment) -> None:
+        for said in () if self.config.counts_only else happenings:
+            picture = self._album.picture(said) if self._album is not None else None
+            self._send(self._event(said, moment, picture), picture)
+
+    def _send(self, event: EventMessage, picture: Picture | None) -> None:
+        self.outlets.hand(lambda sink: sink.event(event, picture.jpeg if picture is not None else None))
+
+    def _event(self, said: Happening, moment: Moment, picture: Picture | None) -> EventMessage:
+        assert self._model is not None
+        return EventMessage(
+            type=said.type,
+            kind=said.kind,
+            id=self._event_id(said.number),
+            label=said.label,
+            class_id=said.class_id,
+            track_id=said.track_id,
+            score=said.score,
+            top_score=said.top_score,
+            box=said.box,
+            path=said.path,
+            zones=said.zones,
+            entered=said.entered,
+            dwell_s=said.dwell_s,
+            stationary=said.stationary,
+            object=self._event_id(said.object) if said.object else "",
+            zone=said.zone,
+            line=said.line,
+            direction=said.direction,
+            reason=said.reason,
+            model=self._model.ref,
+            snapshot=picture.ref if picture is not None else None,
+            **self._stamp(moment, said.started_ns),
+        )
+
+    def _stamp(self, moment: Moment, started_ns: int) -> dict[str, Any]:
+        """What every event says."""
+        self._seq += 1
+        return {
+            "device": self._identity.device,
+            "camera": self.camera,
+            "seq": self._seq,
+            "run_id": self._identity.run_id,
+            "boot_id": self._identity.boot_id,
+            "mono_ns": moment.mono_ns,
+            "time": moment.text,
+            "clock_synced": moment.synced,
+            "started": moment.at(started_ns),
+            "duration_s": round((moment.mono_ns - started_ns) / 1e9, 3),
+        }
+
+    def _event_id(self, number: int) -> str:
+        return f"{self.camera}-{self._identity.run_id[:8]}-{number}"
+
+    def _tell_counts(self, known: Counts | None, moment: Moment) -> None:
+        if known is None:
+            return
+        message = CountsMessage(
+            device=self._identity.device,
+            camera=self.camera,
+            mono_ns=moment.mono_ns,
+            time=moment.text,
+            clock_synced=moment.synced,
+            available=known.available,
+            labels=known.labels,
+            zones=known.zones,
+            lines={name: InOut(total["in"], total["out"]) for name, total in known.lines.items()},
+        )
+        self.outlets.hand(lambda sink: sink.counts(message))
+
+    def _tell_trouble(self, state: CameraState, moment: Moment) -> None:
+        """A camera that is away or blind is an event, from then until it sees again."""
+        fine = state.state == "online"
+        if fine and self._trouble_ns is None:
+            return
+        type_: Type = "end" if fine else "new" if self._trouble_ns is None else "update"
+        if self._trouble_ns is None:
+            self._troubles += 1
+            self._trouble_ns = moment.mono_ns
+        event = EventMessage(
+            type=type_,
+            kind="camera",
+            id=f"{self._event_id(self._troubles)}-camera",
+            state=state.state,
+            reason=state.reason,
+            **self._stamp(moment, self._trouble_ns),
+        )
+        if fine:
+            self._trouble_ns = None
+        self._send(event, None)
+
+    # Rules
+
+    def _fire(
+        self, fired: Sequence[Firing], moment: Moment, frame: Frame | None, message: DetectionMessage | None
+    ) -> None:
+        for firing in fired:
+            picture = None
+            if self.config.rules[firing.rule].snapshot and self._album is not None and frame is not None:
+                picture = self._album.now(frame, message.detections if message is not None else ())
+            if self._act is not None:
+                self._act(firing, self._fields(firing, moment), picture)
+
+    def _fields(self, firing: Firing, moment: Moment) -> dict[str, str]:
+        """What the texts of its actions may say; see config.rules.FIELDS."""
+        return {
+            "device": self._identity.device,
+            "camera": self.camera,
+            "rule": firing.rule,
+            "label": firing.label,
+            "zone": firing.zone,
+            "line": firing.line,
+            "direction": firing.direction,
+            "state": firing.state,
+            "time": moment.text,
+            "duration_s": f"{firing.duration_s:.1f}",
+            "score": f"{firing.score:.2f}",
+            "event": self._event_id(firing.number) if firing.number else "",
+        }
