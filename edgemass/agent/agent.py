@@ -8,7 +8,9 @@ import threading
 import uuid
 
 from edgemass import sinks, sources
+from edgemass.agent.actions import Actions
 from edgemass.agent.managed import Managed
+from edgemass.agent.scenes import open_scene, wants_scene
 from edgemass.agent.slot import ModelSlot
 from edgemass.agent.starting import load_first
 from edgemass.agent.tuner import AFTER_S, Tuner
@@ -23,7 +25,8 @@ from edgemass.messages import CameraState
 from edgemass.pipeline.camera import Camera
 from edgemass.pipeline.capture import Capture
 from edgemass.pipeline.line import CameraLine, LoadedModel
-from edgemass.pipeline.moment import Identity
+from edgemass.pipeline.moment import Identity, Moment
+from edgemass.pipeline.reporting import SceneReporter
 from edgemass.pipeline.selection import Selection
 from edgemass.pipeline.turns import Turns, default_at_once
 from edgemass.scene.motion import MotionGate
@@ -48,6 +51,8 @@ class Agent:
         self._tune_after_s = tune_after_s
         self._config = config
         self._managed: Managed | None = None
+        self._actions: Actions
+        self._reporters: list[SceneReporter] = []
         self._clock = clock or SystemClock()
         self._turns = Turns(default_at_once(), self._clock)  # one model, and so one queue for it
         self._identity = Identity(config.device, boot_id(), uuid.uuid4().hex)
@@ -77,13 +82,14 @@ class Agent:
             outputs = self._open_sinks()
             for sink in outputs:
                 stack.callback(sink.close, STOP_S)
-            cameras = [
-                self._camera(name, config.cameras[name], source, slot.running, outputs)
-                for name, source in opened.items()
-            ]
+            channels = [sink for sink in outputs if isinstance(sink, Channel)]
+            self._actions = Actions(channels)
+            stack.callback(self._actions.close, STOP_S)
+            self._actions.start()
+            cameras = [self._camera(name, source, slot.running, outputs) for name, source in opened.items()]
             slot.lines = [camera.line for camera in cameras]
             if managed is not None:
-                managed.start(slot, tuner, cameras, [sink for sink in outputs if isinstance(sink, Channel)])
+                managed.start(slot, tuner, cameras, channels)
                 self._managed = managed
             for camera in cameras:
                 camera.start()
@@ -94,6 +100,9 @@ class Agent:
                     isinstance(camera.failure, BackendError) for camera in cameras
                 )
             return code
+
+    def _now(self) -> Moment:
+        return Moment.of(self._clock.monotonic_ns(), self._clock.time_ns())
 
     def _open_sinks(self) -> list[Sink]:
         opened: list[Sink] = []
@@ -107,12 +116,27 @@ class Agent:
             raise
         return opened
 
-    def _camera(
-        self, name: str, camera: CameraConfig, source: sources.Source, model: LoadedModel, outputs: list[Sink]
-    ) -> Camera:
+    def _camera(self, name: str, source: sources.Source, model: LoadedModel, outputs: list[Sink]) -> Camera:
+        camera = self._config.cameras[name]
         counters = Counters()
+        reporter = None
+        if wants_scene(camera, outputs, model.detector.manifest.task):
+            reporter = open_scene(
+                name,
+                self._config,
+                outputs,
+                self._actions,
+                live=source.live,
+                identity=self._identity,
+                clock=self._clock,
+                counters=counters,
+            )
+            self._reporters.append(reporter)
 
         def on_state(state: CameraState) -> None:
+            if reporter is not None:
+                reporter.camera_state(state, self._now())
+                return
             for sink in outputs:
                 with contextlib.suppress(SinkError):  # the next document meets the same trouble and tells it
                     sink.camera_state(name, state)
@@ -120,7 +144,7 @@ class Agent:
         capture = Capture(
             name,
             source,
-            orientation=Orientation(camera.rotate, camera.crop),
+            orientation=Orientation(camera.rotate, camera.crop, camera.masks),
             clock=self._clock,
             counters=counters,
             on_state=on_state,
@@ -133,6 +157,7 @@ class Agent:
             identity=self._identity,
             score=camera.score,
             max_age_ms=camera.max_age_ms if source.realtime else None,
+            reporter=reporter,
             clock=self._clock,
             counters=counters,
         )
@@ -157,6 +182,8 @@ class Agent:
                 logger.error("%s; ending so that the service manager starts anew", reason)
                 stop.set()
                 return self._finish(cameras, failed=True)
+            for reporter in self._reporters:
+                reporter.tick(self._now())
             self._clock.wait(stop, POLL_S)
         return self._finish(cameras, failed=False)
 
@@ -169,6 +196,8 @@ class Agent:
             if not camera.join(STOP_S):
                 logger.error("the detect loop did not end in %.0f s", STOP_S, extra={"camera": camera.line.camera})
                 failed = True
+        for reporter in self._reporters:
+            reporter.close()
         for camera in cameras:
             _log_summary(camera)
             if camera.failure is not None:

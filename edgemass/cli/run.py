@@ -61,6 +61,11 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     add("--config", type=Path, metavar="FILE", help="TOML configuration; the other options add to it or override it")
     add("--score", type=float, metavar="S", help="only what is found with a score above S (default: the model's own)")
     add("--max-fps", type=float, metavar="F", help="frames a second offered to the detector, per camera")
+    add(
+        "--events",
+        action=argparse.BooleanOptionalAction,
+        help="follow objects and tell when they come and go (default: with a broker, a zone, a line or a rule)",
+    )
     add("--frames", type=int, metavar="N", help="end after N frames of each camera")
     add(
         "--backend",
@@ -118,7 +123,12 @@ def _config(options: argparse.Namespace) -> Config:
     """
     _check_ranges(options)
     base = config.load(options.config) if options.config else Config(cameras={})
-    over = {"max_fps": options.max_fps, "score": options.score, "realtime": options.realtime or None}
+    over = {
+        "max_fps": options.max_fps,
+        "score": options.score,
+        "realtime": options.realtime or None,
+        "events": options.events,
+    }
     given = {key: value for key, value in over.items() if value is not None}
     tables = {name: _as_table(camera) for name, camera in base.cameras.items()}
     tables |= {name: {"source": source} for name, source in _cameras(options.camera, taken=tables).items()}
@@ -143,6 +153,7 @@ def _config(options: argparse.Namespace) -> Config:
         frames=options.frames or base.frames,
         state=state.asked(options.state, base.state),
         updates=base.updates,
+        file=base.file,
     )
 
 

@@ -35,6 +35,7 @@ class Known(msgspec.Struct, frozen=True):
 class SceneReporter:
     """Runs one camera's scene and hands out what it tells. Frames come from one thread, states from any.
 
+    live: the camera goes on by itself: a file that ends is no camera that is away.
     ledger: where counts outlive the process; None = they begin at 0. album: takes the pictures of events; None = there
     are none. act: told of rules that fire with the fields of their texts and the picture of the moment; must not wait.
     """
@@ -46,6 +47,7 @@ class SceneReporter:
         outlets: Outlets,
         *,
         identity: Identity,
+        live: bool = True,
         ledger: Ledger | None = None,
         album: Album | None = None,
         act: Callable[[Firing, dict[str, str], Picture | None], None] | None = None,
@@ -54,6 +56,8 @@ class SceneReporter:
         self.config = config
         self.outlets = outlets
         self._identity = identity
+        self._live = live
+        self._last: Moment | None = None
         self._ledger = ledger
         self._album = album
         self._act = act
@@ -84,6 +88,7 @@ class SceneReporter:
         """
         with self._lock:
             scene = self._scene_for(model, moment)
+            self._last = moment
             return scene.observe(found, moment.mono_ns, aspect=size[0] / size[1])
 
     def report(self, observation: Observation, moment: Moment, frame: Frame | None, message: DetectionMessage) -> None:
@@ -103,9 +108,11 @@ class SceneReporter:
     def camera_state(self, state: CameraState, moment: Moment) -> None:
         """The camera came or went, or became blind or saw again."""
         with self._lock:
+            self.outlets.hand(lambda sink: sink.camera_state(self.camera, state))
+            if not self._live:
+                return
             self._state = state
             self._state_since_ns = moment.mono_ns
-            self.outlets.hand(lambda sink: sink.camera_state(self.camera, state))
             if self._scene is not None:
                 self._tell_counts(self._change_sight(self._scene, state), moment)
             self._tell_trouble(state, moment)
@@ -119,10 +126,11 @@ class SceneReporter:
                 self._fire(fired, moment, None, None)
             self._keep()
 
-    def close(self, moment: Moment, reason: str = "stopped") -> None:
-        """End what is going on."""
+    def close(self, reason: str = "stopped") -> None:
+        """End what is going on, as of the last frame."""
         with self._lock:
-            self._close_scene(moment, reason)
+            if self._last is not None:
+                self._close_scene(self._last, reason)
             self._keep(now=True)
 
     # The scene
