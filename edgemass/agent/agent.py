@@ -8,9 +8,8 @@ import threading
 import uuid
 
 from edgemass import sinks, sources
-from edgemass.agent.actions import Actions
 from edgemass.agent.managed import Managed
-from edgemass.agent.scenes import open_scene, wants_scene
+from edgemass.agent.scenes import Scenes
 from edgemass.agent.slot import ModelSlot
 from edgemass.agent.starting import load_first
 from edgemass.agent.tuner import AFTER_S, Tuner
@@ -26,7 +25,6 @@ from edgemass.pipeline.camera import Camera
 from edgemass.pipeline.capture import Capture
 from edgemass.pipeline.line import CameraLine, LoadedModel
 from edgemass.pipeline.moment import Identity, Moment
-from edgemass.pipeline.reporting import SceneReporter
 from edgemass.pipeline.selection import Selection
 from edgemass.pipeline.turns import Turns, default_at_once
 from edgemass.scene.motion import MotionGate
@@ -51,8 +49,7 @@ class Agent:
         self._tune_after_s = tune_after_s
         self._config = config
         self._managed: Managed | None = None
-        self._actions: Actions
-        self._reporters: list[SceneReporter] = []
+        self._scenes: Scenes
         self._clock = clock or SystemClock()
         self._turns = Turns(default_at_once(), self._clock)  # one model, and so one queue for it
         self._identity = Identity(config.device, boot_id(), uuid.uuid4().hex)
@@ -82,14 +79,14 @@ class Agent:
             outputs = self._open_sinks()
             for sink in outputs:
                 stack.callback(sink.close, STOP_S)
-            channels = [sink for sink in outputs if isinstance(sink, Channel)]
-            self._actions = Actions(channels)
-            stack.callback(self._actions.close, STOP_S)
-            self._actions.start()
+            self._scenes = Scenes(config, outputs, identity=self._identity, clock=self._clock)
+            stack.callback(self._scenes.close)
+            live = {name: source.live for name, source in opened.items()}
+            self._scenes.open(live, slot.bundle.manifest.task)
             cameras = [self._camera(name, source, slot.running, outputs) for name, source in opened.items()]
             slot.lines = [camera.line for camera in cameras]
             if managed is not None:
-                managed.start(slot, tuner, cameras, channels)
+                managed.start(slot, tuner, cameras, [sink for sink in outputs if isinstance(sink, Channel)])
                 self._managed = managed
             for camera in cameras:
                 camera.start()
@@ -119,19 +116,7 @@ class Agent:
     def _camera(self, name: str, source: sources.Source, model: LoadedModel, outputs: list[Sink]) -> Camera:
         camera = self._config.cameras[name]
         counters = Counters()
-        reporter = None
-        if wants_scene(camera, outputs, model.detector.manifest.task):
-            reporter = open_scene(
-                name,
-                self._config,
-                outputs,
-                self._actions,
-                live=source.live,
-                identity=self._identity,
-                clock=self._clock,
-                counters=counters,
-            )
-            self._reporters.append(reporter)
+        reporter = self._scenes.reporters.get(name)
 
         def on_state(state: CameraState) -> None:
             if reporter is not None:
@@ -182,8 +167,7 @@ class Agent:
                 logger.error("%s; ending so that the service manager starts anew", reason)
                 stop.set()
                 return self._finish(cameras, failed=True)
-            for reporter in self._reporters:
-                reporter.tick(self._now())
+            self._scenes.tick()
             self._clock.wait(stop, POLL_S)
         return self._finish(cameras, failed=False)
 
@@ -196,8 +180,7 @@ class Agent:
             if not camera.join(STOP_S):
                 logger.error("the detect loop did not end in %.0f s", STOP_S, extra={"camera": camera.line.camera})
                 failed = True
-        for reporter in self._reporters:
-            reporter.close()
+        self._scenes.end()
         for camera in cameras:
             _log_summary(camera)
             if camera.failure is not None:

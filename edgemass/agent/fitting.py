@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from edgemass import sources
-from edgemass.config import NAMED_TABLES, CameraConfig, Config
+from edgemass.config import CameraConfig, Config
 from edgemass.config.reading import nearest
 from edgemass.errors import ConfigError, UsageError
 from edgemass.manifest import Manifest
@@ -30,7 +28,7 @@ def check_fits(config: Config, manifest: Manifest) -> None:
                 f"{where}camera {name}: events, zones, lines and counts need a model that finds boxes, "
                 f"{manifest.name} does {manifest.task}; give another model, or leave them out"
             )
-        for key, label in _named_labels(camera):
+        for key, label in camera.named_labels():
             if label not in manifest.labels:
                 raise ConfigError(
                     f"{where}camera {name}: {key} names {label!r}, which {manifest.name} does not know"
@@ -56,17 +54,8 @@ def _check_senses(config: Config, manifest: Manifest) -> None:
 
 def wanted_labels(config: Config) -> tuple[str, ...]:
     """Labels that the configuration names."""
-    named = [label for camera in config.cameras.values() for _, label in _named_labels(camera)]
+    named = [label for camera in config.cameras.values() for _, label in camera.named_labels()]
     return tuple(dict.fromkeys(named))
-
-
-def _named_labels(camera: CameraConfig) -> Iterator[tuple[str, str]]:
-    """Key and label, wherever a camera's configuration names one."""
-    yield from (("score", label) for label in (camera.score if isinstance(camera.score, dict) else ()) if label != "*")
-    yield from (("events", label) for label in camera.events_config.labels)
-    for key in NAMED_TABLES:
-        for name, table in getattr(camera, key).items():
-            yield from ((f"{key}.{name}", label) for label in table.labels)
 
 
 def _of_pictures(camera: CameraConfig) -> str:

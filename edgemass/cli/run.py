@@ -83,6 +83,8 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         help="run what was activated there (default: EDGEMASS_STATE, /var/lib/edgemass or ~/.local/state/edgemass, "
         "where it is in use)",
     )
+    add("--record", type=Path, metavar="DIR", help="take down what is detected, for `edgemass replay`")
+    add("--record-frames", action="store_true", help="with --record: the frames too, without loss")
     add("--strict", action="store_true", help="refuse to run on anything else than the first --backend")
     add("--realtime", action="store_true", help="play files at their own speed, dropping frames as a camera would")
     parser.set_defaults(call=call)
@@ -122,6 +124,8 @@ def _config(options: argparse.Namespace) -> Config:
         ConfigError: the file is bad.
     """
     _check_ranges(options)
+    if options.record_frames and not options.record:
+        raise UsageError("--record-frames needs --record DIR")
     base = config.load(options.config) if options.config else Config(cameras={})
     over = {
         "max_fps": options.max_fps,
@@ -153,6 +157,7 @@ def _config(options: argparse.Namespace) -> Config:
         frames=options.frames or base.frames,
         state=state.asked(options.state, base.state),
         updates=base.updates,
+        record=config.Record(options.record, options.record_frames) if options.record else None,
         file=base.file,
     )
 

@@ -25,6 +25,7 @@ __all__ = [
     "NAME_WANTED",
     "CameraConfig",
     "Config",
+    "Record",
     "UpdatesConfig",
     "camera_config",
     "convert",
@@ -39,6 +40,13 @@ NAMED_TABLES: dict[str, type[Filters]] = {"zones": ZoneConfig, "lines": LineConf
 """Of a camera: key -> what stands under each name."""
 
 
+class Record(msgspec.Struct, frozen=True):
+    """folder: of a recording, see pipeline.recording. frames: the pictures too."""
+
+    folder: Path
+    frames: bool = False
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One board.
 
@@ -50,6 +58,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     frames: end after so many frames of each camera; None = never.
     state: folder of the store, the trust metadata and the orders; None = /var/lib/edgemass where that can be written,
         else ~/.local/state/edgemass.
+    record: where what the scenes are given is taken down; of the command line, not a key.
     file: where all this was read from, "" for the command line; not a key.
     updates: models that are sent to this board; None = the board runs `model`, and what a person activates.
     """
@@ -66,6 +75,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     frames: int | None = None
     state: str | None = None
     updates: UpdatesConfig | None = None
+    record: Record | None = None
     file: str = ""
 
     def __post_init__(self) -> None:
@@ -85,8 +95,8 @@ def load(path: Path) -> Config:
         ConfigError: it cannot be read, is not TOML, or asks for something that does not exist.
     """
     table = read_toml(path)
-    if "file" in table:
-        raise ConfigError(f"{path}: unknown key `file`")
+    for key in table.keys() & {"file", "record"}:
+        raise ConfigError(f"{path}: unknown key `{key}`")
     cameras = table.pop("cameras", {})
     if not isinstance(cameras, Mapping) or not all(isinstance(camera, Mapping) for camera in cameras.values()):
         raise ConfigError(f"{path}: cameras must be tables such as [cameras.door] with source = ...")
