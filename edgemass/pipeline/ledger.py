@@ -20,7 +20,7 @@ _T = TypeVar("_T", bound=msgspec.Struct)
 
 
 class Entry(msgspec.Struct, kw_only=True):
-    """What was counted. lines: line -> way -> label -> crossings. known: zone, "" for the frame -> labels seen there."""
+    """Counts. lines: line -> way -> label -> crossings. known: zone, "" for the frame -> labels seen there."""
 
     lines: Totals = {}
     known: dict[str, list[str]] = {}
@@ -29,8 +29,8 @@ class Entry(msgspec.Struct, kw_only=True):
 class Ledger(Generic[_T]):
     """One file. `write` is for one thread at a time.
 
-    what: is kept there, for the log. every_s: it is written so often at most, so that an SD card lasts; what came since is
-        lost with a crash.
+    what: is kept there, for the log. every_s: it is written so often at most, so that an SD card lasts; what came since
+        is lost with a crash.
     """
 
     def __init__(self, path: Path, kind: type[_T], what: str, clock: Clock, *, every_s: float) -> None:
