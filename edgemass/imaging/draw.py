@@ -79,7 +79,7 @@ def class_colour(class_id: int) -> Colour:
 
 
 def detection_colour(detection: Detection) -> Colour:
-    """Near that of its class; things of one class that are followed differ a little, so that one can follow them too."""
+    """Near that of its class: things of one class that are followed differ a little, so as to be told apart."""
     return _colour(detection.class_id, 0 if detection.track_id is None else detection.track_id % len(_SHADES))
 
 
