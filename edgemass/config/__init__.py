@@ -6,7 +6,7 @@ are checked by the plug-in.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +14,20 @@ import msgspec
 
 from edgemass.config.camera import CameraConfig
 from edgemass.config.names import NAME_WANTED, device_id, is_name, state_folder
-from edgemass.config.reading import convert, nearest, read_toml
+from edgemass.config.reading import convert, read_toml
 from edgemass.config.rules import RuleConfig
 from edgemass.config.scene import Filters, LineConfig, ZoneConfig
 from edgemass.config.updates import UpdatesConfig
 from edgemass.errors import ConfigError
 
 __all__ = [
+    "NAMED_TABLES",
     "NAME_WANTED",
     "CameraConfig",
     "Config",
+    "Record",
     "UpdatesConfig",
     "camera_config",
-    "check_labels",
     "convert",
     "device_id",
     "is_name",
@@ -37,6 +38,13 @@ __all__ = [
 MAX_THREADS = 1024
 NAMED_TABLES: dict[str, type[Filters]] = {"zones": ZoneConfig, "lines": LineConfig, "rules": RuleConfig}
 """Of a camera: key -> what stands under each name."""
+
+
+class Record(msgspec.Struct, frozen=True):
+    """folder: of a recording, see pipeline.recording. frames: the pictures too."""
+
+    folder: Path
+    frames: bool = False
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -50,6 +58,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     frames: end after so many frames of each camera; None = never.
     state: folder of the store, the trust metadata and the orders; None = /var/lib/edgemass where that can be written,
         else ~/.local/state/edgemass.
+    record: where what the scenes are given is taken down; of the command line, not a key.
+    file: where all this was read from, "" for the command line; not a key.
     updates: models that are sent to this board; None = the board runs `model`, and what a person activates.
     """
 
@@ -65,6 +75,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     frames: int | None = None
     state: str | None = None
     updates: UpdatesConfig | None = None
+    record: Record | None = None
+    file: str = ""
 
     def __post_init__(self) -> None:
         for what, name in [("device", self.device)] * bool(self.device) + [("camera", name) for name in self.cameras]:
@@ -83,11 +95,13 @@ def load(path: Path) -> Config:
         ConfigError: it cannot be read, is not TOML, or asks for something that does not exist.
     """
     table = read_toml(path)
+    for key in table.keys() & {"file", "record"}:
+        raise ConfigError(f"{path}: unknown key `{key}`")
     cameras = table.pop("cameras", {})
     if not isinstance(cameras, Mapping) or not all(isinstance(camera, Mapping) for camera in cameras.values()):
         raise ConfigError(f"{path}: cameras must be tables such as [cameras.door] with source = ...")
     parsed = {name: camera_config(camera, f"{path}: camera {name}") for name, camera in cameras.items()}
-    return convert({**table, "cameras": parsed}, Config, str(path))
+    return convert({**table, "cameras": parsed, "file": str(path)}, Config, str(path))
 
 
 def camera_config(table: Mapping[str, Any], where: str) -> CameraConfig:
@@ -105,20 +119,3 @@ def camera_config(table: Mapping[str, Any], where: str) -> CameraConfig:
         if isinstance(table.get(key), Mapping)
     }
     return convert({**table, **named}, CameraConfig, where)
-
-
-def check_labels(config: Config, labels: Collection[str], where: str) -> None:
-    """Hold the labels that cameras name to those of the model.
-
-    Raises:
-        ConfigError: one that the model does not know.
-    """
-    for name, camera in config.cameras.items():
-        tables = {"events": camera.events_config}
-        tables |= {f"{key}.{inner}": table for key in NAMED_TABLES for inner, table in getattr(camera, key).items()}
-        for key, table in tables.items():
-            for label in table.labels:
-                if label not in labels:
-                    raise ConfigError(
-                        f"{where}: camera {name}: {key}: the model has no label {label!r}{nearest(label, labels)}"
-                    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 import msgspec
@@ -10,7 +11,7 @@ from edgemass.config.motion import MotionConfig
 from edgemass.config.names import NAME_WANTED, is_name
 from edgemass.config.reading import nearest
 from edgemass.config.rules import RuleConfig
-from edgemass.config.scene import EventsConfig, LineConfig, ZoneConfig
+from edgemass.config.scene import EventsConfig, Filters, LineConfig, ZoneConfig
 from edgemass.config.shapes import Point, check_polygon
 from edgemass.config.tracking import TrackConfig
 
@@ -90,6 +91,19 @@ class CameraConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     def has_scene(self) -> bool:
         """Whether the configuration itself asks for tracks and counts."""
         return bool(self.events or self.zones or self.lines or self.rules or self.counts_only)
+
+    def named_labels(self) -> Iterator[tuple[str, str]]:
+        """Key and label, wherever a label is named."""
+        yield from (("score", label) for label in (self.score if isinstance(self.score, dict) else ()) if label != "*")
+        yield from (("events", label) for label in self.events_config.labels)
+        tables: tuple[tuple[str, Mapping[str, Filters]], ...] = (
+            ("zones", self.zones),
+            ("lines", self.lines),
+            ("rules", self.rules),
+        )
+        for key, named in tables:
+            for name, table in named.items():
+                yield from ((f"{key}.{name}", label) for label in table.labels)
 
     def _check_scene(self) -> None:
         for mask in self.masks:

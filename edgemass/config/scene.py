@@ -85,8 +85,8 @@ class EventsConfig(Filters, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     enter: an object is believed when its score was above this in `frames` of the last `of_frames`; None = the camera's
         score.
-    leave: it is believed to be there while its score is above this; None = 0.6 of `enter`. How long it may be unseen is
-        said in the table `tracking`.
+    leave: it is believed to be there while its score is above this; None = while its track is, see `tracking`: that
+        says too how long it may be unseen.
     stationary_s: it stands when it has not moved for so long.
     update_s: at most one update in so many seconds for an object. min_gap_s: at most one new event of a label in so
         many seconds; what comes between is counted and drawn, and has no event.

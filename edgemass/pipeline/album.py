@@ -28,6 +28,14 @@ _SHRINK = 0.7
 _LEAST_SIDE = 32
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Shown:
+    """A frame, and what is published of it."""
+
+    frame: Frame
+    detections: Sequence[Detection]
+
+
 @dataclass(frozen=True, slots=True)
 class Picture:
     jpeg: bytes
@@ -55,13 +63,12 @@ class Album:
         self._bytes = 0
         self.left_out = 0
 
-    def look(self, objects: Iterable[SceneObject], frame: Frame, found: dict[int, Detection]) -> None:
-        """Keep what this frame shows better than those before.
-
-        found: what is published of the frame, by track.
-        """
+    def look(self, objects: Iterable[SceneObject], shown: Shown) -> None:
+        """Keep what this frame shows better than those before."""
         if self._form == "none":
             return
+        frame = shown.frame
+        found = {seen.track_id: seen for seen in shown.detections if seen.track_id is not None}
         for thing in objects:
             detection = found.get(thing.track_id)
             kept = self._kept.get(thing.track_id)
@@ -85,13 +92,13 @@ class Album:
         kept.sent = kept.worth
         return encode(kept.image, kept.time_ns, self._limit)
 
-    def now(self, frame: Frame, found: Sequence[Detection]) -> Picture | None:
+    def now(self, shown: Shown) -> Picture | None:
         """The whole frame as it is, with what was found in it; None where it cannot be converted."""
         try:
-            image = draw_detections(frame.image, found)
+            image = draw_detections(shown.frame.image, shown.detections)
         except SourceError:
             return None
-        return encode(_scaled(image, MAX_SIDE), frame.time_ns, self._limit)
+        return encode(_scaled(image, MAX_SIDE), shown.frame.time_ns, self._limit)
 
     def forget(self, living: Iterable[int]) -> None:
         """Drop what is kept of tracks that are no more."""

@@ -33,9 +33,11 @@ from edgemass.messages import (
     Latency,
     ModelRef,
 )
+from edgemass.pipeline.album import Shown
 from edgemass.pipeline.moment import Identity, Moment
 from edgemass.pipeline.outlets import Outlets
-from edgemass.pipeline.reporting import Known, SceneReporter
+from edgemass.pipeline.recording import Known
+from edgemass.pipeline.reporting import SceneReporter
 from edgemass.redact import redact
 from edgemass.scene.scene import Observation, usable_score
 from edgemass.sinks import Sink
@@ -202,7 +204,7 @@ class CameraLine:
         if not self.private:
             self._outlets.hand(lambda sink: sink.publish(message, frame))
         if observation is not None and self._reporter is not None and isinstance(message, DetectionMessage):
-            self._reporter.report(observation[0], observation[1], frame, message)
+            self._reporter.report(*observation, (frame.width, frame.height), Shown(frame, message.detections))
         for watcher in self._watchers:
             watcher(message, frame)
         return message
@@ -220,7 +222,7 @@ class CameraLine:
         moment = Moment.of(frame.mono_ns, frame.time_ns)
         known = Known(self._model_of(inference.ran), self._labels, self._model_score)
         places = Detections(_fractions(frame, found.xyxy).astype(np.float32), found.score, found.class_id)
-        observation = self._reporter.observe(places, known, moment, (frame.width, frame.height))
+        observation = self._reporter.observe(places, known, moment, (frame.width, frame.height), frame)
         detections = self._detections(frame, found, observation.track_ids)
         return DetectionMessage(detections=detections, **common()), (observation, moment)
 

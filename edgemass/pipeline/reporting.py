@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
-
-import msgspec
 
 from edgemass.config.camera import CameraConfig
 from edgemass.detections import Detections
 from edgemass.frame import Frame
-from edgemass.messages import CameraState, CountsMessage, DetectionMessage, EventMessage, InOut, ModelRef
-from edgemass.pipeline.album import Album, Picture
+from edgemass.messages import CameraState, CountsMessage, EventMessage, InOut
+from edgemass.pipeline.album import Album, Picture, Shown
 from edgemass.pipeline.ledger import Entry, Ledger
 from edgemass.pipeline.moment import Identity, Moment
 from edgemass.pipeline.outlets import Outlets
+from edgemass.pipeline.recording import (
+    CameraRecorder,
+    Given,
+    GivenEnd,
+    GivenFrame,
+    GivenModel,
+    GivenStart,
+    GivenState,
+    Known,
+)
 from edgemass.scene.happening import Counts, Happening, Type
 from edgemass.scene.rules import Firing, Rules
 from edgemass.scene.scene import FRAME, Observation, Scene, counts
@@ -24,19 +33,24 @@ DOUBTFUL = frozenset({"moved", "blurred"})
 """Causes of `blind` in which the pictures still show something: events go on, only the counts are not believed."""
 
 
-class Known(msgspec.Struct, frozen=True):
-    """What a scene must know of a model. score: from which the model believes itself."""
+@dataclass(frozen=True, kw_only=True)
+class Attachments:
+    """What a reporter may have beside its scene.
 
-    ref: ModelRef
-    labels: tuple[str, ...]
-    score: float
+    ledger: where counts outlive the process. album: takes the pictures of events. recorder: takes down what is given
+    and told. act: told of rules that fire, with the fields of their texts and the picture of the moment; must not wait.
+    """
+
+    ledger: Ledger | None = None
+    album: Album | None = None
+    recorder: CameraRecorder | None = None
+    act: Callable[[Firing, dict[str, str], Picture | None], None] | None = None
 
 
 class SceneReporter:
     """Runs one camera's scene and hands out what it tells. Frames come from one thread, states from any.
 
-    ledger: where counts outlive the process; None = they begin at 0. album: takes the pictures of events; None = there
-    are none. act: told of rules that fire with the fields of their texts and the picture of the moment; must not wait.
+    live: the camera goes on by itself: a file that ends is no camera that is away. kept: what was counted before.
     """
 
     def __init__(
@@ -46,22 +60,22 @@ class SceneReporter:
         outlets: Outlets,
         *,
         identity: Identity,
-        ledger: Ledger | None = None,
-        album: Album | None = None,
-        act: Callable[[Firing, dict[str, str], Picture | None], None] | None = None,
+        live: bool = True,
+        kept: Entry | None = None,
+        attached: Attachments | None = None,
     ) -> None:
         self.camera = camera
         self.config = config
         self.outlets = outlets
         self._identity = identity
-        self._ledger = ledger
-        self._album = album
-        self._act = act
+        self._live = live
+        self._kept = kept or Entry()
+        self._attached = attached or Attachments()
         self._rules = Rules(config.rules)
         self._lock = threading.RLock()
+        self._last: Moment | None = None
         self._scene: Scene | None = None
         self._model: Known | None = None
-        self._kept = ledger.read() if ledger is not None else Entry()
         self._seq = 0
         self._numbers = 0
         self._troubles = 0
@@ -71,41 +85,54 @@ class SceneReporter:
 
     def begin(self, moment: Moment) -> None:
         """Say that nothing is known yet, so that nobody takes what an earlier run left behind for true."""
+        self._give(GivenStart(moment))
         labels = {place: dict.fromkeys(known) for place, known in self._kept.known.items()}
         zones = {name: labels.get(name, {}) for name in self.config.zones}
         self._tell_counts(counts(labels.get(FRAME, {}), zones, self._kept.lines, available=False), moment)
 
     # For the detect loop
 
-    def observe(self, found: Detections, model: Known, moment: Moment, size: tuple[int, int]) -> Observation:
+    def observe(
+        self, found: Detections, model: Known, moment: Moment, size: tuple[int, int], frame: Frame | None = None
+    ) -> Observation:
         """Take in one frame; tell `report` when its own document is out.
 
         found: boxes as fractions of the frame, from `usable_score` on. size: width and height of the frame in pixels.
+        frame: for the recorder.
         """
         with self._lock:
+            if self._attached.recorder is not None:
+                if model != self._model:
+                    self._attached.recorder.give(GivenModel(model))
+                self._attached.recorder.give(GivenFrame.of(found, moment, size), frame)
             scene = self._scene_for(model, moment)
+            self._last = moment
             return scene.observe(found, moment.mono_ns, aspect=size[0] / size[1])
 
-    def report(self, observation: Observation, moment: Moment, frame: Frame | None, message: DetectionMessage) -> None:
-        """Hand out what a frame brought. frame: None where its pixels are not at hand, as in a replay."""
+    def report(
+        self, observation: Observation, moment: Moment, size: tuple[int, int], shown: Shown | None = None
+    ) -> None:
+        """Hand out what a frame brought. shown: None where its pixels are not at hand, as in a replay."""
         with self._lock:
-            if self._album is not None and frame is not None:
-                found = {seen.track_id: seen for seen in message.detections if seen.track_id is not None}
-                self._album.look(observation.objects, frame, found)
+            if self._attached.album is not None and shown is not None:
+                self._attached.album.look(observation.objects, shown)
             self._tell(observation.happenings, moment)
             self._tell_counts(observation.counts, moment)
-            aspect = message.frame.width / message.frame.height
+            aspect = size[0] / size[1]
             fired = self._rules.look(observation.objects, observation.happenings, moment.local, moment.mono_ns, aspect)
-            self._fire(fired, moment, frame, message)
+            self._fire(fired, moment, shown)
 
     # For whoever knows of the camera
 
     def camera_state(self, state: CameraState, moment: Moment) -> None:
         """The camera came or went, or became blind or saw again."""
         with self._lock:
+            self._give(GivenState(moment, state))
+            self.outlets.hand(lambda sink: sink.camera_state(self.camera, state))
+            if not self._live:
+                return
             self._state = state
             self._state_since_ns = moment.mono_ns
-            self.outlets.hand(lambda sink: sink.camera_state(self.camera, state))
             if self._scene is not None:
                 self._tell_counts(self._change_sight(self._scene, state), moment)
             self._tell_trouble(state, moment)
@@ -116,13 +143,15 @@ class SceneReporter:
         with self._lock:
             if self._state.state:
                 fired = self._rules.camera(self._state.state, self._state_since_ns, moment.local, moment.mono_ns)
-                self._fire(fired, moment, None, None)
+                self._fire(fired, moment, None)
             self._keep()
 
-    def close(self, moment: Moment, reason: str = "stopped") -> None:
-        """End what is going on."""
+    def close(self, reason: str = "stopped") -> None:
+        """End what is going on, as of the last frame."""
         with self._lock:
-            self._close_scene(moment, reason)
+            self._give(GivenEnd(reason))
+            if self._last is not None:
+                self._close_scene(self._last, reason)
             self._keep(now=True)
 
     # The scene
@@ -168,17 +197,23 @@ class SceneReporter:
 
     def _keep(self, *, now: bool = False) -> None:
         self._remember()
-        if self._ledger is not None:
-            self._ledger.write(self._kept, now=now)
+        if self._attached.ledger is not None:
+            self._attached.ledger.write(self._kept, now=now)
+
+    def _give(self, given: Given) -> None:
+        if self._attached.recorder is not None:
+            self._attached.recorder.give(given)
 
     # Documents
 
     def _tell(self, happenings: Iterable[Happening], moment: Moment) -> None:
         for said in () if self.config.counts_only else happenings:
-            picture = self._album.picture(said) if self._album is not None else None
+            picture = self._attached.album.picture(said) if self._attached.album is not None else None
             self._send(self._event(said, moment, picture), picture)
 
     def _send(self, event: EventMessage, picture: Picture | None) -> None:
+        if self._attached.recorder is not None:
+            self._attached.recorder.tell(event)
         self.outlets.hand(lambda sink: sink.event(event, picture.jpeg if picture is not None else None))
 
     def _event(self, said: Happening, moment: Moment, picture: Picture | None) -> EventMessage:
@@ -241,6 +276,8 @@ class SceneReporter:
             zones=known.zones,
             lines={name: InOut(total["in"], total["out"]) for name, total in known.lines.items()},
         )
+        if self._attached.recorder is not None:
+            self._attached.recorder.tell(message)
         self.outlets.hand(lambda sink: sink.counts(message))
 
     def _tell_trouble(self, state: CameraState, moment: Moment) -> None:
@@ -266,15 +303,13 @@ class SceneReporter:
 
     # Rules
 
-    def _fire(
-        self, fired: Sequence[Firing], moment: Moment, frame: Frame | None, message: DetectionMessage | None
-    ) -> None:
+    def _fire(self, fired: Sequence[Firing], moment: Moment, shown: Shown | None) -> None:
         for firing in fired:
             picture = None
-            if self.config.rules[firing.rule].snapshot and self._album is not None and frame is not None:
-                picture = self._album.now(frame, message.detections if message is not None else ())
-            if self._act is not None:
-                self._act(firing, self._fields(firing, moment), picture)
+            if self.config.rules[firing.rule].snapshot and self._attached.album is not None and shown is not None:
+                picture = self._attached.album.now(shown)
+            if self._attached.act is not None:
+                self._attached.act(firing, self._fields(firing, moment), picture)
 
     def _fields(self, firing: Firing, moment: Moment) -> dict[str, str]:
         """What the texts of its actions may say; see config.rules.FIELDS."""

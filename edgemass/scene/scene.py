@@ -23,7 +23,6 @@ from edgemass.scene.telling import Telling
 from edgemass.scene.tracker import Tracker, Tracks
 from edgemass.scene.visits import Visit
 
-LEAVE = 0.6  # of the score that makes an object believed, where the configuration does not say
 FRAME = ""  # the name of the whole frame where zones have theirs
 _NS = 1e9
 
@@ -161,7 +160,7 @@ class Scene:
             thing.walk(tuple(place), self._config.path_points)
             thing.stationary = 0 <= still_ns <= mono_ns - self._config.stationary_s * _NS
             thing.believed = thing.believed or (confirmed and sum(thing.window) >= self._config.frames)
-            if score > (LEAVE * enter if self._config.leave is None else self._config.leave):
+            if self._config.leave is None or score > self._config.leave:
                 thing.there_ns = mono_ns
 
     def _object(self, track_id: int, class_id: int, box: Sequence[float], first_ns: int) -> SceneObject:

@@ -153,8 +153,8 @@ class Tracker:
     def _associate(self, boxes: Floats, score: Floats, class_id: IntArray) -> tuple[IntArray, IntArray]:
         """Which tracks met which of the boxes, as rows of both.
 
-        First the certain boxes and the tracks that are believed, then what is left of these and the doubtful boxes, then
-        what is left of the certain boxes and the tracks in doubt.
+        First the certain boxes and the tracks that are believed, then what is left of these and the doubtful boxes,
+        then what is left of the certain boxes and the tracks in doubt.
         """
         tracks = self._tracks
         room = np.minimum(ROOM * np.sqrt(tracks["variance"][:, 0, 0]), MAX_ROOM)
