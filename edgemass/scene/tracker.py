@@ -27,7 +27,8 @@ MISSES = 3  # pictures in a row, at least, before a track ends: of few pictures 
 ROOM = 1.0  # what a box grows by for its track, in standard deviations of what the filter expects ...
 MAX_ROOM = 0.4  # ... and at most, in sides: beyond, the next one in a queue is as near
 DOUBLE = 0.7  # of a box shared with one that has its track: the same thing, found twice
-CERTAIN = 0.9  # evidence that a track needs to be believed: a score of 1 counts 1, if it comes late enough
+COVERING = 2.0  # a box that shares half of itself with a better one is no evidence at all
+CERTAIN = 0.9  # evidence that a track needs to be believed: as much as one score, the next ones as they come later
 
 STAYS, LEAVES = 0.7, 0.5  # of a box shared with its place: stands still from here on; moves below, once still
 LEFT_NS = _NS  # so long must it be out of its place: what passes before it cuts its box
@@ -114,8 +115,8 @@ class Tracker:
         boxes, score, class_id = to_boxes(found.xyxy[rows]), found.score[rows].astype(np.float64), found.class_id[rows]
         which, met = self._associate(boxes, score, class_id)
         self._hit(which, boxes[met], score[met], class_id[met], rows[met], now_ns)
-        born = self._fresh(boxes, score, class_id, met)
-        self._begin(boxes[born], score[born], class_id[born], rows[born], now_ns)
+        born, evidence = self._fresh(boxes, score, class_id, met)
+        self._begin(boxes[born], score[born], class_id[born], rows[born], evidence, now_ns)
         self._end()
         return self._told()
 
@@ -148,7 +149,7 @@ class Tracker:
         what is left of the certain boxes and the tracks in doubt.
         """
         tracks, expected = self._tracks, self._filter.box
-        room = np.minimum(ROOM * np.sqrt(self._filter.variance[0, :, 0]), MAX_ROOM)
+        room = np.minimum(ROOM * np.sqrt(self._filter.variance[0, :, 0, 0]), MAX_ROOM)
         room[tracks["away"] | (tracks["still"] & (tracks["misses"] > 1))] = 0
         which, met = near(expected, boxes, room)
         if not self._options.across_classes:
@@ -203,22 +204,32 @@ class Tracker:
             hit["still"][left] = False
         hit["still"] |= now_ns - hit["since_ns"] >= self._options.still_s * _NS
 
-    def _fresh(self, boxes: Floats, score: Floats, class_id: IntArray, met: IntArray) -> IntArray:
-        """Rows of the boxes that can begin a track: certain, not met by one, and no second box of a better one."""
+    def _fresh(self, boxes: Floats, score: Floats, class_id: IntArray, met: IntArray) -> tuple[IntArray, Floats]:
+        """Which boxes begin a track: certain, met by none, and no second box of a better one.
+
+        Returns:
+            rows of the boxes, and how evident each is: its score, less where it covers a better one, as the boxes do
+            that a detector draws around two people.
+        """
         taken = np.zeros(len(score), np.bool_)
         taken[met] = True
         rows = np.flatnonzero((score >= self._options.high_score) & ~taken)
         if not len(rows):
-            return rows
+            return rows, score[rows]
         one, other = near(boxes, boxes[rows], np.zeros(len(boxes)))
         other = rows[other]
         better = taken[one] | (score[one] > score[other]) | ((score[one] == score[other]) & (one < other))
         if not self._options.across_classes:
             better &= class_id[one] == class_id[other]
-        taken[other[better & (overlaps(boxes[one], boxes[other]) > DOUBLE)]] = True
-        return rows[~taken[rows]]
+        one, other = one[better], other[better]
+        shared = np.zeros(len(score))
+        np.maximum.at(shared, other, overlaps(boxes[one], boxes[other]))
+        rows = rows[shared[rows] <= DOUBLE]
+        return rows, score[rows] * np.maximum(1 - COVERING * shared[rows], 0)
 
-    def _begin(self, boxes: Floats, score: Floats, class_id: IntArray, rows: IntArray, now_ns: int) -> None:
+    def _begin(
+        self, boxes: Floats, score: Floats, class_id: IntArray, rows: IntArray, evidence: Floats, now_ns: int
+    ) -> None:
         """A new track for each of the boxes, as long as there is room."""
         count = min(len(rows), MAX_TRACKS - len(self._tracks))
         if count <= 0:
@@ -226,7 +237,8 @@ class Tracker:
         born = np.zeros(count, _TRACK)
         born["track_id"] = self._next_id + np.arange(count)
         born["class_id"], born["row"] = class_id[:count], rows[:count]
-        born["votes"] = born["score"] = born["evidence"] = score[:count]
+        born["votes"] = born["score"] = score[:count]
+        born["evidence"] = evidence[:count]
         born["confirmed"] = born["evidence"] >= CERTAIN
         born["hits"] = 1
         born["first_ns"] = born["seen_ns"] = born["since_ns"] = born["inside_ns"] = now_ns
