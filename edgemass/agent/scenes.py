@@ -1,4 +1,4 @@
-"""What cameras need to tell more than boxes: scenes, sight, pictures, clips, counts on disk, recordings, rules' actions."""
+"""What cameras need to tell more than boxes: scenes, sight, pictures, clips, counts on disk, recordings, rules."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from edgemass.pipeline.outlets import Outlets
 from edgemass.pipeline.recording import RecordedCamera, Recorder
 from edgemass.pipeline.reporting import Attachments, SceneReporter
 from edgemass.pipeline.sight import Sight
-from edgemass.scene.integrity import Integrity, Memory
+from edgemass.scene._views import Memory
+from edgemass.scene.integrity import Integrity
 from edgemass.scene.rules import Firing
 from edgemass.sinks import Channel, Sink
 from edgemass.sources import Recordable, Source
@@ -68,7 +69,7 @@ class Scenes:
             clips = self._open_clips(name, cameras[name], counters[name])
             self.reporters[name] = self._reporter(name, kept[name], ledgers.get(name), clips, cameras[name])
         for name, source in cameras.items():
-            self.sights[name] = self._sight(name, source, task)
+            self.sights[name] = self._sight(name, source)
 
     def tick(self) -> None:
         """What is to be done now and then."""
@@ -130,7 +131,7 @@ class Scenes:
             reporter.begin(self._now())
         return reporter
 
-    def _sight(self, name: str, source: Source, task: str) -> Sight:
+    def _sight(self, name: str, source: Source) -> Sight:
         """Files are not judged: what they show is over, and nobody can take a cloth away."""
         wanted = self._config.cameras[name].integrity
         reporter = self.reporters.get(name)
@@ -143,7 +144,7 @@ class Scenes:
                 with contextlib.suppress(SinkError):  # the next document meets the same trouble and tells it
                     sink.camera_state(name, state)
 
-        if wanted is False or (wanted is None and not source.live) or source.name.startswith("text:"):
+        if wanted is False or (wanted is None and not source.live):
             return Sight(name, None, tell, self._clock)
         options = wanted if isinstance(wanted, IntegrityConfig) else IntegrityConfig()
         ledger = self._views_file(name) if source.live else None

@@ -117,11 +117,7 @@ class CameraConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
                 check_polygon(mask)
             except ValueError as error:
                 raise ValueError(f"masks: {error}") from error
-        for key, value in (("masks", self.masks), ("privacy = counts-only", self.counts_only)):
-            if value and self.clips is not None:
-                raise ValueError(
-                    f"{key} does not go with clips, which are copies of the camera's own video; take one of them out"
-                )
+        self._check_privacy()
         if self.events is False and (self.zones or self.lines or self.rules):
             raise ValueError("events = false, but there are zones, lines or rules; take one of them out")
         for kind, names in (("zone", self.zones), ("line", self.lines), ("rule", self.rules)):
@@ -132,8 +128,6 @@ class CameraConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             for kind, wanted, known in (("zone", rule.zone, self.zones), ("line", rule.line, self.lines)):
                 if wanted is not None and wanted not in known:
                     raise ValueError(f"rule {name}: there is no {kind} {wanted!r}{nearest(wanted, known)}")
-            if rule.snapshot and self.counts_only:
-                raise ValueError(f"rule {name}: snapshot does not go with privacy = counts-only; take one of them out")
 
     def _check_numbers(self) -> None:
         for field, value, least, most in (
@@ -147,3 +141,13 @@ class CameraConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
                 raise ValueError(f"{field} must be above 0, found {value}")
             if value is not None and not least <= value <= most:
                 raise ValueError(f"{field} must lie between {least} and {most}, found {value}")
+
+    def _check_privacy(self) -> None:
+        for key, value in (("masks", self.masks), ("privacy = counts-only", self.counts_only)):
+            if value and self.clips is not None:
+                raise ValueError(
+                    f"{key} does not go with clips, which are copies of the camera's own video; take one of them out"
+                )
+        for name, rule in self.rules.items():
+            if rule.snapshot and self.counts_only:
+                raise ValueError(f"rule {name}: snapshot does not go with privacy = counts-only; take one of them out")

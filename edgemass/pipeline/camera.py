@@ -32,7 +32,7 @@ class Camera:
     on_failing: told that the model fails frame after frame; True = somebody sees to it, go on trying.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (what a camera at work joins; all but two by name)
         self,
         capture: Capture,
         line: CameraLine,

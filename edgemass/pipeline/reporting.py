@@ -39,7 +39,8 @@ class Attachments:
     """What a reporter may have beside its scene.
 
     ledger: where counts outlive the process. album: takes the pictures of events. clips: keeps the video around them.
-    recorder: takes down what is given and told. act: told of rules that fire, with the fields of their texts and the picture of the moment; must not wait.
+    recorder: takes down what is given and told. act: told of rules that fire, with the fields of their texts and the
+    picture of the moment; must not wait.
     """
 
     ledger: Ledger[Entry] | None = None

@@ -11,7 +11,8 @@ from edgemass.errors import SourceError
 from edgemass.frame import Frame
 from edgemass.messages import CameraState
 from edgemass.pipeline.ledger import Ledger
-from edgemass.scene.integrity import Integrity, Memory
+from edgemass.scene._views import Memory
+from edgemass.scene.integrity import Integrity
 from edgemass.scene.motion import brightness
 
 logger = logging.getLogger(__name__)
