@@ -39,10 +39,12 @@ class Ledger:
         """What was written last; nothing where there is no file, or one that is damaged (which is said)."""
         try:
             with self._path.open("rb") as file:
-                return msgspec.json.decode(file.read(MAX_BYTES), type=Entry)
+                entry = msgspec.json.decode(file.read(MAX_BYTES), type=Entry)
+            _check(entry)
+            return entry
         except FileNotFoundError:
             return Entry()
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, ValueError) as error:  # msgspec's errors are ValueErrors
             logger.warning("counts begin at 0: cannot read %s: %s", self._path, error)
             return Entry()
 
@@ -65,3 +67,13 @@ class Ledger:
             return
         self._failing = False
         self._written = data
+
+
+def _check(entry: Entry) -> None:
+    """Raises ValueError: a line without one of its ways, or less than nothing crossed it."""
+    for name, total in entry.lines.items():
+        if set(total) != {"in", "out"}:
+            raise ValueError(f"line {name} must have in and out, found {', '.join(total) or 'neither'}")
+        for crossed in total.values():
+            if min(crossed.values(), default=0) < 0:
+                raise ValueError(f"line {name} must have numbers from 0 on, found {crossed}")
