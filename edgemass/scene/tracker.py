@@ -109,7 +109,7 @@ class Tracker:
         now_ns = mono_ns if self._now_ns is None else self._now_ns + step_ns
         self._now_ns = now_ns
         if step_ns > self._options.lost_s * _NS:
-            self.suspend()
+            self._suspend(~self._tracks["away"] | (self._tracks["misses"] == 0))
         self._expect(step_ns)
         rows = _usable(found, self._options.low_score)
         boxes, score, class_id = to_boxes(found.xyxy[rows]), found.score[rows].astype(np.float64), found.class_id[rows]
@@ -129,9 +129,13 @@ class Tracker:
 
         Whatever stands where it stood when the camera is back keeps its number, however long that took.
         """
-        self._tracks["away"] = True
-        self._filter.velocity[:] = 0
-        self._tracks["unseen_ns"] = self._tracks["misses"] = 0
+        self._suspend(np.ones(len(self._tracks), np.bool_))
+
+    def _suspend(self, which: Flags) -> None:
+        """For a gap between two pictures, not for those that an earlier gap left unseen: they would never end."""
+        self._tracks["away"][which] = True
+        self._filter.velocity[which] = 0
+        self._tracks["unseen_ns"][which] = self._tracks["misses"][which] = 0
 
     def _expect(self, step_ns: int) -> None:
         """Go on to this frame; what is away, or stood still when it was last seen, stays where it is."""
