@@ -85,4 +85,3 @@ class Ledger(Generic[_T]):
             return
         self._failing = False
         self._written = data
-
