@@ -26,7 +26,6 @@ def assign(left: IntArray, right: IntArray, worth: NDArray[np.float64]) -> tuple
     Returns:
         left and right of the pairs chosen, in ascending order of left.
     """
-    kept = np.ones(len(left), np.bool_)
     chosen_left: list[IntArray] = []
     chosen_right: list[IntArray] = []
     while len(left):
@@ -35,9 +34,6 @@ def assign(left: IntArray, right: IntArray, worth: NDArray[np.float64]) -> tuple
             break
         chosen_left.append(left[sure])
         chosen_right.append(right[sure])
-        if len(chosen_left[-1]) == len(left):
-            left = left[:0]
-            break
         kept = ~(_among(left, chosen_left[-1]) | _among(right, chosen_right[-1]))
         left, right, worth = left[kept], right[kept], worth[kept]
     if len(left):
@@ -52,25 +48,31 @@ def assign(left: IntArray, right: IntArray, worth: NDArray[np.float64]) -> tuple
 
 
 def _sure(left: IntArray, right: IntArray, worth: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Pairs that belong to a best choice whatever the others do.
+    """Pairs that belong to the best choice whatever the others do.
 
-    They are worth at least as much as the next best of their left and the next best of their right together.
+    They are worth more than the next best of their left and the next best of their right together.
     """
-    second_left, second_right = _next_best(left, worth), _next_best(right, worth)
-    sure: NDArray[np.bool_] = worth > second_left + second_right
+    order = np.argsort(worth, kind="stable")
+    leads, next_best = _leads(left, worth, order)
+    leads_right, next_best_right = _leads(right, worth, order)
+    sure: NDArray[np.bool_] = leads & leads_right & (worth > next_best + next_best_right)
     return sure
 
 
-def _next_best(side: IntArray, worth: NDArray[np.float64]) -> NDArray[np.float64]:
-    """For each pair what the best other pair of the same side is worth; 0 where there is none."""
-    best = np.zeros(int(side.max()) + 1)
-    np.maximum.at(best, side, worth)
-    leads = worth == best[side]
-    times = np.bincount(side[leads], minlength=len(best))
-    second = np.zeros(len(best))
-    np.maximum.at(second, side[~leads], worth[~leads])
-    second = np.where(times > 1, best, second)
-    return np.where(leads, second[side], best[side])
+def _leads(side: IntArray, worth: NDArray[np.float64], order: IntArray) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """For each pair whether it is the best of its side, and what the best but one there is worth; 0 for none.
+
+    order: the pairs by what they are worth, ascending: of those written to one place, the last stays.
+    """
+    most = int(side.max()) + 1
+    best = np.empty(most, np.int64)
+    best[side[order]] = order
+    leads = np.zeros(len(side), np.bool_)
+    leads[best[side]] = True
+    others = order[~leads[order]]
+    next_best = np.zeros(most)
+    next_best[side[others]] = worth[others]
+    return leads, next_best[side]
 
 
 def _among(values: IntArray, chosen: IntArray) -> NDArray[np.bool_]:
