@@ -59,7 +59,9 @@ def _sure(left: IntArray, right: IntArray, worth: NDArray[np.float64]) -> NDArra
     return sure
 
 
-def _leads(side: IntArray, worth: NDArray[np.float64], order: IntArray) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+def _leads(
+    side: IntArray, worth: NDArray[np.float64], order: IntArray
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     """For each pair whether it is the best of its side, and what the best but one there is worth; 0 for none.
 
     order: the pairs by what they are worth, ascending: of those written to one place, the last stays.

@@ -15,8 +15,10 @@ def best_total(worth: NDArray[np.float64]) -> float:
     if worth.shape[0] > worth.shape[1]:
         worth = worth.T
     rows = range(worth.shape[0])
-    return max(sum(worth[row, column] for row, column in zip(rows, order, strict=True)) for order in
-               itertools.permutations(range(worth.shape[1]), worth.shape[0]))
+    return max(
+        sum(worth[row, column] for row, column in zip(rows, order, strict=True))
+        for order in itertools.permutations(range(worth.shape[1]), worth.shape[0])
+    )
 
 
 def chosen(worth: NDArray[np.float64]) -> tuple[IntArray, IntArray]:

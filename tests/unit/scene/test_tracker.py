@@ -16,7 +16,9 @@ Box = tuple[float, float, float, float]
 Path = Callable[[float], Box | None]  # where something is at a time in seconds; None = nowhere
 
 
-def detections(boxes: Sequence[Box], score: float | Sequence[float] = 0.8, class_id: int | Sequence[int] = 0) -> Detections:
+def detections(
+    boxes: Sequence[Box], score: float | Sequence[float] = 0.8, class_id: int | Sequence[int] = 0
+) -> Detections:
     count = len(boxes)
     return Detections(
         np.array(boxes, np.float32).reshape(count, 4),
@@ -108,9 +110,7 @@ def test_two_who_cross_keep_their_numbers(seed: int) -> None:
 def test_one_who_is_hidden_while_crossing_keeps_the_number(seed: int) -> None:
     watched = Watched(seed=seed)
     hidden = walker(0.1, 0.1)
-    watched.watch(
-        [lambda t: None if 3.2 < t < 3.9 else hidden(t), walker(0.8, -0.1, 0.36, height=0.36)], seconds(0, 7)
-    )
+    watched.watch([lambda t: None if 3.2 < t < 3.9 else hidden(t), walker(0.8, -0.1, 0.36, height=0.36)], seconds(0, 7))
     assert each_has_one_number_of_its_own(watched, 2)
 
 
@@ -226,7 +226,9 @@ def test_memory_is_bounded_however_much_is_found() -> None:
     tracker = Tracker(TrackConfig())
     for _ in range(40):  # time stands still, so that nothing ends
         corners = random.random((300, 2)) * 0.99
-        told = tracker.update(detections([(float(x), float(y), float(x) + 0.01, float(y) + 0.01) for x, y in corners]), 0)
+        told = tracker.update(
+            detections([(float(x), float(y), float(x) + 0.01, float(y) + 0.01) for x, y in corners]), 0
+        )
     assert len(told) == MAX_TRACKS
 
 
@@ -242,7 +244,10 @@ def test_a_low_score_goes_on_with_a_track_and_begins_none() -> None:
     assert tracker.update(detections([(0.1, 0.1, 0.3, 0.4)], 0.05), NS + 1).row.tolist() == [-1]
 
 
-@pytest.mark.parametrize(("fps", "score", "least", "most"), [(30, 0.9, 0.05, 0.15), (30, 0.5, 0.15, 0.4), (2, 0.9, 0.5, 0.5), (2, 0.5, 1.0, 1.0)])
+@pytest.mark.parametrize(
+    ("fps", "score", "least", "most"),
+    [(30, 0.9, 0.05, 0.15), (30, 0.5, 0.15, 0.4), (2, 0.9, 0.5, 0.5), (2, 0.5, 1.0, 1.0)],
+)
 def test_a_track_is_believed_after_time_and_score_not_after_frames(
     fps: float, score: float, least: float, most: float
 ) -> None:
