@@ -81,7 +81,7 @@ class Scenes:
     def end(self) -> None:
         """The cameras have ended: end what they saw, and do what rules still ask for."""
         for reporter in self.reporters.values():
-            reporter.close()
+            reporter.close(moment=self._now())
         for sight in self.sights.values():
             sight.keep(now=True)
         self.close()

@@ -14,7 +14,7 @@ from edgemass.frame import Image
 from edgemass.imaging.draw import class_colour, detection_colour, draw_boxes, pen_width
 from edgemass.imaging.layout import Layout
 from edgemass.imaging.lettering import BLACK, Colour, Sprite, blend, line_height, paste, rounded, tag
-from edgemass.messages import DetectionMessage
+from edgemass.messages import Detection
 
 Point = tuple[float, float]
 """x, y as fractions of the frame."""
@@ -71,17 +71,17 @@ class Overlay:
     counts: Mapping[str, int | None] = field(default_factory=dict)
 
 
-def draw_scene(image: Image, message: DetectionMessage, overlay: Overlay) -> Image:
+def draw_scene(image: Image, detections: Sequence[Detection], overlay: Overlay) -> Image:
     """A copy of the frame with all of it, from the ground up: zones, tails, lines, boxes, tags, counts, banner."""
     drawn: Image = image.copy()
     height, width = image.shape[:2]
     layout = Layout(width, height)
-    classes = {detection.label: class_colour(detection.class_id) for detection in message.detections}
+    classes = {detection.label: class_colour(detection.class_id) for detection in detections}
     pasted = _place_panel(overlay.counts, classes, layout, width, height)
     pasted += _place_banner(overlay.banner, layout, width, height)
     for index, zone in enumerate(overlay.zones):
         _draw_zone(drawn, zone, _ZONES[index % len(_ZONES)])
-    colours = {found.track_id: detection_colour(found) for found in message.detections if found.track_id is not None}
+    colours = {found.track_id: detection_colour(found) for found in detections if found.track_id is not None}
     for track_id, places in overlay.tails.items():
         if track_id in colours:
             _draw_tail(drawn, _pixels(places, width, height), colours[track_id])
@@ -89,7 +89,7 @@ def draw_scene(image: Image, message: DetectionMessage, overlay: Overlay) -> Ima
         _draw_line(drawn, crossing)
         pasted += _place_counts(crossing, layout, width, height)
     pasted += _place_zone_names(overlay.zones, layout, width, height)
-    draw_boxes(drawn, message.detections, layout)
+    draw_boxes(drawn, detections, layout)
     for sprite, left, top in pasted:
         paste(drawn, sprite, left, top)
     return drawn

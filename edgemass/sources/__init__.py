@@ -95,6 +95,14 @@ class Recordable(Protocol):
         """Hand every packet to `taker` from the next call of `frames()` on; None = to nobody."""
 
 
+@runtime_checkable
+class Countable(Protocol):
+    """A source that knows about how much is in it."""
+
+    def count(self) -> tuple[int, float]:
+        """About how many frames, and how many a second; (0, 0.0) where nobody knows."""
+
+
 class SourceModule(Protocol):
     """What a module of SOURCES offers."""
 

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import itertools
 
-import msgspec
 import numpy as np
 import pytest
 
@@ -11,8 +10,7 @@ from edgemass.imaging.draw import draw_detections
 from edgemass.imaging.layout import Layout, beside
 from edgemass.imaging.lettering import lettering, printable, tag
 from edgemass.imaging.overlay import Area, Crossing, Overlay, Point, draw_scene
-from edgemass.messages import Detection, DetectionMessage
-from tests.documents import detections
+from edgemass.messages import Detection
 
 SIZES = [(16, 8), (160, 120), (640, 480), (480, 640), (1920, 1080)]
 LEFT_HALF = ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))
@@ -23,17 +21,16 @@ def plain(width: int, height: int, grey: int = 128) -> Image:
     return np.full((height, width, 3), grey, np.uint8)
 
 
-def message(*boxes: tuple[float, float, float, float]) -> DetectionMessage:
-    found = [Detection("person", 0, 0.9 - index / 100, box, index + 1) for index, box in enumerate(boxes)]
-    return msgspec.structs.replace(detections(), detections=found)
+def people(*boxes: tuple[float, float, float, float]) -> list[Detection]:
+    return [Detection("person", 0, 0.9 - index / 100, box, index + 1) for index, box in enumerate(boxes)]
 
 
 def difference(before: Image, after: Image) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
     return np.asarray(np.abs(after.astype(np.int64) - before).max(axis=2))
 
 
-def everything() -> tuple[DetectionMessage, Overlay]:
-    seen = message((0.1, 0.1, 0.3, 0.6), (0.98, 0.98, 1.0, 1.0), (0.0, 0.0, 1.0, 1.0))
+def everything() -> tuple[list[Detection], Overlay]:
+    seen = people((0.1, 0.1, 0.3, 0.6), (0.98, 0.98, 1.0, 1.0), (0.0, 0.0, 1.0, 1.0))
     tails: dict[int, tuple[Point, ...]] = {
         1: ((0.0, 0.0), (0.1, 0.2), (1.0, 1.0)),
         2: ((0.5, 0.5),),
@@ -63,8 +60,8 @@ def test_a_whole_scene_can_be_drawn_on_any_picture_and_leaves_it_as_it_was(size:
 
 
 def test_without_an_overlay_a_scene_is_its_boxes() -> None:
-    image, seen = plain(640, 480), message((0.2, 0.2, 0.4, 0.8))
-    assert np.array_equal(draw_scene(image, seen, Overlay()), draw_detections(image, seen.detections))
+    image, seen = plain(640, 480), people((0.2, 0.2, 0.4, 0.8))
+    assert np.array_equal(draw_scene(image, seen, Overlay()), draw_detections(image, seen))
 
 
 def test_a_zone_is_translucent_and_stronger_while_somebody_is_in_it() -> None:
@@ -74,7 +71,7 @@ def test_a_zone_is_translucent_and_stronger_while_somebody_is_in_it() -> None:
     changes = []
     for active in (False, True):
         zone = Area(name="door", points=LEFT_HALF, active=active)
-        drawn = draw_scene(image, message(), Overlay(zones=(zone,)))
+        drawn = draw_scene(image, people(), Overlay(zones=(zone,)))
         changes.append(difference(image, drawn)[inside].mean())
         rows = drawn[inside].mean(axis=(1, 2))
         assert abs(rows[0] - rows[1]) > 40  # the picture below is still there
@@ -86,7 +83,7 @@ def test_the_arrow_of_a_line_points_where_in_is() -> None:
     """Who walks down the picture has its left-hand side, seen from above, to the right."""
     image = plain(640, 480)
     for flip, side in ((False, slice(285, 312)), (True, slice(328, 355))):
-        drawn = draw_scene(image, message(), Overlay(lines=(Crossing(name="gate", points=UPRIGHT, flip=flip),)))
+        drawn = draw_scene(image, people(), Overlay(lines=(Crossing(name="gate", points=UPRIGHT, flip=flip),)))
         around = difference(image, drawn)[215:265]
         assert around[:, side].any()
         other = slice(328, 355) if not flip else slice(285, 312)
@@ -96,7 +93,7 @@ def test_the_arrow_of_a_line_points_where_in_is() -> None:
 def test_tails_fade_and_thin_out_towards_their_beginning() -> None:
     image = plain(640, 480, 0)
     tail = tuple((0.1 + 0.03 * step, 0.5) for step in range(25))
-    seen = message((0.8, 0.3, 0.9, 0.5))
+    seen = people((0.8, 0.3, 0.9, 0.5))
     drawn = draw_scene(image, seen, Overlay(tails={1: tail}))
     strengths = [int(difference(image, drawn)[:, round(639 * (0.13 + 0.03 * step))].sum()) for step in (0, 8, 16, 20)]
     assert strengths[0] > 0
@@ -105,23 +102,23 @@ def test_tails_fade_and_thin_out_towards_their_beginning() -> None:
 
 def test_what_is_not_seen_any_more_has_no_tail() -> None:
     image = plain(640, 480)
-    drawn = draw_scene(image, message(), Overlay(tails={7: ((0.1, 0.1), (0.9, 0.9))}))
+    drawn = draw_scene(image, people(), Overlay(tails={7: ((0.1, 0.1), (0.9, 0.9))}))
     assert np.array_equal(drawn, image)
 
 
 def test_counts_and_banner_are_drawn_where_they_belong() -> None:
     image = plain(640, 480)
-    counted = difference(image, draw_scene(image, message(), Overlay(counts={"person": 3})))
+    counted = difference(image, draw_scene(image, people(), Overlay(counts={"person": 3})))
     assert counted[:60, :200].any()
     assert not counted[100:].any()
-    warned = difference(image, draw_scene(image, message(), Overlay(banner="blind: covered")))
+    warned = difference(image, draw_scene(image, people(), Overlay(banner="blind: covered")))
     assert warned[400:].any()
     assert not warned[:380].any()
 
 
 def test_more_labels_than_there_is_room_for_do_not_cover_the_picture() -> None:
     image = plain(640, 480)
-    drawn = draw_scene(image, message(), Overlay(counts={f"label {number}": number for number in range(80)}))
+    drawn = draw_scene(image, people(), Overlay(counts={f"label {number}": number for number in range(80)}))
     assert not difference(image, drawn)[330:].any()
 
 
