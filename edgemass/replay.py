@@ -170,7 +170,7 @@ class _Run:
         elif isinstance(given, GivenState):
             self._reporter.camera_state(given.state, given.moment)
         elif isinstance(given, GivenEnd):
-            self._reporter.close(given.reason)
+            self._reporter.close(given.reason, given.moment)
             self._ended = True
 
     def finish(self) -> None:

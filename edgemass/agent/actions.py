@@ -10,9 +10,11 @@ import re
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from edgemass import durable
 from edgemass.config.rules import RuleConfig, SerialAction
@@ -30,6 +32,9 @@ SERIAL_S = 5.0
 MOST_PICTURES = 1000
 """In a rule's folder: of those that rules wrote, the oldest go first."""
 _NOISE = 500
+_CHUNK = 65536
+_LOOK_S = 0.02
+_STOP_S = 1.0
 _UNFIT = re.compile(r"[^A-Za-z0-9_.-]")
 _OURS = re.compile(r"\d{8}T\d{9}Z-[A-Za-z0-9_.-]+\.jpg")
 
@@ -71,12 +76,14 @@ class Actions:
                 logger.warning("more than %d actions of rules wait; the newest are dropped", MOST_WAITING)
 
     def close(self, timeout_s: float) -> None:
-        """Do what is waiting, at most for so long."""
+        """Do what is waiting, at most for so long; a command that goes on is ended."""
+        ends = time.monotonic() + timeout_s
         with contextlib.suppress(queue.Full):
             self._queue.put(None, timeout=timeout_s)
         if self._thread.ident is not None:
-            self._thread.join(timeout_s)
-        self._stop.set()
+            self._thread.join(max(0.0, ends - time.monotonic()))
+            self._stop.set()
+            self._thread.join(_STOP_S)
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -95,7 +102,7 @@ class Actions:
             steps.append(("serial", lambda: _write_serial(line, _filled(line.line, order.fields))))
         if rule.command:
             command = [_filled(text, order.fields) for text in rule.command]
-            steps.append(("command", lambda: _run_command(command, order.fields)))
+            steps.append(("command", lambda: _run_command(command, order.fields, self._stop)))
         if rule.snapshot:
             folder = Path(rule.snapshot)
             steps.append(("snapshot", lambda: _keep_picture(folder, order)))
@@ -139,16 +146,21 @@ def _filled(text: str, fields: Mapping[str, str]) -> str:
 def _write_serial(action: SerialAction, line: str) -> None:
     import serial  # noqa: PLC0415 (only where a rule asks for it)
 
+    ends = time.monotonic() + SERIAL_S
     try:
         with serial.serial_for_url(action.port, action.baud, timeout=SERIAL_S, write_timeout=SERIAL_S) as port:
             port.write(line.encode() + b"\n")
-            port.flush()
-    except (serial.SerialException, OSError, ValueError) as error:
+            while port.out_waiting and time.monotonic() < ends:  # flush() would wait for ever
+                time.sleep(_LOOK_S)
+    except (serial.SerialException, OSError, ValueError, AttributeError) as error:
         raise ActionError(f"cannot write to {action.port}: {error}") from error
 
 
-def _run_command(command: Sequence[str], fields: Mapping[str, str]) -> None:
-    """Start a program without a shell and wait for its end; what takes longer than COMMAND_S is ended, children too."""
+def _run_command(command: Sequence[str], fields: Mapping[str, str], stop: threading.Event) -> None:
+    """Start a program without a shell and wait for its end; what takes longer than COMMAND_S is ended, children too.
+
+    stop: ends it early.
+    """
     environment = {**os.environ, **{f"EDGEMASS_{name.upper()}": value for name, value in fields.items()}}
     try:
         process = subprocess.Popen(
@@ -161,23 +173,41 @@ def _run_command(command: Sequence[str], fields: Mapping[str, str]) -> None:
         )
     except (OSError, ValueError) as error:
         raise ActionError(f"cannot start {command[0]}: {error}") from error
-    try:
-        _, noise = process.communicate(timeout=COMMAND_S)
-    except subprocess.TimeoutExpired:
+    assert process.stderr is not None
+    with process.stderr as pipe:
+        noise, ended = _listen(process, pipe, stop)
+    if not ended:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        raise ActionError(f"{command[0]} did not end within {COMMAND_S:g} s and was ended") from None
+        with contextlib.suppress(subprocess.TimeoutExpired):  # the kernel holds it
+            process.wait(_STOP_S)
+        why = "edgemass ends" if stop.is_set() else f"it did not end within {COMMAND_S:g} s"
+        raise ActionError(f"{command[0]} was ended: {why}")
     if process.returncode:
-        said = noise.decode(errors="replace").strip()[-_NOISE:] or "it said nothing"
+        said = noise.decode(errors="replace").strip() or "it said nothing"
         raise ActionError(f"{command[0]} ended with {process.returncode}: {said}")
+
+
+def _listen(process: subprocess.Popen[bytes], pipe: IO[bytes], stop: threading.Event) -> tuple[bytes, bool]:
+    """The last that a program said, and whether it has ended in time. What it has started may keep the pipe open."""
+    os.set_blocking(pipe.fileno(), False)
+    ends = time.monotonic() + COMMAND_S
+    noise = b""
+    while not stop.is_set() and time.monotonic() < ends:
+        ended = process.poll() is not None
+        with contextlib.suppress(BlockingIOError):
+            noise = (noise + os.read(pipe.fileno(), _CHUNK))[-_NOISE:]
+        if ended:
+            return noise, True
+        stop.wait(_LOOK_S)
+    return noise, False
 
 
 def _keep_picture(folder: Path, order: Order) -> None:
     if order.picture is None:
         raise ActionError("there is no picture of it")
-    time = re.sub("[-:.]", "", order.fields["time"])
-    name = _UNFIT.sub("_", f"{time}-{order.fields['camera']}-{order.fields['rule']}.jpg")
+    taken = re.sub("[-:.]", "", order.fields["time"])
+    name = _UNFIT.sub("_", f"{taken}-{order.fields['camera']}-{order.fields['rule']}.jpg")
     try:
         durable.make_folder(folder)
         durable.write_bytes(folder / name, order.picture.jpeg)

@@ -65,7 +65,7 @@ class Scenes:
     def end(self) -> None:
         """The cameras have ended: end what they saw, and do what rules still ask for."""
         for reporter in self.reporters.values():
-            reporter.close()
+            reporter.close(moment=self._now())
         self.close()
 
     def close(self) -> None:

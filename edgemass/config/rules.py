@@ -91,6 +91,8 @@ class RuleConfig(Filters, frozen=True, kw_only=True, forbid_unknown_fields=True)
             raise ValueError("direction needs a line")
         if self.line is not None and self.for_s:
             raise ValueError("for_s does not go with line: a crossing is over at once")
+        if self.state is not None and self.snapshot:
+            raise ValueError("snapshot does not go with state: there is no picture of it")
         for time in self.between or ():
             if not _TIME.fullmatch(time):
                 raise ValueError(f'between must be two times of day such as ["22:00", "06:00"], found {time!r}')

@@ -16,6 +16,7 @@ def check_polygon(points: Sequence[Point]) -> None:
     corners = points[:-1] if points[0] == points[-1] else points
     if len(set(corners)) < 3:
         raise ValueError(f"points must be three different corners at least, found {_shown(points)}")
+    _check_differ([*corners, corners[0]])
     sides = list(zip(corners, [*corners[1:], corners[0]], strict=True))
     for first, side in enumerate(sides):
         for second in range(first + 1, len(sides)):
@@ -32,9 +33,7 @@ def check_polygon(points: Sequence[Point]) -> None:
 def check_polyline(points: Sequence[Point]) -> None:
     """Raises ValueError: fewer than two points, one outside the frame, or two in a row that are the same."""
     _check_points(points, least=2)
-    for start, end in pairwise(points):
-        if start == end:
-            raise ValueError(f"points must differ from one to the next, found {_shown((start, end))}")
+    _check_differ(points)
 
 
 def _check_points(points: Sequence[Point], least: int) -> None:
@@ -43,6 +42,12 @@ def _check_points(points: Sequence[Point], least: int) -> None:
     for x, y in points:
         if not (0 <= x <= 1 and 0 <= y <= 1):
             raise ValueError(f"points must be fractions of the frame, 0 to 1, found {_shown(((x, y),))}")
+
+
+def _check_differ(points: Sequence[Point]) -> None:
+    for start, end in pairwise(points):
+        if start == end:
+            raise ValueError(f"points must differ from one to the next, found {_shown((start, end))}")
 
 
 def _touch(a: Point, b: Point, c: Point, d: Point) -> bool:

@@ -12,6 +12,9 @@ from edgemass.frame import Image, Luma
 _ROTATIONS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 
 
+_BRIM = 3  # pixels of a mask's outline: what its sides touch, rounding included
+
+
 @dataclass(frozen=True)
 class Orientation:
     """What is done to every picture of a camera: crop first, then rotate, then blacken what nobody may see.
@@ -56,9 +59,11 @@ class Orientation:
         """A copy with everything black that a mask touches; the picture that came in is another's too."""
         height, width = image.shape[:2]
         covered: Image = image.copy()
-        corners = [np.rint(np.array(mask, np.float64) * (width, height)).astype(np.int32) for mask in self.masks]
-        for polygon in corners:  # one by one: where two lie over each other, fillPoly would leave a hole
+        for mask in self.masks:  # one by one: where two lie over each other, fillPoly would leave a hole
+            corners = np.array(mask, np.float64) * (width, height) - 0.5  # of pixels, whose centres are whole numbers
+            polygon = np.rint(corners).astype(np.int32)
             cv2.fillPoly(covered, [polygon], (0, 0, 0))
+            cv2.polylines(covered, [polygon], True, (0, 0, 0), _BRIM)  # noqa: FBT003 (OpenCV's own: closed)
         return covered
 
     def view(self, luma: Luma) -> Luma:

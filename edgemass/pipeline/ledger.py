@@ -25,6 +25,14 @@ class Entry(msgspec.Struct, kw_only=True):
     lines: Totals = {}
     known: dict[str, list[str]] = {}
 
+    def __post_init__(self) -> None:
+        for name, total in self.lines.items():
+            if set(total) != {"in", "out"}:
+                raise ValueError(f"line {name} must have in and out, found {', '.join(total) or 'neither'}")
+            for crossed in total.values():
+                if min(crossed.values(), default=0) < 0:
+                    raise ValueError(f"line {name} must have numbers from 0 on, found {crossed}")
+
 
 class Ledger(Generic[_T]):
     """One file. `write` is for one thread at a time.
@@ -50,7 +58,7 @@ class Ledger(Generic[_T]):
                 return msgspec.json.decode(file.read(MAX_BYTES), type=self._kind)
         except FileNotFoundError:
             return None
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, ValueError) as error:  # msgspec's errors are ValueErrors
             logger.warning("%s begin anew: cannot read %s: %s", self._what, self._path, error)
             return None
 

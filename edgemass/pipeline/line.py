@@ -108,7 +108,7 @@ class CameraLine:
     @property
     def heard(self) -> bool:
         """Whether any sink still takes documents."""
-        return self._outlets.heard
+        return self._outlets.heard and (self._reporter is None or self._reporter.outlets.heard)
 
     def watch(self, watcher: Watcher) -> None:
         """Show it every frame with its document when it is done; it must not raise or wait. For any thread."""

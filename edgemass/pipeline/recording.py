@@ -102,7 +102,10 @@ class GivenState(msgspec.Struct, frozen=True, tag="state"):
 
 
 class GivenEnd(msgspec.Struct, frozen=True, tag="end"):
+    """moment: None where nobody knew it."""
+
     reason: str
+    moment: Moment | None = None
 
 
 Given = GivenStart | GivenModel | GivenFrame | GivenState | GivenEnd

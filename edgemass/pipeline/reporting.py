@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from edgemass.pipeline.recording import (
     GivenState,
     Known,
 )
+from edgemass.scene.crossings import Totals
 from edgemass.scene.happening import Counts, Happening, Type
 from edgemass.scene.rules import Firing, Rules
 from edgemass.scene.scene import FRAME, Observation, Scene, counts
@@ -73,7 +75,8 @@ class SceneReporter:
         self._attached = attached or Attachments()
         self._rules = Rules(config.rules)
         self._lock = threading.RLock()
-        self._last: Moment | None = None
+        self._last: Moment | None = None  # of the frames
+        self._stamped: Moment | None = None  # of the documents
         self._scene: Scene | None = None
         self._model: Known | None = None
         self._seq = 0
@@ -88,7 +91,8 @@ class SceneReporter:
         self._give(GivenStart(moment))
         labels = {place: dict.fromkeys(known) for place, known in self._kept.known.items()}
         zones = {name: labels.get(name, {}) for name in self.config.zones}
-        self._tell_counts(counts(labels.get(FRAME, {}), zones, self._kept.lines, available=False), moment)
+        lines: Totals = {name: self._kept.lines.get(name, {"in": {}, "out": {}}) for name in self.config.lines}
+        self._tell_counts(counts(labels.get(FRAME, {}), zones, lines, available=False), moment)
 
     # For the detect loop
 
@@ -121,6 +125,7 @@ class SceneReporter:
             aspect = size[0] / size[1]
             fired = self._rules.look(observation.objects, observation.happenings, moment.local, moment.mono_ns, aspect)
             self._fire(fired, moment, shown)
+            self._forget_pictures(thing.track_id for thing in observation.objects)
 
     # For whoever knows of the camera
 
@@ -136,33 +141,39 @@ class SceneReporter:
             if self._scene is not None:
                 self._tell_counts(self._change_sight(self._scene, state), moment)
             self._tell_trouble(state, moment)
-            self.tick(moment)
+            self._look_at_state(moment)
 
     def tick(self, moment: Moment) -> None:
         """To be called now and then: rules that wait for a state to last, and counts that are not on disk yet."""
         with self._lock:
-            if self._state.state:
-                fired = self._rules.camera(self._state.state, self._state_since_ns, moment.local, moment.mono_ns)
-                self._fire(fired, moment, None)
-            self._keep()
+            self._look_at_state(moment)
+            self._remember()
+        self._keep()
 
-    def close(self, reason: str = "stopped") -> None:
-        """End what is going on, as of the last frame."""
+    def close(self, reason: str = "stopped", moment: Moment | None = None) -> None:
+        """End what is going on: what was seen as of the last frame, an outage as of now.
+
+        moment: now; None = as of the last frame too.
+        """
         with self._lock:
-            self._give(GivenEnd(reason))
-            if self._last is not None:
-                self._close_scene(self._last, reason)
-            self._keep(now=True)
+            self._give(GivenEnd(reason, moment))
+            last = self._stamped or self._last
+            if last is not None:
+                self._close_scene(self._last or last, reason)
+                self._end_trouble(CameraState(self._state.state, reason, ""), moment or last)
+        self._keep(now=True)
 
     # The scene
 
     def _scene_for(self, model: Known, moment: Moment) -> Scene:
         """The scene as it is; a new one where another model sees other things."""
-        before, self._model = self._model, model
-        if self._scene is not None and before is not None:
-            if (before.labels, before.score) == (model.labels, model.score):
-                return self._scene
-            self._close_scene(moment, "model")
+        before = self._model
+        same = before is not None and (before.labels, before.score) == (model.labels, model.score)
+        if not same:
+            self._close_scene(moment, "model")  # what it tells is the work of the model before
+        self._model = model
+        if self._scene is not None:
+            return self._scene
         self._scene = scene = Scene(
             self.config,
             model.labels,
@@ -184,6 +195,12 @@ class SceneReporter:
         self._remember()
         self._numbers = self._scene.numbers
         self._scene = None
+        self._forget_pictures(())  # the next scene numbers its tracks from 1 again
+
+    def _look_at_state(self, moment: Moment) -> None:
+        if self._state.state:
+            fired = self._rules.camera(self._state.state, self._state_since_ns, moment.local, moment.mono_ns)
+            self._fire(fired, moment, None)
 
     def _change_sight(self, scene: Scene, state: CameraState) -> Counts | None:
         if state.state == "online":
@@ -193,12 +210,16 @@ class SceneReporter:
 
     def _remember(self) -> None:
         if self._scene is not None:
-            self._kept = Entry(lines=self._scene.totals, known=self._scene.known)
+            self._kept = Entry(lines=copy.deepcopy(self._scene.totals), known=dict(self._scene.known))
 
     def _keep(self, *, now: bool = False) -> None:
-        self._remember()
+        """Not under the lock: frames need not wait for the disk."""
         if self._attached.ledger is not None:
             self._attached.ledger.write(self._kept, now=now)
+
+    def _forget_pictures(self, living: Iterable[int]) -> None:
+        if self._attached.album is not None:
+            self._attached.album.forget(living)
 
     def _give(self, given: Given) -> None:
         if self._attached.recorder is not None:
@@ -245,6 +266,7 @@ class SceneReporter:
 
     def _stamp(self, moment: Moment, started_ns: int) -> dict[str, Any]:
         """What every event says."""
+        moment = self._in_order(moment)
         self._seq += 1
         return {
             "device": self._identity.device,
@@ -259,12 +281,19 @@ class SceneReporter:
             "duration_s": round((moment.mono_ns - started_ns) / 1e9, 3),
         }
 
+    def _in_order(self, moment: Moment) -> Moment:
+        """This one, or that of the document before: a frame may be done when the loss of its camera has been told."""
+        if self._stamped is None or moment.mono_ns >= self._stamped.mono_ns:
+            self._stamped = moment
+        return self._stamped
+
     def _event_id(self, number: int) -> str:
         return f"{self.camera}-{self._identity.run_id[:8]}-{number}"
 
     def _tell_counts(self, known: Counts | None, moment: Moment) -> None:
         if known is None:
             return
+        moment = self._in_order(moment)
         message = CountsMessage(
             device=self._identity.device,
             camera=self.camera,
@@ -283,22 +312,29 @@ class SceneReporter:
     def _tell_trouble(self, state: CameraState, moment: Moment) -> None:
         """A camera that is away or blind is an event, from then until it sees again."""
         fine = state.state == "online"
-        if fine and self._trouble_ns is None:
+        if fine:
+            self._end_trouble(state, moment)
             return
-        type_: Type = "end" if fine else "new" if self._trouble_ns is None else "update"
+        type_: Type = "new" if self._trouble_ns is None else "update"
         if self._trouble_ns is None:
             self._troubles += 1
             self._trouble_ns = moment.mono_ns
+        self._send_trouble(type_, state, moment, self._trouble_ns)
+
+    def _end_trouble(self, state: CameraState, moment: Moment) -> None:
+        since_ns, self._trouble_ns = self._trouble_ns, None
+        if since_ns is not None:
+            self._send_trouble("end", state, moment, since_ns)
+
+    def _send_trouble(self, type_: Type, state: CameraState, moment: Moment, since_ns: int) -> None:
         event = EventMessage(
             type=type_,
             kind="camera",
             id=f"{self._event_id(self._troubles)}-camera",
             state=state.state,
             reason=state.reason,
-            **self._stamp(moment, self._trouble_ns),
+            **self._stamp(moment, since_ns),
         )
-        if fine:
-            self._trouble_ns = None
         self._send(event, None)
 
     # Rules

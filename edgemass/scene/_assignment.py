@@ -12,6 +12,8 @@ from edgemass.tensors import IntArray
 
 MAX_EXACT = 3000  # pairs of one knot: some hundredths of a second. A crowd of 200 makes knots of dozens
 
+FEW = 12  # pairs that are sooner looked at one by one than all at once
+
 _Edges = dict[int, list[tuple[int, float]]]  # left -> (right, worth)
 
 
@@ -24,27 +26,30 @@ def assign(left: IntArray, right: IntArray, worth: NDArray[np.float64]) -> tuple
     pair that is worth most goes first, since nothing on this earth can be told apart in such a heap.
 
     Returns:
-        left and right of the pairs chosen, in ascending order of left.
+        left and right of the pairs chosen.
     """
-    chosen_left: list[IntArray] = []
-    chosen_right: list[IntArray] = []
-    while len(left):
+    if not len(left):
+        return left, right
+    alone = (np.bincount(left)[left] == 1) & (np.bincount(right)[right] == 1)
+    chosen = [(left[alone], right[alone])]
+    open_ = ~alone
+    while open_.any():
+        left, right, worth = left[open_], right[open_], worth[open_]
+        if len(left) <= FEW:
+            break
         sure = _sure(left, right, worth)
         if not sure.any():
             break
-        chosen_left.append(left[sure])
-        chosen_right.append(right[sure])
-        kept = ~(_among(left, chosen_left[-1]) | _among(right, chosen_right[-1]))
-        left, right, worth = left[kept], right[kept], worth[kept]
-    if len(left):
+        chosen.append((left[sure], right[sure]))
+        open_ = ~(_among(left, left[sure]) | _among(right, right[sure]))
+    if open_.any():
         pairs = [pair for knot in _knots(left, right, worth) for pair in _solve(knot)]
-        chosen_left.append(np.array([one for one, _ in pairs], np.int64))
-        chosen_right.append(np.array([other for _, other in pairs], np.int64))
-    if not chosen_left:
-        return np.empty(0, np.int64), np.empty(0, np.int64)
-    all_left, all_right = np.concatenate(chosen_left), np.concatenate(chosen_right)
-    order = np.argsort(all_left)
-    return all_left[order], all_right[order]
+        chosen.append(
+            (np.array([one for one, _ in pairs], np.int64), np.array([other for _, other in pairs], np.int64))
+        )
+    if len(chosen) == 1:
+        return chosen[0]
+    return np.concatenate([one for one, _ in chosen]), np.concatenate([other for _, other in chosen])
 
 
 def _sure(left: IntArray, right: IntArray, worth: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -31,14 +31,15 @@ def overlaps(one: Floats, other: Floats, room: Floats | None = None) -> Floats:
 
     room: (p,): each box grows by so much of its sides at every side before; None = by nothing.
     """
-    half = one[:, 1] / 2
-    half_other = other[:, 1] / 2
+    half, half_other = one[:, 1] / 2, other[:, 1] / 2
     if room is not None:
         grown = (1 + 2 * room)[:, None]
         half *= grown
         half_other *= grown
-    shared = np.minimum(one[:, 0] + half, other[:, 0] + half_other)
-    shared -= np.maximum(one[:, 0] - half, other[:, 0] - half_other)
+    apart = np.abs(one[:, 0] - other[:, 0])
+    shared = np.minimum(half, half_other)
+    shared += shared
+    np.minimum(shared, half + half_other - apart, out=shared)
     np.maximum(shared, 0, out=shared)
     common = shared[:, 0] * shared[:, 1]
     quarters = half[:, 0] * half[:, 1] + half_other[:, 0] * half_other[:, 1]

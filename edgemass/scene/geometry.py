@@ -13,6 +13,9 @@ from edgemass.config.shapes import Point
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
+_RIM = 1e-9
+"""Who is cut off by the rim of the frame, or by rounding beyond it, is still in a zone that reaches to it."""
+
 _HEIGHT: dict[Anchor, float] = {"top": 0.0, "centre": 0.5, "bottom": 1.0}
 
 
@@ -36,7 +39,8 @@ class Polygon:
 
     def holds(self, points: Floats) -> Bools:
         """(n, 2) points -> (n,) whether each is inside, by the even-odd rule."""
-        x, y = points[:, 0][None], points[:, 1][None]
+        inside = np.clip(points, _RIM, 1 - _RIM)
+        x, y = inside[:, 0][None], inside[:, 1][None]
         level = (self._y1 > y) != (self._y2 > y)
         meets = x < self._x1 + (y - self._y1) / self._rise * (self._x2 - self._x1)
         return np.asarray(np.count_nonzero(level & meets, axis=0) % 2 == 1)

@@ -22,8 +22,8 @@ class SceneObject:
     number: of its event, 0 until it is announced or where it has none. believed: it was seen often enough.
     counted: it met the filters of the events once.
     row: of the detections of this frame, -1 where it is not among them. window: of the last frames, whether its score
-    was high enough to be believed. there_ns: when it was last seen with a score that keeps it. told*: in its last
-    document.
+    was high enough to be believed. doubt_ns: since when its score has been too low to keep it, None while it is not.
+    told*: in its last document.
     approaches: by line, where it was when it was last surely beside it. crossings: not told yet: line, way, time.
     """
 
@@ -39,7 +39,7 @@ class SceneObject:
     believed: bool = False
     counted: bool = False
     stationary: bool = False
-    there_ns: int = 0
+    doubt_ns: int | None = None
     number: int = 0
     told_ns: int = 0
     told: tuple[object, ...] = ()

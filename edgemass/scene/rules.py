@@ -80,7 +80,7 @@ class Rules:
         fired = []
         for name, rule in self._rules.items():
             if rule.line is not None:
-                found = _crossings(name, rule, happenings, mono_ns)
+                found = _crossings(name, rule, happenings, mono_ns, aspect)
             elif rule.state is None:
                 found = self._stays(name, rule, objects, now, mono_ns, aspect)
             else:
@@ -97,11 +97,11 @@ class Rules:
             memory = self._memory[name]
             if rule.state is None:
                 continue
-            if rule.state != state:
+            if rule.state != state or not _in_time(rule, now):
                 memory.held.clear()
                 continue
             held_s = (mono_ns - self._state[1]) / _NS
-            if _CAMERA in memory.held or held_s < rule.for_s or not _in_time(rule, now):
+            if _CAMERA in memory.held or held_s < rule.for_s:
                 continue
             memory.held[_CAMERA] = mono_ns
             if self._may(name, rule, mono_ns):
@@ -113,6 +113,9 @@ class Rules:
     ) -> list[Firing]:
         """Objects that have been in view, or in the rule's zone, for long enough, and were not told of yet."""
         memory = self._memory[name]
+        if not _in_time(rule, now):
+            memory.held.clear()
+            return []
         since = {thing.track_id: _since_ns(thing, rule.zone) for thing in objects}
         for track_id, held_ns in list(memory.held.items()):
             if since.get(track_id) != held_ns:
@@ -120,7 +123,7 @@ class Rules:
         fired = []
         for thing in objects:
             since_ns = since[thing.track_id]
-            if since_ns is None or thing.track_id in memory.held or not _in_time(rule, now):
+            if since_ns is None or thing.track_id in memory.held:
                 continue
             held_s = (mono_ns - since_ns) / _NS
             if held_s >= rule.for_s and accepts(rule, thing.label, thing.top_score, thing.box, aspect):
@@ -146,7 +149,9 @@ def _since_ns(thing: SceneObject, zone: str | None) -> int | None:
     return visit.since_ns if visit is not None and visit.inside else None
 
 
-def _crossings(name: str, rule: RuleConfig, happenings: Sequence[Happening], mono_ns: int) -> list[Firing]:
+def _crossings(
+    name: str, rule: RuleConfig, happenings: Sequence[Happening], mono_ns: int, aspect: float
+) -> list[Firing]:
     return [
         Firing(
             rule=name,
@@ -162,8 +167,7 @@ def _crossings(name: str, rule: RuleConfig, happenings: Sequence[Happening], mon
         if said.kind == "line"
         and said.line == rule.line
         and rule.direction in (None, said.direction)
-        and (not rule.labels or said.label in rule.labels)
-        and said.top_score >= rule.min_score
+        and accepts(rule, said.label, said.top_score, said.box, aspect)
     ]
 
 

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from edgemass.config.camera import CameraConfig
@@ -46,7 +47,8 @@ class Scene:
 
     labels: of the model. score: of the model, from which it believes itself.
     totals: of the lines so far; they are counted on here.
-    known: by zone, "" for the whole frame: labels that were counted before, and so are told as 0 where there are none.
+    known: by zone, "" for the whole frame: labels that were counted before, and so are told as 0 where there are none;
+        those that this model does not know are left out.
     first_number: of events that were told before; they are numbered on.
     """
 
@@ -64,7 +66,12 @@ class Scene:
         self._tracking = camera.tracking
         self._labels = labels
         self._enter = [_enter_score(camera, label, score) for label in labels]
-        self._tracker = Tracker(camera.tracking)
+        lowest = min([camera.tracking.high_score, *self._enter])
+        self._tracker = Tracker(
+            msgspec.structs.replace(
+                camera.tracking, high_score=lowest, low_score=min(camera.tracking.low_score, lowest)
+            )
+        )
         self._objects: dict[int, SceneObject] = {}
         self._zones = {name: Polygon(zone.points) for name, zone in camera.zones.items()}
         self._zone_configs = camera.zones
@@ -73,9 +80,10 @@ class Scene:
         self.totals: Totals = {
             name: _copy(earlier[name]) if name in earlier else {"in": {}, "out": {}} for name in camera.lines
         }
-        self.known = {place: sorted((known or {}).get(place, ())) for place in (FRAME, *camera.zones)}
+        self.known = {place: sorted({*(known or {}).get(place, ())} & {*labels}) for place in (FRAME, *camera.zones)}
         self._telling = Telling(self._config, camera.zones, self.totals, first_number)
         self._available = True
+        self._last_ns = 0
         self._unsettled: set[int] = set()
         self._told: Counts | None = None
 
@@ -92,9 +100,16 @@ class Scene:
     def observe(self, found: Detections, mono_ns: int, *, aspect: float) -> Observation:
         """Take in one frame.
 
-        found: boxes as fractions of the frame, from `usable_score` on. aspect: width of the frame by its height, in
+        found: boxes as fractions of the frame, from `usable_score` on. mono_ns: one that goes back counts as standing
+            still. aspect: width of the frame by its height, in
             pixels.
         """
+        mono_ns = max(mono_ns, self._last_ns)
+        if not self._available and mono_ns - self._last_ns > self._tracking.lost_s * _NS:
+            self._unsettled = {
+                thing.track_id for thing in self.objects
+            }  # a frame from before may have come after `away`
+        self._last_ns = mono_ns
         tracks = self._tracker.update(found, mono_ns)
         happenings: list[Happening] = []
         self._follow(tracks, mono_ns)
@@ -120,7 +135,7 @@ class Scene:
         self._tracker.suspend()
         self._unsettled = {thing.track_id for thing in self.objects}
         for thing in self._objects.values():
-            thing.row = -1
+            thing.row, thing.doubt_ns = -1, None
         return self._news()
 
     def doubt(self) -> Counts | None:
@@ -161,7 +176,9 @@ class Scene:
             thing.stationary = 0 <= still_ns <= mono_ns - self._config.stationary_s * _NS
             thing.believed = thing.believed or (confirmed and sum(thing.window) >= self._config.frames)
             if self._config.leave is None or score > self._config.leave:
-                thing.there_ns = mono_ns
+                thing.doubt_ns = None
+            elif thing.doubt_ns is None:
+                thing.doubt_ns = mono_ns
 
     def _object(self, track_id: int, class_id: int, box: Sequence[float], first_ns: int) -> SceneObject:
         x1, y1, x2, y2 = box
@@ -184,8 +201,9 @@ class Scene:
         return told
 
     def _is_a_shadow(self, thing: SceneObject, mono_ns: int) -> bool:
+        """Whether it is seen, but has been too doubtful for too long; of what is not seen the tracker decides."""
         patience_s = self._tracking.keep_still_s if thing.stationary else self._tracking.lost_s
-        return mono_ns - thing.there_ns > patience_s * _NS
+        return thing.row >= 0 and thing.doubt_ns is not None and mono_ns - thing.doubt_ns > patience_s * _NS
 
     # Zones and lines
 

@@ -20,6 +20,7 @@ Flags = NDArray[np.bool_]
 _Rows = NDArray[Any]  # of _TRACK
 _NS = 1_000_000_000
 
+AWAY = -1  # in place of the time when the camera was back
 MAX_TRACKS = 1000  # more than a detector finds in one picture
 FAR = 100.0  # in frames: what lies beyond is no box
 MISSES = 3  # pictures in a row, at least, before a track ends: of few pictures a second, one that failed says little
@@ -30,7 +31,7 @@ DOUBLE = 0.7  # of a box shared with one that has its track: the same thing, fou
 COVERING = 2.0  # a box that shares half of itself with a better one is no evidence at all
 CERTAIN = 0.9  # evidence that a track needs to be believed: as much as one score, the next ones as they come later
 
-STAYS, LEAVES = 0.7, 0.5  # of a box shared with its place: stands still from here on; moves below, once still
+STAYS, LEAVES = 0.2, 0.4  # what a box may be off its place, in sides: before it stands still, and once it does
 LEFT_NS = _NS  # so long must it be out of its place: what passes before it cuts its box
 
 _TRACK = np.dtype(
@@ -45,9 +46,9 @@ _TRACK = np.dtype(
         ("evidence", np.float64),
         ("confirmed", np.bool_),
         ("away", np.bool_),  # the camera was away, and it has not been seen since
+        ("back_ns", np.int64),  # when it was, of those that are away
         ("first_ns", np.int64),
         ("seen_ns", np.int64),
-        ("unseen_ns", np.int64),  # how long it could have been seen, and was not
         ("place", np.float64, (2, 2)),  # box where it was first seen in its place
         ("since_ns", np.int64),  # that it is in its place
         ("inside_ns", np.int64),  # when it was last seen there
@@ -109,11 +110,12 @@ class Tracker:
         now_ns = mono_ns if self._now_ns is None else self._now_ns + step_ns
         self._now_ns = now_ns
         if step_ns > self._options.lost_s * _NS:
-            self.suspend()
-        self._expect(step_ns)
+            self._suspend(~self._tracks["away"] | (self._tracks["misses"] == 0))
+        self._tracks["back_ns"][self._tracks["back_ns"] == AWAY] = now_ns
+        rests = self._expect(step_ns)
         rows = _usable(found, self._options.low_score)
         boxes, score, class_id = to_boxes(found.xyxy[rows]), found.score[rows].astype(np.float64), found.class_id[rows]
-        which, met = self._associate(boxes, score, class_id)
+        which, met = self._associate(boxes, score, class_id, rests)
         self._hit(which, boxes[met], score[met], class_id[met], rows[met], now_ns)
         born, evidence = self._fresh(boxes, score, class_id, met)
         self._begin(boxes[born], score[born], class_id[born], rows[born], evidence, now_ns)
@@ -129,20 +131,32 @@ class Tracker:
 
         Whatever stands where it stood when the camera is back keeps its number, however long that took.
         """
-        self._tracks["away"] = True
-        self._filter.velocity[:] = 0
-        self._tracks["unseen_ns"] = self._tracks["misses"] = 0
+        self._suspend(np.ones(len(self._tracks), np.bool_))
 
-    def _expect(self, step_ns: int) -> None:
-        """Go on to this frame; what is away, or stood still when it was last seen, stays where it is."""
+    def _suspend(self, which: Flags) -> None:
+        """For a gap between two pictures, not for those that an earlier gap left unseen: they would never end."""
+        self._tracks["away"][which] = True
+        self._filter.stop(which)
+        self._tracks["misses"][which] = 0
+        self._tracks["back_ns"][which] = AWAY
+
+    def _expect(self, step_ns: int) -> Flags:
+        """Go on to this frame.
+
+        Returns:
+            which tracks stay where they are: those that were last seen before the camera was away, and those that stood
+            still and were not seen in the last frame.
+        """
         tracks = self._tracks
-        tracks["unseen_ns"] += np.where(tracks["away"] & (tracks["misses"] == 0), 0, step_ns)
-        self._filter.velocity[tracks["away"] | (tracks["still"] & (tracks["misses"] > 0))] = 0
+        rests: Flags = (tracks["still"] & (tracks["misses"] > 0)) | tracks["away"]
+        if rests.any():
+            self._filter.stop(rests)
         self._filter.predict(step_ns / _NS)
         tracks["misses"] += 1
         tracks["row"], tracks["score"] = -1, 0
+        return rests
 
-    def _associate(self, boxes: Floats, score: Floats, class_id: IntArray) -> tuple[IntArray, IntArray]:
+    def _associate(self, boxes: Floats, score: Floats, class_id: IntArray, rests: Flags) -> tuple[IntArray, IntArray]:
         """Which tracks met which of the boxes, as rows of both.
 
         First the certain boxes and the tracks that are believed, then what is left of these and the doubtful boxes,
@@ -150,20 +164,19 @@ class Tracker:
         """
         tracks, expected = self._tracks, self._filter.box
         room = np.minimum(ROOM * np.sqrt(self._filter.variance[0, :, 0, 0]), MAX_ROOM)
-        room[tracks["away"] | (tracks["still"] & (tracks["misses"] > 1))] = 0
+        room[rests] = 0
         which, met = near(expected, boxes, room)
         if not self._options.across_classes:
             same = tracks["class_id"][which] == class_id[met]
             which, met = which[same], met[same]
-        shared = overlaps(expected[which], boxes[met], room[which])
-        worth = shared - self._options.overlap
-        certain = score[met] >= self._options.high_score
-        believed = tracks["confirmed"][which]
+        worth = overlaps(expected[which], boxes[met], room[which]) - self._options.overlap
         fits = worth > 0
+        which, met, worth = which[fits], met[fits], worth[fits]
+        certain, believed = score[met] >= self._options.high_score, tracks["confirmed"][which]
         lone, loose = np.ones(len(tracks), np.bool_), np.ones(len(boxes), np.bool_)  # tracks and boxes still unmet
         pairs: list[tuple[IntArray, IntArray]] = []
         for stage in (certain & believed, ~certain & believed, certain & ~believed):
-            rows = np.flatnonzero(stage & fits & lone[which] & loose[met])
+            rows = np.flatnonzero(stage & lone[which] & loose[met])
             if len(rows):
                 one, other = assign(which[rows], met[rows], worth[rows])
                 lone[one] = loose[other] = False
@@ -182,13 +195,13 @@ class Tracker:
         again = np.minimum((now_ns - hit["seen_ns"]) / (self._options.confirm_s * _NS + 1), 1)
         hit["evidence"] += score * again
         hit["confirmed"] |= hit["evidence"] >= CERTAIN
-        same = hit["class_id"] == class_id
-        votes = hit["votes"] + np.where(same, score, -score)
-        hit["class_id"] = np.where(votes < 0, class_id, hit["class_id"])
-        hit["votes"] = np.minimum(np.abs(votes), MAX_VOTES)
+        if self._options.across_classes:
+            votes = hit["votes"] + np.where(hit["class_id"] == class_id, score, -score)
+            hit["class_id"] = np.where(votes < 0, class_id, hit["class_id"])
+            hit["votes"] = np.minimum(np.abs(votes), MAX_VOTES)
         hit["score"], hit["row"] = score, rows
         hit["hits"] += 1
-        hit["misses"] = hit["unseen_ns"] = 0
+        hit["misses"] = 0
         hit["away"] = False
         hit["seen_ns"] = now_ns
         self._filter.correct(which, boxes)
@@ -197,7 +210,9 @@ class Tracker:
 
     def _settle(self, hit: _Rows, boxes: Floats, now_ns: int) -> None:
         """Who is in its place, who left it, and who has stayed there for long enough to stand still."""
-        inside = overlaps(boxes, hit["place"]) >= np.where(hit["still"], LEAVES, STAYS)
+        place = hit["place"]
+        off = (np.abs(boxes - place) / place[:, 1:]).reshape(-1, 4).max(axis=1)
+        inside = off <= np.where(hit["still"], LEAVES, STAYS)
         hit["inside_ns"][inside] = now_ns
         left = ~inside & (~hit["still"] | (now_ns - hit["inside_ns"] >= LEFT_NS))
         if left.any():
@@ -258,7 +273,9 @@ class Tracker:
         keep_s = np.where(tracks["still"], options.keep_still_s, options.lost_s)
         keep_s = np.where(tracks["away"], options.return_s, keep_s)
         keep_s = np.where(tracks["confirmed"], keep_s, options.doubt_s)
-        self._keep(~(late & (tracks["unseen_ns"] >= keep_s * _NS)))
+        assert self._now_ns is not None
+        unseen_ns = self._now_ns - np.where(tracks["away"], tracks["back_ns"], tracks["seen_ns"])
+        self._keep(~(late & (unseen_ns >= keep_s * _NS)))
 
     def _keep(self, rows: Flags) -> None:
         if not rows.all():
@@ -284,7 +301,6 @@ class Tracker:
 def _usable(found: Detections, low_score: float) -> IntArray:
     """Rows with a box that has an area and a score that is high enough; NaN passes nothing."""
     xyxy = found.xyxy
-    fits = (np.abs(xyxy) <= FAR).all(axis=1)
-    fits &= (xyxy[:, 2:] >= xyxy[:, :2] + MIN_SIDE).all(axis=1)
-    fits &= found.score >= low_score
-    return np.flatnonzero(fits)
+    fits = np.abs(xyxy) <= FAR
+    fits[:, :2] &= xyxy[:, 2:] >= xyxy[:, :2] + MIN_SIDE
+    return np.flatnonzero(fits.all(axis=1) & (found.score >= low_score))

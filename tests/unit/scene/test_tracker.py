@@ -244,10 +244,8 @@ def test_a_low_score_goes_on_with_a_track_and_begins_none() -> None:
     assert tracker.update(detections([(0.1, 0.1, 0.3, 0.4)], 0.05), NS + 1).row.tolist() == [-1]
 
 
-@pytest.mark.parametrize(
-    ("fps", "score", "least", "most"),
-    [(30, 0.9, 0.05, 0.15), (30, 0.5, 0.15, 0.4), (2, 0.9, 0.5, 0.5), (2, 0.5, 1.0, 1.0)],
-)
+@pytest.mark.parametrize("fps", [2, 10, 30])
+@pytest.mark.parametrize(("score", "least", "most"), [(0.95, 0.0, 0.0), (0.6, 0.2, 0.5), (0.45, 0.4, 1.0)])
 def test_a_track_is_believed_after_time_and_score_not_after_frames(
     fps: float, score: float, least: float, most: float
 ) -> None:
@@ -257,6 +255,13 @@ def test_a_track_is_believed_after_time_and_score_not_after_frames(
         if told.confirmed[0]:
             break
     assert least <= time_s <= most
+
+
+def test_a_box_around_two_people_is_not_believed_at_once() -> None:
+    tracker = Tracker(TrackConfig())
+    people: list[Box] = [(0.1, 0.1, 0.2, 0.4), (0.2, 0.1, 0.3, 0.4)]
+    told = tracker.update(detections([*people, (0.1, 0.1, 0.3, 0.4)], [0.99, 0.98, 0.97]), 0)
+    assert told.confirmed.tolist() == [True, True, False]
 
 
 def test_one_flash_of_a_detector_is_never_believed_and_ends_soon() -> None:
