@@ -103,13 +103,13 @@ def test_labels_sizes_and_scores_are_asked_for() -> None:
         ("03:00", 4, False),
     ],
 )
-def test_a_span_over_midnight_belongs_to_the_day_on_which_it_begins(time: str, weekday: int, fires: bool) -> None:  # noqa: FBT001
+def test_a_span_over_midnight_belongs_to_the_day_on_which_it_begins(time: str, weekday: int, fires: bool) -> None:
     rules = Rules({"night": rule(between=("22:00", "06:00"), days=("fri",))})
     assert bool(look(rules, 1, thing(), now=at(time, weekday))) == fires
 
 
 @pytest.mark.parametrize(("time", "fires"), [("07:59", False), ("08:00", True), ("16:59", True), ("17:00", False)])
-def test_a_span_within_a_day_has_its_first_minute_and_not_its_last(time: str, fires: bool) -> None:  # noqa: FBT001
+def test_a_span_within_a_day_has_its_first_minute_and_not_its_last(time: str, fires: bool) -> None:
     assert bool(look(Rules({"day": rule(between=("08:00", "17:00"))}), 1, thing(), now=at(time))) == fires
 
 
