@@ -20,6 +20,7 @@ from edgemass.scene.rules import Firing
 from edgemass.sinks import Channel, Sink
 
 STOP_S = 5.0
+COUNTS_S = 1.0
 
 
 class Scenes:
@@ -51,7 +52,7 @@ class Scenes:
         config = self._config
         wanted = {name: live for name, live in cameras.items() if self._wanted(config.cameras[name], task)}
         ledgers = {name: self._ledger(name) for name, live in wanted.items() if live}
-        kept = {name: ledgers[name].read() if name in ledgers else Entry() for name in wanted}
+        kept = {name: (ledgers[name].read() if name in ledgers else None) or Entry() for name in wanted}
         if config.record is not None:
             self._recorder = self._open_recorder(wanted, kept)
         for name, live in wanted.items():
@@ -81,8 +82,9 @@ class Scenes:
             return True
         return camera.events is None and task == "detection" and bool(self._channels)
 
-    def _ledger(self, camera: str) -> Ledger:
-        return Ledger(configuration.state_folder(self._config.state) / "scene" / f"{camera}.json", self._clock)
+    def _ledger(self, camera: str) -> Ledger[Entry]:
+        path = configuration.state_folder(self._config.state) / "scene" / f"{camera}.counts.json"
+        return Ledger(path, Entry, "counts", self._clock, every_s=COUNTS_S)
 
     def _open_recorder(self, cameras: Mapping[str, bool], kept: Mapping[str, Entry]) -> Recorder:
         record = self._config.record
@@ -93,7 +95,7 @@ class Scenes:
         headers = {name: RecordedCamera(self._config.cameras[name], live, kept[name]) for name, live in cameras.items()}
         return Recorder(record.folder, headers, self._identity, frames=record.frames)
 
-    def _reporter(self, name: str, kept: Entry, ledger: Ledger | None, *, live: bool) -> SceneReporter:
+    def _reporter(self, name: str, kept: Entry, ledger: Ledger[Entry] | None, *, live: bool) -> SceneReporter:
         camera = self._config.cameras[name]
         shows = camera.events_config.snapshots != "none" or any(rule.snapshot for rule in camera.rules.values())
 

@@ -26,7 +26,7 @@ class TrackConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     low_score: float = 0.15
     overlap: float = 0.2
     across_classes: bool = False
-    confirm_s: float = 0.1
+    confirm_s: float = 0.5
     doubt_s: float = 0.5
     lost_s: float = 2.0
     keep_still_s: float = 60.0

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -19,12 +20,12 @@ from edgemass.scene.happening import Box, Happening
 from edgemass.scene.objects import SceneObject
 
 MAX_SIDE = 1280  # pixels of a kept picture
-MAX_BYTES = 64 << 20  # of all kept pictures of a camera; further objects have none until others are gone
+MAX_BYTES = 64 << 20  # of all kept pictures of a camera; others have none until these are sent or gone
 BETTER = 1.15  # times the worth of the picture that is kept, for another one to be worth a copy
 MUCH_BETTER = 1.5  # times the worth of the picture that was sent, for another one to be worth sending
 _MARGIN = 0.15  # of the box, around a crop
-_QUALITIES = (90, 80, 70, 55, 40, 25)
-_SHRINK = 0.7
+_QUALITIES = (85, 70, 50)  # below, fewer pixels look better than worse ones
+_SHRINK = 0.85  # at most, of the sides
 _LEAST_SIDE = 32
 
 
@@ -44,7 +45,13 @@ class Picture:
 
 @dataclass(slots=True)
 class _Kept:
-    image: Image
+    """image: None once it was sent. box: of the object in it, None where it is cut out.
+
+    worth: of the best picture so far; sent: of the last one that was sent.
+    """
+
+    image: Image | None
+    box: Detection | None
     worth: float
     time_ns: int
     sent: float = 0.0
@@ -53,44 +60,68 @@ class _Kept:
 class Album:
     """Pictures of one camera's objects. Used by one thread at a time.
 
-    left_out: objects of which no picture was kept, since there was no room.
+    left_out: how often a picture was not kept, since there was no room.
     """
 
     def __init__(self, config: EventsConfig) -> None:
         self._form = config.snapshots
         self._limit = config.snapshot_kb * 1024
         self._kept: dict[int, _Kept] = {}  # by track
+        self._absent: set[int] = set()
+        self._holders: Counter[int] = Counter()  # of each picture, by its id
         self._bytes = 0
         self.left_out = 0
 
-    def look(self, objects: Iterable[SceneObject], shown: Shown) -> None:
-        """Keep what this frame shows better than those before."""
+    @property
+    def size_bytes(self) -> int:
+        """Of what is kept."""
+        return self._bytes
+
+    def look(self, objects: Sequence[SceneObject], shown: Shown) -> None:
+        """Keep what this frame shows better than those before, of objects that have an event.
+
+        objects: all that are believed; what is missing among them for two frames is forgotten.
+        """
         if self._form == "none":
             return
-        frame = shown.frame
+        self._forget({thing.track_id for thing in objects})
         found = {seen.track_id: seen for seen in shown.detections if seen.track_id is not None}
+        whole: Image | None = None  # of this frame; objects that look best in it share it
         for thing in objects:
             detection = found.get(thing.track_id)
             kept = self._kept.get(thing.track_id)
-            if detection is None or (kept is not None and thing.worth < kept.worth * BETTER):
+            if detection is None or not thing.number or (kept is not None and thing.worth < kept.worth * BETTER):
+                continue
+            if self._bytes >= MAX_BYTES:
+                self.left_out += 1
                 continue
             try:
-                image = self._picture(frame, detection)
+                if self._form == "crop":
+                    image, box = _crop(shown.frame.image, detection.box), None
+                else:
+                    whole = _scaled(shown.frame.image, MAX_SIDE) if whole is None else whole
+                    image, box = whole, detection
             except SourceError:
                 return
-            self._put(thing.track_id, _Kept(image, thing.worth, frame.time_ns, 0.0 if kept is None else kept.sent))
+            sent = 0.0 if kept is None else kept.sent
+            self._put(thing.track_id, _Kept(image, box, thing.worth, shown.frame.time_ns, sent))
 
     def picture(self, said: Happening) -> Picture | None:
         """What to send with a document of an object; None where that is nothing new."""
         if said.kind != "object":
             return None
+        last = said.type == "end"
         kept = self._kept.get(said.track_id)
-        if said.type == "end":
+        if kept is None:
+            return None
+        image, news = kept.image, kept.worth > kept.sent * (1.0 if last else MUCH_BETTER)
+        if last:
             self._drop(said.track_id)
-        if kept is None or kept.worth <= kept.sent * (1.0 if said.type == "end" else MUCH_BETTER):
+        if image is None or not news:
             return None
         kept.sent = kept.worth
-        return encode(kept.image, kept.time_ns, self._limit)
+        self._empty(kept)
+        return encode(image if kept.box is None else draw_detections(image, [kept.box]), kept.time_ns, self._limit)
 
     def now(self, shown: Shown) -> Picture | None:
         """The whole frame as it is, with what was found in it; None where it cannot be converted."""
@@ -100,28 +131,34 @@ class Album:
             return None
         return encode(_scaled(image, MAX_SIDE), shown.frame.time_ns, self._limit)
 
-    def forget(self, living: Iterable[int]) -> None:
-        """Drop what is kept of tracks that are no more."""
-        for track_id in self._kept.keys() - set(living):
+    def _forget(self, living: set[int]) -> None:
+        """Drop what is kept of tracks that are no more; a frame late, since their end is told after `look`."""
+        absent = self._kept.keys() - living
+        for track_id in absent & self._absent:
             self._drop(track_id)
-
-    def _picture(self, frame: Frame, detection: Detection) -> Image:
-        if self._form == "crop":
-            return _crop(frame.image, detection.box)
-        return _scaled(draw_detections(frame.image, [detection]), MAX_SIDE)
+        self._absent = set(absent)
 
     def _put(self, track_id: int, kept: _Kept) -> None:
+        assert kept.image is not None
         self._drop(track_id)
-        if self._bytes + kept.image.nbytes > MAX_BYTES:
-            self.left_out += 1
-            return
         self._kept[track_id] = kept
-        self._bytes += kept.image.nbytes
+        if not self._holders[id(kept.image)]:
+            self._bytes += kept.image.nbytes
+        self._holders[id(kept.image)] += 1
 
     def _drop(self, track_id: int) -> None:
         kept = self._kept.pop(track_id, None)
         if kept is not None:
+            self._empty(kept)
+
+    def _empty(self, kept: _Kept) -> None:
+        if kept.image is None:
+            return
+        self._holders[id(kept.image)] -= 1
+        if not self._holders[id(kept.image)]:
+            del self._holders[id(kept.image)]
             self._bytes -= kept.image.nbytes
+        kept.image = None
 
 
 def encode(image: Image, time_ns: int, limit: int) -> Picture | None:
@@ -129,16 +166,18 @@ def encode(image: Image, time_ns: int, limit: int) -> Picture | None:
 
     time_ns: when it was taken, Unix time.
     """
-    while min(image.shape[:2]) >= _LEAST_SIDE or image.size:
+    while True:
         for quality in _QUALITIES:
             done, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
-            if done and jpeg.size <= limit:
+            if not done:
+                return None
+            if jpeg.size <= limit:
                 height, width = image.shape[:2]
                 return Picture(jpeg.tobytes(), SnapshotRef(width, height, int(jpeg.size), rfc3339(time_ns)))
-        if min(image.shape[:2]) < _LEAST_SIDE:
-            break
-        image = _scaled(image, round(max(image.shape[:2]) * _SHRINK))
-    return None
+        if max(image.shape[:2]) <= _LEAST_SIDE:
+            return None
+        shrink = min(_SHRINK, 0.95 * math.sqrt(limit / jpeg.size))  # bytes go nearly with the pixels
+        image = _scaled(image, max(_LEAST_SIDE, int(max(image.shape[:2]) * shrink)))
 
 
 def _scaled(image: Image, side: int) -> Image:

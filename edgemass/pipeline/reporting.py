@@ -43,7 +43,7 @@ class Attachments:
     and told. act: told of rules that fire, with the fields of their texts and the picture of the moment; must not wait.
     """
 
-    ledger: Ledger | None = None
+    ledger: Ledger[Entry] | None = None
     album: Album | None = None
     recorder: CameraRecorder | None = None
     act: Callable[[Firing, dict[str, str], Picture | None], None] | None = None

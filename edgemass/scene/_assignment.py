@@ -12,6 +12,8 @@ from edgemass.tensors import IntArray
 
 MAX_EXACT = 3000  # pairs of one knot: some hundredths of a second. A crowd of 200 makes knots of dozens
 
+FEW = 12  # pairs that are sooner looked at one by one than all at once
+
 _Edges = dict[int, list[tuple[int, float]]]  # left -> (right, worth)
 
 
@@ -24,53 +26,60 @@ def assign(left: IntArray, right: IntArray, worth: NDArray[np.float64]) -> tuple
     pair that is worth most goes first, since nothing on this earth can be told apart in such a heap.
 
     Returns:
-        left and right of the pairs chosen, in ascending order of left.
+        left and right of the pairs chosen.
     """
-    kept = np.ones(len(left), np.bool_)
-    chosen_left: list[IntArray] = []
-    chosen_right: list[IntArray] = []
-    while len(left):
+    if not len(left):
+        return left, right
+    alone = (np.bincount(left)[left] == 1) & (np.bincount(right)[right] == 1)
+    chosen = [(left[alone], right[alone])]
+    open_ = ~alone
+    while open_.any():
+        left, right, worth = left[open_], right[open_], worth[open_]
+        if len(left) <= FEW:
+            break
         sure = _sure(left, right, worth)
         if not sure.any():
             break
-        chosen_left.append(left[sure])
-        chosen_right.append(right[sure])
-        if len(chosen_left[-1]) == len(left):
-            left = left[:0]
-            break
-        kept = ~(_among(left, chosen_left[-1]) | _among(right, chosen_right[-1]))
-        left, right, worth = left[kept], right[kept], worth[kept]
-    if len(left):
+        chosen.append((left[sure], right[sure]))
+        open_ = ~(_among(left, left[sure]) | _among(right, right[sure]))
+    if open_.any():
         pairs = [pair for knot in _knots(left, right, worth) for pair in _solve(knot)]
-        chosen_left.append(np.array([one for one, _ in pairs], np.int64))
-        chosen_right.append(np.array([other for _, other in pairs], np.int64))
-    if not chosen_left:
-        return np.empty(0, np.int64), np.empty(0, np.int64)
-    all_left, all_right = np.concatenate(chosen_left), np.concatenate(chosen_right)
-    order = np.argsort(all_left)
-    return all_left[order], all_right[order]
+        chosen.append(
+            (np.array([one for one, _ in pairs], np.int64), np.array([other for _, other in pairs], np.int64))
+        )
+    if len(chosen) == 1:
+        return chosen[0]
+    return np.concatenate([one for one, _ in chosen]), np.concatenate([other for _, other in chosen])
 
 
 def _sure(left: IntArray, right: IntArray, worth: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Pairs that belong to a best choice whatever the others do.
+    """Pairs that belong to the best choice whatever the others do.
 
-    They are worth at least as much as the next best of their left and the next best of their right together.
+    They are worth more than the next best of their left and the next best of their right together.
     """
-    second_left, second_right = _next_best(left, worth), _next_best(right, worth)
-    sure: NDArray[np.bool_] = worth > second_left + second_right
+    order = np.argsort(worth, kind="stable")
+    leads, next_best = _leads(left, worth, order)
+    leads_right, next_best_right = _leads(right, worth, order)
+    sure: NDArray[np.bool_] = leads & leads_right & (worth > next_best + next_best_right)
     return sure
 
 
-def _next_best(side: IntArray, worth: NDArray[np.float64]) -> NDArray[np.float64]:
-    """For each pair what the best other pair of the same side is worth; 0 where there is none."""
-    best = np.zeros(int(side.max()) + 1)
-    np.maximum.at(best, side, worth)
-    leads = worth == best[side]
-    times = np.bincount(side[leads], minlength=len(best))
-    second = np.zeros(len(best))
-    np.maximum.at(second, side[~leads], worth[~leads])
-    second = np.where(times > 1, best, second)
-    return np.where(leads, second[side], best[side])
+def _leads(
+    side: IntArray, worth: NDArray[np.float64], order: IntArray
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """For each pair whether it is the best of its side, and what the best but one there is worth; 0 for none.
+
+    order: the pairs by what they are worth, ascending: of those written to one place, the last stays.
+    """
+    most = int(side.max()) + 1
+    best = np.empty(most, np.int64)
+    best[side[order]] = order
+    leads = np.zeros(len(side), np.bool_)
+    leads[best[side]] = True
+    others = order[~leads[order]]
+    next_best = np.zeros(most)
+    next_best[side[others]] = worth[others]
+    return leads, next_best[side]
 
 
 def _among(values: IntArray, chosen: IntArray) -> NDArray[np.bool_]:

@@ -31,14 +31,15 @@ def overlaps(one: Floats, other: Floats, room: Floats | None = None) -> Floats:
 
     room: (p,): each box grows by so much of its sides at every side before; None = by nothing.
     """
-    half = one[:, 1] / 2
-    half_other = other[:, 1] / 2
+    half, half_other = one[:, 1] / 2, other[:, 1] / 2
     if room is not None:
         grown = (1 + 2 * room)[:, None]
         half *= grown
         half_other *= grown
-    shared = np.minimum(one[:, 0] + half, other[:, 0] + half_other)
-    shared -= np.maximum(one[:, 0] - half, other[:, 0] - half_other)
+    apart = np.abs(one[:, 0] - other[:, 0])
+    shared = np.minimum(half, half_other)
+    shared += shared
+    np.minimum(shared, half + half_other - apart, out=shared)
     np.maximum(shared, 0, out=shared)
     common = shared[:, 0] * shared[:, 1]
     quarters = half[:, 0] * half[:, 1] + half_other[:, 0] * half_other[:, 1]
@@ -53,13 +54,19 @@ def near(one: Floats, other: Floats, room: Floats) -> tuple[IntArray, IntArray]:
     """
     if not len(one) or not len(other):
         return np.empty(0, np.int64), np.empty(0, np.int64)
-    half = one[:, 1] * (0.5 + room)[:, None]
-    half_other = other[:, 1] * (0.5 + room.max())
-    low, high = one[:, 0] - half, one[:, 0] + half
-    low_other, high_other = other[:, 0] - half_other, other[:, 0] + half_other
-    touching = low[:, None, 0] < high_other[:, 0]
-    touching &= high[:, None, 0] > low_other[:, 0]
-    touching &= low[:, None, 1] < high_other[:, 1]
-    touching &= high[:, None, 1] > low_other[:, 1]
-    flat = np.flatnonzero(touching)
-    return np.divmod(flat, len(other))
+    edges = _edges(one, (0.5 + room)[:, None])[:, :, :, None]
+    others = _edges(other, 0.5 + room.max())[:, :, None]
+    touching = edges[0, 0] < others[1, 0]
+    touching &= edges[1, 0] > others[0, 0]
+    touching &= edges[0, 1] < others[1, 1]
+    touching &= edges[1, 1] > others[0, 1]
+    return np.divmod(np.flatnonzero(touching), len(other))
+
+
+def _edges(boxes: Floats, reach: Floats | float) -> NDArray[np.float32]:
+    """(2, 2, n): low and high, along x and y; single precision is enough to see who is near, and half the work."""
+    half = boxes[:, 1] * reach
+    edges = np.empty((2, 2, len(boxes)), np.float32)
+    edges[0] = (boxes[:, 0] - half).T
+    edges[1] = (boxes[:, 0] + half).T
+    return edges

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from edgemass.config.tracking import TrackConfig
 from edgemass.detections import Detections
-from edgemass.scene import _kalman
 from edgemass.scene._assignment import assign
 from edgemass.scene._candidates import near, overlaps, to_boxes, to_xyxy
+from edgemass.scene._kalman import MIN_SIDE, BoxFilter
 from edgemass.tensors import IntArray
 
 Floats = NDArray[np.float64]
@@ -20,16 +20,18 @@ Flags = NDArray[np.bool_]
 _Rows = NDArray[Any]  # of _TRACK
 _NS = 1_000_000_000
 
+AWAY = -1  # in place of the time when the camera was back
 MAX_TRACKS = 1000  # more than a detector finds in one picture
-MIN_SIDE = 1e-5  # of a box: a tenth of a pixel of the largest frames
+FAR = 100.0  # in frames: what lies beyond is no box
 MISSES = 3  # pictures in a row, at least, before a track ends: of few pictures a second, one that failed says little
 
 ROOM = 1.0  # what a box grows by for its track, in standard deviations of what the filter expects ...
 MAX_ROOM = 0.4  # ... and at most, in sides: beyond, the next one in a queue is as near
 DOUBLE = 0.7  # of a box shared with one that has its track: the same thing, found twice
-CERTAIN = 1.25  # evidence that a track needs to be believed: a score of 1 counts 1, if it comes late enough
+COVERING = 2.0  # a box that shares half of itself with a better one is no evidence at all
+CERTAIN = 0.9  # evidence that a track needs to be believed: as much as one score, the next ones as they come later
 
-STAYS, LEAVES = 0.7, 0.5  # of a box shared with its place: stands still from here on; moves below, once still
+STAYS, LEAVES = 0.2, 0.4  # what a box may be off its place, in sides: before it stands still, and once it does
 LEFT_NS = _NS  # so long must it be out of its place: what passes before it cuts its box
 
 _TRACK = np.dtype(
@@ -44,12 +46,9 @@ _TRACK = np.dtype(
         ("evidence", np.float64),
         ("confirmed", np.bool_),
         ("away", np.bool_),  # the camera was away, and it has not been seen since
+        ("back_ns", np.int64),  # when it was, of those that are away
         ("first_ns", np.int64),
         ("seen_ns", np.int64),
-        ("unseen_ns", np.int64),  # how long it could have been seen, and was not
-        ("box", np.float64, (2, 2)),
-        ("velocity", np.float64, (2, 2)),
-        ("variance", np.float64, (3, 2)),
         ("place", np.float64, (2, 2)),  # box where it was first seen in its place
         ("since_ns", np.int64),  # that it is in its place
         ("inside_ns", np.int64),  # when it was last seen there
@@ -97,6 +96,7 @@ class Tracker:
     def __init__(self, options: TrackConfig) -> None:
         self._options = options
         self._tracks: _Rows = np.empty(0, _TRACK)
+        self._filter = BoxFilter()  # row by row as _tracks
         self._next_id = 1
         self._now_ns: int | None = None
 
@@ -111,21 +111,20 @@ class Tracker:
         self._now_ns = now_ns
         if step_ns > self._options.lost_s * _NS:
             self._suspend(~self._tracks["away"] | (self._tracks["misses"] == 0))
-        self._expect(step_ns)
+        self._tracks["back_ns"][self._tracks["back_ns"] == AWAY] = now_ns
+        rests = self._expect(step_ns)
         rows = _usable(found, self._options.low_score)
         boxes, score, class_id = to_boxes(found.xyxy[rows]), found.score[rows].astype(np.float64), found.class_id[rows]
-        which, met = self._associate(boxes, score, class_id)
+        which, met = self._associate(boxes, score, class_id, rests)
         self._hit(which, boxes[met], score[met], class_id[met], rows[met], now_ns)
-        left = score >= self._options.high_score
-        left[met] = False
-        born = self._unlike_the_seen(np.flatnonzero(left), boxes, class_id)
-        self._begin(boxes[born], score[born], class_id[born], rows[born], now_ns)
+        born, evidence = self._fresh(boxes, score, class_id, met)
+        self._begin(boxes[born], score[born], class_id[born], rows[born], evidence, now_ns)
         self._end()
         return self._told()
 
     def forget(self) -> None:
         """End all tracks; numbers go on."""
-        self._tracks = self._tracks[:0]
+        self._keep(np.zeros(len(self._tracks), np.bool_))
 
     def suspend(self) -> None:
         """The camera is away: keep what is known, without its velocity.
@@ -137,54 +136,54 @@ class Tracker:
     def _suspend(self, which: Flags) -> None:
         """For a gap between two pictures, not for those that an earlier gap left unseen: they would never end."""
         self._tracks["away"][which] = True
-        self._tracks["velocity"][which] = 0
-        self._tracks["unseen_ns"][which] = self._tracks["misses"][which] = 0
+        self._filter.stop(which)
+        self._tracks["misses"][which] = 0
+        self._tracks["back_ns"][which] = AWAY
 
-    def _expect(self, step_ns: int) -> None:
-        """Go on to this frame; what is away, or stood still when it was last seen, stays where it is."""
+    def _expect(self, step_ns: int) -> Flags:
+        """Go on to this frame.
+
+        Returns:
+            which tracks stay where they are: those that were last seen before the camera was away, and those that stood
+            still and were not seen in the last frame.
+        """
         tracks = self._tracks
-        tracks["unseen_ns"] += np.where(tracks["away"] & (tracks["misses"] == 0), 0, step_ns)
-        tracks["velocity"][self._rests()] = 0
-        _kalman.predict(tracks["box"], tracks["velocity"], tracks["variance"], step_ns / _NS)
+        rests: Flags = (tracks["still"] & (tracks["misses"] > 0)) | tracks["away"]
+        if rests.any():
+            self._filter.stop(rests)
+        self._filter.predict(step_ns / _NS)
         tracks["misses"] += 1
         tracks["row"], tracks["score"] = -1, 0
-
-    def _rests(self) -> Flags:
-        tracks = self._tracks
-        rests: Flags = tracks["away"] | (tracks["still"] & (tracks["misses"] > 0))
         return rests
 
-    def _associate(self, boxes: Floats, score: Floats, class_id: IntArray) -> tuple[IntArray, IntArray]:
+    def _associate(self, boxes: Floats, score: Floats, class_id: IntArray, rests: Flags) -> tuple[IntArray, IntArray]:
         """Which tracks met which of the boxes, as rows of both.
 
         First the certain boxes and the tracks that are believed, then what is left of these and the doubtful boxes,
         then what is left of the certain boxes and the tracks in doubt.
         """
-        tracks = self._tracks
-        room = np.minimum(ROOM * np.sqrt(tracks["variance"][:, 0, 0]), MAX_ROOM)
-        room[tracks["away"] | (tracks["still"] & (tracks["misses"] > 1))] = 0
-        which, met = near(tracks["box"], boxes, room)
+        tracks, expected = self._tracks, self._filter.box
+        room = np.minimum(ROOM * np.sqrt(self._filter.variance[0, :, 0, 0]), MAX_ROOM)
+        room[rests] = 0
+        which, met = near(expected, boxes, room)
         if not self._options.across_classes:
             same = tracks["class_id"][which] == class_id[met]
             which, met = which[same], met[same]
-        shared = overlaps(tracks["box"][which], boxes[met], room[which])
-        worth = shared - self._options.overlap
-        certain = score[met] >= self._options.high_score
-        believed = tracks["confirmed"][which]
-        open_ = worth > 0
-        all_which: list[IntArray] = []
-        all_met: list[IntArray] = []
+        worth = overlaps(expected[which], boxes[met], room[which]) - self._options.overlap
+        fits = worth > 0
+        which, met, worth = which[fits], met[fits], worth[fits]
+        certain, believed = score[met] >= self._options.high_score, tracks["confirmed"][which]
+        lone, loose = np.ones(len(tracks), np.bool_), np.ones(len(boxes), np.bool_)  # tracks and boxes still unmet
+        pairs: list[tuple[IntArray, IntArray]] = []
         for stage in (certain & believed, ~certain & believed, certain & ~believed):
-            rows = np.flatnonzero(stage & open_)
-            if not len(rows):
-                continue
-            one, other = assign(which[rows], met[rows], worth[rows])
-            all_which.append(one)
-            all_met.append(other)
-            open_ &= ~(np.isin(which, one) | np.isin(met, other))
-        if not all_which:
+            rows = np.flatnonzero(stage & lone[which] & loose[met])
+            if len(rows):
+                one, other = assign(which[rows], met[rows], worth[rows])
+                lone[one] = loose[other] = False
+                pairs.append((one, other))
+        if not pairs:
             return np.empty(0, np.int64), np.empty(0, np.int64)
-        return np.concatenate(all_which), np.concatenate(all_met)
+        return np.concatenate([one for one, _ in pairs]), np.concatenate([other for _, other in pairs])
 
     def _hit(
         self, which: IntArray, boxes: Floats, score: Floats, class_id: IntArray, rows: IntArray, now_ns: int
@@ -193,48 +192,61 @@ class Tracker:
         if not len(which):
             return
         hit = self._tracks[which]
-        hit["box"], hit["velocity"], hit["variance"] = _kalman.correct(
-            hit["box"], hit["velocity"], hit["variance"], boxes
-        )
-        np.maximum(hit["box"][:, 1], MIN_SIDE, out=hit["box"][:, 1])
         again = np.minimum((now_ns - hit["seen_ns"]) / (self._options.confirm_s * _NS + 1), 1)
         hit["evidence"] += score * again
         hit["confirmed"] |= hit["evidence"] >= CERTAIN
-        same = hit["class_id"] == class_id
-        votes = hit["votes"] + np.where(same, score, -score)
-        hit["class_id"] = np.where(votes < 0, class_id, hit["class_id"])
-        hit["votes"] = np.minimum(np.abs(votes), MAX_VOTES)
+        if self._options.across_classes:
+            votes = hit["votes"] + np.where(hit["class_id"] == class_id, score, -score)
+            hit["class_id"] = np.where(votes < 0, class_id, hit["class_id"])
+            hit["votes"] = np.minimum(np.abs(votes), MAX_VOTES)
         hit["score"], hit["row"] = score, rows
         hit["hits"] += 1
-        hit["misses"] = hit["unseen_ns"] = 0
+        hit["misses"] = 0
         hit["away"] = False
         hit["seen_ns"] = now_ns
-        self._settle(hit, now_ns)
+        self._filter.correct(which, boxes)
+        self._settle(hit, self._filter.box[which], now_ns)
         self._tracks[which] = hit
 
-    def _settle(self, hit: _Rows, now_ns: int) -> None:
+    def _settle(self, hit: _Rows, boxes: Floats, now_ns: int) -> None:
         """Who is in its place, who left it, and who has stayed there for long enough to stand still."""
-        inside = overlaps(hit["box"], hit["place"]) >= np.where(hit["still"], LEAVES, STAYS)
+        place = hit["place"]
+        off = (np.abs(boxes - place) / place[:, 1:]).reshape(-1, 4).max(axis=1)
+        inside = off <= np.where(hit["still"], LEAVES, STAYS)
         hit["inside_ns"][inside] = now_ns
         left = ~inside & (~hit["still"] | (now_ns - hit["inside_ns"] >= LEFT_NS))
         if left.any():
-            hit["place"][left] = hit["box"][left]
+            hit["place"][left] = boxes[left]
             hit["since_ns"][left] = hit["inside_ns"][left] = now_ns
             hit["still"][left] = False
         hit["still"] |= now_ns - hit["since_ns"] >= self._options.still_s * _NS
 
-    def _unlike_the_seen(self, rows: IntArray, boxes: Floats, class_id: IntArray) -> IntArray:
-        """Of these rows of boxes those that are no second box of something that was seen in this frame."""
-        seen = self._tracks[self._tracks["misses"] == 0]
-        one, other = near(seen["box"], boxes[rows], np.zeros(len(seen)))
-        double = overlaps(seen["box"][one], boxes[rows[other]]) > DOUBLE
-        if not self._options.across_classes:
-            double &= seen["class_id"][one] == class_id[rows[other]]
-        fresh = np.ones(len(rows), np.bool_)
-        fresh[other[double]] = False
-        return rows[fresh]
+    def _fresh(self, boxes: Floats, score: Floats, class_id: IntArray, met: IntArray) -> tuple[IntArray, Floats]:
+        """Which boxes begin a track: certain, met by none, and no second box of a better one.
 
-    def _begin(self, boxes: Floats, score: Floats, class_id: IntArray, rows: IntArray, now_ns: int) -> None:
+        Returns:
+            rows of the boxes, and how evident each is: its score, less where it covers a better one, as the boxes do
+            that a detector draws around two people.
+        """
+        taken = np.zeros(len(score), np.bool_)
+        taken[met] = True
+        rows = np.flatnonzero((score >= self._options.high_score) & ~taken)
+        if not len(rows):
+            return rows, score[rows]
+        one, other = near(boxes, boxes[rows], np.zeros(len(boxes)))
+        other = rows[other]
+        better = taken[one] | (score[one] > score[other]) | ((score[one] == score[other]) & (one < other))
+        if not self._options.across_classes:
+            better &= class_id[one] == class_id[other]
+        one, other = one[better], other[better]
+        shared = np.zeros(len(score))
+        np.maximum.at(shared, other, overlaps(boxes[one], boxes[other]))
+        rows = rows[shared[rows] <= DOUBLE]
+        return rows, score[rows] * np.maximum(1 - COVERING * shared[rows], 0)
+
+    def _begin(
+        self, boxes: Floats, score: Floats, class_id: IntArray, rows: IntArray, evidence: Floats, now_ns: int
+    ) -> None:
         """A new track for each of the boxes, as long as there is room."""
         count = min(len(rows), MAX_TRACKS - len(self._tracks))
         if count <= 0:
@@ -242,32 +254,39 @@ class Tracker:
         born = np.zeros(count, _TRACK)
         born["track_id"] = self._next_id + np.arange(count)
         born["class_id"], born["row"] = class_id[:count], rows[:count]
-        born["votes"] = born["score"] = born["evidence"] = score[:count]
+        born["votes"] = born["score"] = score[:count]
+        born["evidence"] = evidence[:count]
         born["confirmed"] = born["evidence"] >= CERTAIN
         born["hits"] = 1
         born["first_ns"] = born["seen_ns"] = born["since_ns"] = born["inside_ns"] = now_ns
-        born["box"] = born["place"] = boxes[:count]
-        born["variance"] = _kalman.first_variance(count)
+        born["place"] = boxes[:count]
         self._next_id += count
         self._tracks = np.concatenate([self._tracks, born])
+        self._filter.begin(boxes[:count])
 
     def _end(self) -> None:
         """Let go of what has not been seen for too long."""
-        tracks, options = self._tracks, self._options
-        if not tracks["misses"].any():
+        late = self._tracks["misses"] >= MISSES
+        if not late.any():
             return
+        tracks, options = self._tracks, self._options
         keep_s = np.where(tracks["still"], options.keep_still_s, options.lost_s)
         keep_s = np.where(tracks["away"], options.return_s, keep_s)
         keep_s = np.where(tracks["confirmed"], keep_s, options.doubt_s)
-        gone = (tracks["unseen_ns"] >= keep_s * _NS) & (tracks["misses"] >= MISSES)
-        if gone.any():
-            self._tracks = tracks[~gone]
+        assert self._now_ns is not None
+        unseen_ns = self._now_ns - np.where(tracks["away"], tracks["back_ns"], tracks["seen_ns"])
+        self._keep(~(late & (unseen_ns >= keep_s * _NS)))
+
+    def _keep(self, rows: Flags) -> None:
+        if not rows.all():
+            self._tracks = self._tracks[rows]
+            self._filter.keep(rows)
 
     def _told(self) -> Tracks:
         tracks = self._tracks.copy()
         return Tracks(
             track_id=tracks["track_id"],
-            xyxy=to_xyxy(tracks["box"]),
+            xyxy=to_xyxy(self._filter.box),
             class_id=tracks["class_id"],
             score=tracks["score"],
             row=tracks["row"],
@@ -280,8 +299,8 @@ class Tracker:
 
 
 def _usable(found: Detections, low_score: float) -> IntArray:
-    """Rows with a box that has an area and a score that is high enough; NaN passes neither."""
+    """Rows with a box that has an area and a score that is high enough; NaN passes nothing."""
     xyxy = found.xyxy
-    fits = np.isfinite(xyxy).all(axis=1) & (found.score >= low_score)
-    fits &= (xyxy[:, 2:] - xyxy[:, :2] >= MIN_SIDE).all(axis=1)
-    return np.flatnonzero(fits)
+    fits = np.abs(xyxy) <= FAR
+    fits[:, :2] &= xyxy[:, 2:] >= xyxy[:, :2] + MIN_SIDE
+    return np.flatnonzero(fits.all(axis=1) & (found.score >= low_score))
