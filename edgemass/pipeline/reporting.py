@@ -125,7 +125,6 @@ class SceneReporter:
             aspect = size[0] / size[1]
             fired = self._rules.look(observation.objects, observation.happenings, moment.local, moment.mono_ns, aspect)
             self._fire(fired, moment, shown)
-            self._forget_pictures(thing.track_id for thing in observation.objects)
 
     # For whoever knows of the camera
 
@@ -195,7 +194,6 @@ class SceneReporter:
         self._remember()
         self._numbers = self._scene.numbers
         self._scene = None
-        self._forget_pictures(())  # the next scene numbers its tracks from 1 again
 
     def _look_at_state(self, moment: Moment) -> None:
         if self._state.state:
@@ -216,10 +214,6 @@ class SceneReporter:
         """Not under the lock: frames need not wait for the disk."""
         if self._attached.ledger is not None:
             self._attached.ledger.write(self._kept, now=now)
-
-    def _forget_pictures(self, living: Iterable[int]) -> None:
-        if self._attached.album is not None:
-            self._attached.album.forget(living)
 
     def _give(self, given: Given) -> None:
         if self._attached.recorder is not None:
