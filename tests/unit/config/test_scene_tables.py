@@ -94,6 +94,7 @@ BAD = [
     (RULE + "command = []\n", "rules.ring", "a rule needs an action"),
     (RULE + 'serial = { port = "/dev/ttyUSB0" }\n', "rules.ring", "line"),
     (RULE + 'serial = { port = "/dev/ttyUSB0", line = "{}" }\n', "rules.ring", "unknown {}"),
+    (RULE + 'mqtt = { topic = "a", payload = "{ label}" }\n', "rules.ring", "unknown"),
     (RULE + DO + "min_scor = 0.5\n", "rules.ring", "unknown key `min_scor`; did you mean `min_score`?"),
     ("events = { enter = 0.5, leave = 0.6 }\n", "events", "leave must lie between 0 and 0.5, found 0.6"),
     ("events = { frames = 6 }\n", "events", "frames must lie between 1 and 5, found 6"),
@@ -202,6 +203,16 @@ def test_rules_keep_the_order_of_the_file_and_may_overlap(tmp_path: Path) -> Non
     names = ["z", "a", "m"]
     read = camera(tmp_path, ZONE + "".join(f'[cameras.door.rules.{name}]\nzone = "yard"\n{DO}' for name in names))
     assert list(read.rules) == names
+
+
+@pytest.mark.parametrize(
+    "payload", ['{"alarm": true}', '{"who": "{label}"}', "${HOME} {label}", "{label", "{print $1}"]
+)
+def test_braces_around_something_else_than_a_word_stay_as_they_are(tmp_path: Path, payload: str) -> None:
+    read = camera(tmp_path, RULE + f"mqtt = {{ topic = 'a', payload = '{payload}' }}\n")
+    action = read.rules["ring"].mqtt
+    assert action is not None
+    assert action.payload == payload
 
 
 def test_overlapping_zones_and_closed_rings_are_fine(tmp_path: Path) -> None:
