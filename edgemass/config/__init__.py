@@ -112,10 +112,16 @@ def camera_config(table: Mapping[str, Any], where: str) -> CameraConfig:
     """
     named = {
         key: {
-            name: convert(inner, kind, f"{where}: {key}.{name}") if isinstance(inner, Mapping) else inner
+            name: convert(_table(inner, f"{where}: {key}.{name}"), kind, f"{where}: {key}.{name}")
             for name, inner in table[key].items()
         }
         for key, kind in NAMED_TABLES.items()
         if isinstance(table.get(key), Mapping)
     }
     return convert({**table, **named}, CameraConfig, where)
+
+
+def _table(value: object, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{where}: must be a table, found {value!r}")
+    return value

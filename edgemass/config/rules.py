@@ -105,7 +105,7 @@ class RuleConfig(Filters, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 def check_text(field: str, text: str) -> None:
-    """Raises ValueError: something else than one of FIELDS stands in braces."""
-    for named in re.findall(r"\{([^{}]*)\}", text):
+    """Raises ValueError: a word that is none of FIELDS stands in braces. JSON, and a shell's ${NAME}, may be there."""
+    for named in re.findall(r"(?<!\$)\{( *\w* *)\}", text):
         if named not in FIELDS:
             raise ValueError(f"{field}: unknown {{{named}}}; known are {', '.join(f'{{{name}}}' for name in FIELDS)}")

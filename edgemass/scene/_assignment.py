@@ -12,7 +12,7 @@ from edgemass.tensors import IntArray
 
 MAX_EXACT = 3000  # pairs of one knot: some hundredths of a second. A crowd of 200 makes knots of dozens
 
-FEW = 12  # pairs that are sooner looked at one by one than all at once
+FEW = 8  # pairs that are sooner looked at one by one than all at once
 
 _Edges = dict[int, list[tuple[int, float]]]  # left -> (right, worth)
 
@@ -28,25 +28,24 @@ def assign(left: IntArray, right: IntArray, worth: NDArray[np.float64]) -> tuple
     Returns:
         left and right of the pairs chosen.
     """
-    if not len(left):
-        return left, right
-    alone = (np.bincount(left)[left] == 1) & (np.bincount(right)[right] == 1)
-    chosen = [(left[alone], right[alone])]
-    open_ = ~alone
-    while open_.any():
-        left, right, worth = left[open_], right[open_], worth[open_]
-        if len(left) <= FEW:
-            break
+    chosen: list[tuple[IntArray, IntArray]] = []
+    if len(left) > FEW:
+        alone = (np.bincount(left)[left] == 1) & (np.bincount(right)[right] == 1)
+        chosen.append((left[alone], right[alone]))
+        left, right, worth = left[~alone], right[~alone], worth[~alone]
+    while len(left) > FEW:
         sure = _sure(left, right, worth)
         if not sure.any():
             break
         chosen.append((left[sure], right[sure]))
-        open_ = ~(_among(left, left[sure]) | _among(right, right[sure]))
-    if open_.any():
-        pairs = [pair for knot in _knots(left, right, worth) for pair in _solve(knot)]
-        chosen.append(
-            (np.array([one for one, _ in pairs], np.int64), np.array([other for _, other in pairs], np.int64))
-        )
+        rest = ~(_among(left, left[sure]) | _among(right, right[sure]))
+        left, right, worth = left[rest], right[rest], worth[rest]
+    pairs = [pair for knot in _knots(left, right, worth) for pair in _solve(knot)]
+    if pairs:
+        solved = np.array(pairs, np.int64)
+        chosen.append((solved[:, 0], solved[:, 1]))
+    if not chosen:
+        return left, right
     if len(chosen) == 1:
         return chosen[0]
     return np.concatenate([one for one, _ in chosen]), np.concatenate([other for _, other in chosen])

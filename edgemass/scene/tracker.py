@@ -166,17 +166,22 @@ class Tracker:
         room = np.minimum(ROOM * np.sqrt(self._filter.variance[0, :, 0, 0]), MAX_ROOM)
         room[rests] = 0
         which, met = near(expected, boxes, room)
-        if not self._options.across_classes:
-            same = tracks["class_id"][which] == class_id[met]
-            which, met = which[same], met[same]
         worth = overlaps(expected[which], boxes[met], room[which]) - self._options.overlap
         fits = worth > 0
+        if not self._options.across_classes:
+            fits &= tracks["class_id"][which] == class_id[met]
         which, met, worth = which[fits], met[fits], worth[fits]
         certain, believed = score[met] >= self._options.high_score, tracks["confirmed"][which]
         lone, loose = np.ones(len(tracks), np.bool_), np.ones(len(boxes), np.bool_)  # tracks and boxes still unmet
         pairs: list[tuple[IntArray, IntArray]] = []
-        for stage in (certain & believed, ~certain & believed, certain & ~believed):
-            rows = np.flatnonzero(stage & lone[which] & loose[met])
+        for stage in range(3):
+            if stage == 0:
+                wanted = certain & believed
+            elif stage == 1:
+                wanted = believed & ~certain & lone[which]
+            else:
+                wanted = certain & ~believed & loose[met]
+            rows = np.flatnonzero(wanted)
             if len(rows):
                 one, other = assign(which[rows], met[rows], worth[rows])
                 lone[one] = loose[other] = False
@@ -214,8 +219,8 @@ class Tracker:
         off = (np.abs(boxes - place) / place[:, 1:]).reshape(-1, 4).max(axis=1)
         inside = off <= np.where(hit["still"], LEAVES, STAYS)
         hit["inside_ns"][inside] = now_ns
-        left = ~inside & (~hit["still"] | (now_ns - hit["inside_ns"] >= LEFT_NS))
-        if left.any():
+        if not inside.all():
+            left = ~inside & (~hit["still"] | (now_ns - hit["inside_ns"] >= LEFT_NS))
             hit["place"][left] = boxes[left]
             hit["since_ns"][left] = hit["inside_ns"][left] = now_ns
             hit["still"][left] = False
@@ -266,16 +271,18 @@ class Tracker:
 
     def _end(self) -> None:
         """Let go of what has not been seen for too long."""
-        late = self._tracks["misses"] >= MISSES
-        if not late.any():
+        late = np.flatnonzero(self._tracks["misses"] >= MISSES)
+        if not len(late):
             return
-        tracks, options = self._tracks, self._options
+        tracks, options = self._tracks[late], self._options
         keep_s = np.where(tracks["still"], options.keep_still_s, options.lost_s)
-        keep_s = np.where(tracks["away"], options.return_s, keep_s)
-        keep_s = np.where(tracks["confirmed"], keep_s, options.doubt_s)
+        keep_s[tracks["away"]] = options.return_s
+        keep_s[~tracks["confirmed"]] = options.doubt_s
         assert self._now_ns is not None
         unseen_ns = self._now_ns - np.where(tracks["away"], tracks["back_ns"], tracks["seen_ns"])
-        self._keep(~(late & (unseen_ns >= keep_s * _NS)))
+        kept = np.ones(len(self._tracks), np.bool_)
+        kept[late] = unseen_ns < keep_s * _NS
+        self._keep(kept)
 
     def _keep(self, rows: Flags) -> None:
         if not rows.all():

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from edgemass.config import CameraConfig, camera_config
 from edgemass.detections import Detections
+from edgemass.scene.crossings import Totals
 from edgemass.scene.happening import Box, Counts, Happening
 from edgemass.scene.scene import Observation, Scene
 
@@ -114,8 +115,16 @@ def frames(
 class Watched:
     """A scene, and all that it told. Holds every step to what must always be true."""
 
-    def __init__(self, camera: CameraConfig | None = None, labels: Sequence[str] = LABELS, score: float = 0.5) -> None:
-        self.scene = Scene(camera or config(), labels, score=score)
+    def __init__(
+        self,
+        camera: CameraConfig | None = None,
+        *,
+        labels: Sequence[str] = LABELS,
+        score: float = 0.5,
+        totals: Totals | None = None,
+        known: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        self.scene = Scene(camera or config(), labels, score=score, totals=totals, known=known)
         self.told: list[Happening] = []
         self.counts: list[Counts] = []
         self.seen: list[Observation] = []
