@@ -262,9 +262,9 @@ class SceneReporter:
             score=said.score,
             top_score=said.top_score,
             box=said.box,
-            path=said.path,
-            zones=said.zones,
-            entered=said.entered,
+            path=said.path or (),  # the one empty tuple: Python 3.10 has others, which msgspec would not leave out
+            zones=said.zones or (),
+            entered=said.entered or (),
             dwell_s=said.dwell_s,
             stationary=said.stationary,
             object=self._event_id(said.object) if said.object else "",
