@@ -1,213 +1,208 @@
-"""What a camera normally sees: a few views, as by day and by night, with their edges, brightness and sharpness."""
+"""What a camera usually sees: the view of the last minute, and a few remembered ones from dark to light."""
 
 from __future__ import annotations
 
 import math
-import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import cached_property
 
-import cv2
 import msgspec
 import numpy as np
 
-from edgemass.scene._sight import Cells, Look
+from edgemass.scene._look import Grid, Look, grid_shape
+from edgemass.scene._matching import BLOCK, compare, detail, mean_of_blocks, power_of_blocks
 
-MOST = 4
-TAU_S = 120.0  # a view follows what it sees within so long
-SLOW_S = 1800.0  # its sharpness and its strength only within so long: a lens that fogs up is no new normal
-BLOCKS = 8  # along the longer side: parts of the picture that are judged each for itself
-STABLE = 0.4  # length of a mean direction: edges that stay count, leaves in the wind do not
-TILES = (4, 3)  # across and down: parts of the picture that are looked for beside their places
-STEP = 1.2  # cells: a shift of a good hundredth of the picture
-ALIKE, BETTER = 0.45, 0.2  # of a tile's edges: at least so many are found again, and so many more than in their places
-LOST = 0.35  # of what is usual: a part of the picture is no longer what it was
+BANDS = (40.0, 90.0)  # brightness: night, dusk and rooms, day
+PER_BAND = 2
+ALIKE = 0.7  # fraction of blocks: more, and two views of one band are one
+FEW_BLOCKS = 6  # with fewer to look at, nothing is told
+SOFT = 0.4  # of the usual steps between neighbouring pixels, for as much of what is larger: a block out of focus
+GONE, SURELY = 0.06, 4.0  # of what the light would leave of them, where that is so many times what can be seen
+LESS = 0.9  # of the usual steps, whatever makes them
+LEAST_STEPS = 6.0  # squared; below, a block has nothing small in it
+STEPS_OF_NOISE = 4.0  # two of a pixel and two of its neighbour, times the variance of one
+NOISE_AT_1_PERCENT = 3.64  # a difference of two pixels with noise of 1 exceeds this once in a hundred times
 
 
-_Tile = tuple[slice, slice]
+@dataclass(frozen=True)
+class View:
+    """What is to be expected of a picture. Numbers as in `Look`.
+
+    steps: (block rows, block columns), the squared steps of brightness between neighbouring pixels, those of noise too.
+    noise: standard deviation of a pixel.
+    contrast: steps of brightness, without what noise adds.
+    changed: in which fraction of its places a picture differs from the one before.
+    """
+
+    grid: Grid
+    level: float
+    saturated: float
+    steps: Grid
+    noise: float
+    contrast: float
+    changed: float
+
+    @cached_property
+    def detailed(self) -> Grid:
+        return detail(self.grid)
+
+    @property
+    def band(self) -> int:
+        return sum(self.level >= limit for limit in BANDS)
+
+    def towards(self, other: View, share: float) -> View:
+        """So far on the way to another view of the same shape; share: 0..1."""
+
+        def mixed(mine: float, theirs: float) -> float:
+            return mine + share * (theirs - mine)
+
+        return View(
+            grid=np.asarray(self.grid + np.float32(share) * (other.grid - self.grid), np.float32),
+            level=mixed(self.level, other.level),
+            saturated=mixed(self.saturated, other.saturated),
+            steps=np.asarray(self.steps + np.float32(share) * (other.steps - self.steps), np.float32),
+            noise=mixed(self.noise, other.noise),
+            contrast=mixed(self.contrast, other.contrast),
+            changed=mixed(self.changed, other.changed),
+        )
 
 
-class Memory(msgspec.Struct, frozen=True):
-    """Views as they are kept over a restart: shape of the cells, and for each view its numbers and maps, packed."""
+def as_view(look: Look, grid: Grid, noise: float, changed: float) -> View:
+    """grid: what the last looks have in common. noise: standard deviation of a pixel; changed: see `View`."""
+    return View(
+        grid=grid,
+        level=look.level,
+        saturated=look.saturated,
+        steps=mean_of_blocks(look.steps),
+        noise=noise,
+        contrast=math.sqrt(max(look.coarse**2 - (NOISE_AT_1_PERCENT * noise) ** 2, 0.0)),
+        changed=changed,
+    )
+
+
+def softened(usual: View, now: View) -> float | None:
+    """In which fraction of the picture small things are less clear than large ones, compared with what is usual.
+
+    None where there is not enough of small things above the noise to tell. More noise than usual makes nothing soft.
+    """
+    hidden, usually_hidden = (STEPS_OF_NOISE * view.noise * view.noise for view in (now, usual))
+    usually, left = usual.steps - usually_hidden, now.steps - hidden
+    clear = usually >= usually_hidden
+    dimmed = power_of_blocks(now.detailed) / np.maximum(power_of_blocks(usual.detailed), 1e-3)
+    wanted = usually * np.minimum(dimmed, 1.0)
+    told = clear & (wanted >= max(LEAST_STEPS, hidden))
+    by_light = usually * min(now.level / max(usual.level, 1.0), 1.0) ** 2
+    surely_told = clear & (by_light >= SURELY * max(LEAST_STEPS, hidden))
+    soft = (told & (left < SOFT * wanted) & (now.steps < LESS * usual.steps)) | (surely_told & (left < GONE * by_light))
+    asked = int(np.count_nonzero(told | surely_told))
+    return float(np.count_nonzero(soft)) / asked if asked >= FEW_BLOCKS else None
+
+
+class StoredView(msgspec.Struct, frozen=True, kw_only=True):
+    """A view as it is kept.
+
+    cells: rows * columns bytes, stretched from `low` (0) to `high` (255). steps: float32, little endian.
+    """
 
     rows: int
     columns: int
-    views: tuple[tuple[dict[str, float], bytes], ...] = ()
+    low: float
+    high: float
+    cells: bytes
+    level: float
+    saturated: float
+    steps: bytes
+    noise: float
+    sharpness: float
+    sharpest: float
+    contrast: float
+    changed: float
 
 
-@dataclass(slots=True, eq=False)
-class View:
-    """edges, cells: means of what was seen. seconds: of being seen. The others: typical values, 0 = unknown."""
+class Memory(msgspec.Struct, frozen=True, kw_only=True):
+    """What has been learned of one camera: JSON of less than 64 KB.
 
-    edges: Cells
-    cells: Cells
-    seconds: float = 0.0
-    sharpness: float = 0.0
-    strength: float = 0.0
-    change: float = 0.0
-    moving: float = 0.0  # share of looks in which something differed from the look before
-
-    def learn(self, look: Look, passed_s: float) -> None:
-        """Follow a picture that is fine."""
-        self.seconds += passed_s
-        rate = max(passed_s / TAU_S, min(1.0, passed_s / self.seconds)) if self.seconds else 1.0
-        self.edges += np.float32(rate) * (look.edges - self.edges)
-        self.cells += np.float32(rate) * (look.cells - self.cells)
-        slow = max(passed_s / SLOW_S, min(1.0, passed_s / self.seconds)) if self.seconds else 1.0
-        self.strength += slow * (self.contrast(look) - self.strength)
-        if look.sharpness is not None:
-            self.sharpness += (slow if self.sharpness else 1.0) * (look.sharpness - self.sharpness)
-        if look.change is not None:
-            self.change += (rate if self.change else 1.0) * (look.change - self.change)
-            self.moving += rate * ((not look.same) - self.moving)
-
-    @property
-    def weights(self) -> tuple[Cells, Cells]:
-        """How much each cell counts, and the length of its mean direction."""
-        length = np.asarray(cv2.magnitude(self.edges[0], self.edges[1]), np.float32)
-        return np.where(length > STABLE, length, np.float32(0)), length
-
-    def contrast(self, look: Look) -> float:
-        """How strong the stable edges are in a picture, for its brightness."""
-        weights, _ = self.weights
-        total = float(weights.sum())
-        if not total:
-            return 0.0
-        return float((weights * look.strength).sum()) / total / (look.mean + 8.0)
-
-    def compare(self, look: Look) -> Likeness:
-        weights, length = self.weights
-        along = (self.edges * look.edges).sum(axis=0) / np.maximum(length, 1e-3)
-        size = _blocks(length.shape)
-        usual = cv2.resize(weights * length, size, interpolation=cv2.INTER_AREA)
-        now = cv2.resize(weights * along, size, interpolation=cv2.INTER_AREA)
-        total = float(usual.sum())
-        structure = float(length.mean())
-        if total < 1e-6:
-            return Likeness(lost=0.0, alike=1.0, stable=0.0, layout=1.0, structure=structure, instead=1.0)
-        lost = now < LOST * usual
-        there = cv2.resize(cv2.magnitude(look.edges[0], look.edges[1]), size, interpolation=cv2.INTER_AREA)
-        was = cv2.resize(length, size, interpolation=cv2.INTER_AREA)
-        return Likeness(
-            lost=float(usual[lost].sum()) / total,
-            alike=float(now.sum()) / total,
-            stable=float(np.count_nonzero(weights)) / weights.size,
-            layout=_correlation(self.cells, look.cells),
-            structure=structure,
-            instead=float(there[lost].sum()) / max(float(was[lost].sum()), 1e-6) if lost.any() else 1.0,
-        )
-
-    def moved(self, look: Look) -> tuple[float, float]:
-        """Share of the stable edges that are found again beside their places, and by how many cells they moved.
-
-        Tile by tile, since a picture that is turned or zoomed moves differently here and there.
-        """
-        weights, length = self.weights
-        seen = np.asarray(cv2.magnitude(look.edges[0], look.edges[1]), np.float32)
-        total = found = far = 0.0
-        for tile in _tiles(length.shape):
-            usual = float((weights[tile] * length[tile]).sum())
-            total += usual
-            if usual <= 0:
-                continue
-            x, y = _shift(length[tile], seen[tile])
-            distance = math.hypot(x, y)
-            if distance < STEP:
-                continue
-            here = self._along(look.edges, tile) / usual
-            back = np.roll(look.edges, (-round(y), -round(x)), axis=(1, 2))
-            there = self._along(back, tile) / usual
-            if there >= max(ALIKE, here + BETTER):
-                found += usual
-                far += usual * distance
-        return (found / total, far / found) if found else (0.0, 0.0)
-
-    def _along(self, edges: Cells, tile: _Tile) -> float:
-        """How much of the stable edges of a tile is there."""
-        weights, length = self.weights
-        along = (self.edges[:, tile[0], tile[1]] * edges[:, tile[0], tile[1]]).sum(axis=0)
-        return float((weights[tile] * along / np.maximum(length[tile], 1e-3)).sum())
-
-
-@dataclass(frozen=True, slots=True)
-class Likeness:
-    """lost: share of the stable edges, by parts of the picture, that are gone. alike: 1 = all edges as usual.
-
-    stable: share of the picture that has stable edges. layout: correlation of the coarse brightness.
-    structure: mean length of the edges that are usual. instead: of what is lost, how much other structure is there now.
+    height, width: of its pictures. still_s: for how long it has delivered the same picture without being frozen.
     """
 
-    lost: float
-    alike: float
-    stable: float
-    layout: float
-    structure: float
-    instead: float
+    height: int
+    width: int
+    still_s: float = 0.0
+    views: tuple[StoredView, ...] = ()
 
 
-def new_view(look: Look) -> View:
-    return View(look.edges.copy(), look.cells.copy())
+class Views:
+    """The remembered views: PER_BAND for each band of brightness, those that were seen last."""
+
+    def __init__(self) -> None:
+        self._views: list[View] = []  # the last seen first
+
+    def __iter__(self) -> Iterator[View]:
+        return iter(self._views)
+
+    def __bool__(self) -> bool:
+        return bool(self._views)
+
+    def keep(self, view: View) -> None:
+        """Remember a view in place of the one it resembles, else of the one as bright that was not seen for longest."""
+        others = [each for each in self._views if each.band == view.band]
+        known = next((each for each in others if compare(each.detailed, view.detailed, 0.0).same >= ALIKE), None)
+        if known is None and len(others) >= PER_BAND:
+            known = others[-1]
+        self._views = [view, *(each for each in self._views if each is not known)]
+
+    def stored(self) -> tuple[StoredView, ...]:
+        return tuple(_store(view) for view in self._views)
 
 
-def remember(views: Sequence[View]) -> Memory | None:
-    """Views as they are kept; None where there is none."""
-    if not views:
-        return None
-    rows, columns = views[0].cells.shape
-    packed = []
-    for view in views:
-        numbers = {name: round(float(getattr(view, name)), 4) for name in _NUMBERS}
-        maps = np.concatenate([np.rint(view.edges * 127).astype(np.int8).ravel().view(np.uint8), _bytes(view.cells)])
-        packed.append((numbers, zlib.compress(maps.tobytes())))
-    return Memory(rows, columns, tuple(packed))
-
-
-_NUMBERS = ("seconds", "sharpness", "strength", "change", "moving")
-
-
-def recall(memory: Memory) -> list[View]:
-    """Views out of memory; what is damaged is left out."""
-    size = memory.rows * memory.columns
-    views = []
-    for numbers, packed in memory.views[:MOST]:
-        try:
-            maps = np.frombuffer(zlib.decompressobj().decompress(packed, 3 * size), np.uint8)
-            edges = maps[: 2 * size].view(np.int8).reshape(2, memory.rows, memory.columns).astype(np.float32)
-            edges *= np.float32(1 / 127)
-            cells = maps[2 * size :].reshape(memory.rows, memory.columns).astype(np.float32)
-        except (zlib.error, ValueError):
-            continue
-        views.append(View(edges, cells, **{name: float(numbers.get(name, 0.0)) for name in _NUMBERS}))
+def restored(memory: Memory) -> Views:
+    """The views of a memory; damaged ones are left out."""
+    views = Views()
+    if memory.height > 0 and memory.width > 0:
+        shape = grid_shape(memory.height, memory.width)
+        for stored in reversed(memory.views):
+            if _is_whole(stored, shape):
+                views.keep(_restore(stored))
     return views
 
 
-def _bytes(cells: Cells) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
-    return np.clip(np.rint(cells), 0, 255).astype(np.uint8).ravel()
+def _is_whole(stored: StoredView, shape: tuple[int, int]) -> bool:
+    rows, columns = shape
+    return (
+        (stored.rows, stored.columns) == shape
+        and len(stored.cells) == rows * columns
+        and len(stored.steps) == 4 * (rows // BLOCK) * (columns // BLOCK)
+    )
 
 
-def _tiles(shape: tuple[int, ...]) -> list[_Tile]:
-    rows = np.linspace(0, shape[0], TILES[1] + 1).round().astype(int).tolist()
-    columns = np.linspace(0, shape[1], TILES[0] + 1).round().astype(int).tolist()
-    return [
-        (slice(top, bottom), slice(left, right)) for top, bottom in pairwise(rows) for left, right in pairwise(columns)
-    ]
+def _store(view: View) -> StoredView:
+    low, high = float(view.grid.min()), float(view.grid.max())
+    cells = np.rint((view.grid - low) * (255.0 / max(high - low, 1e-3))).astype(np.uint8)
+    rows, columns = view.grid.shape
+    return StoredView(
+        rows=rows,
+        columns=columns,
+        low=low,
+        high=high,
+        cells=cells.tobytes(),
+        level=view.level,
+        saturated=view.saturated,
+        steps=view.steps.astype("<f4").tobytes(),
+        noise=view.noise,
+        contrast=view.contrast,
+        changed=view.changed,
+    )
 
 
-def _shift(before: Cells, after: Cells) -> tuple[float, float]:
-    """By how many cells, right and down, a picture has moved."""
-    window = cv2.createHanningWindow((before.shape[1], before.shape[0]), cv2.CV_32F)
-    (x, y), _ = cv2.phaseCorrelate(before - before.mean(), after - after.mean(), window)
-    return x, y
-
-
-def _blocks(shape: tuple[int, ...]) -> tuple[int, int]:
-    """(columns, rows) of the parts."""
-    scale = BLOCKS / max(shape)
-    return max(1, round(shape[1] * scale)), max(1, round(shape[0] * scale))
-
-
-def _correlation(one: Cells, other: Cells) -> float:
-    a, b = one - one.mean(), other - other.mean()
-    scale = float(np.sqrt(np.square(a).sum() * np.square(b).sum()))
-    return float((a * b).sum()) / scale if scale > 1e-6 else 0.0
+def _restore(stored: StoredView) -> View:
+    cells = np.frombuffer(stored.cells, np.uint8).reshape(stored.rows, stored.columns)
+    return View(
+        grid=np.asarray(stored.low + cells * np.float32((stored.high - stored.low) / 255.0), np.float32),
+        level=stored.level,
+        saturated=stored.saturated,
+        steps=np.frombuffer(stored.steps, "<f4").reshape(stored.rows // BLOCK, stored.columns // BLOCK),
+        noise=stored.noise,
+        contrast=stored.contrast,
+        changed=stored.changed,
+    )

@@ -1,309 +1,235 @@
-"""Whether a camera's picture can be trusted: covered, black, overexposed, frozen, out of focus, or moved.
-
-What the camera normally sees is learned as a few views, by day and by night. Loss of what is normal counts only where it
-comes within seconds: dusk takes minutes, a hand does not. Measured numbers go along as evidence.
-"""
+"""Whether a camera sees its scene: an empty street must not look like a camera with a cloth over it."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 from typing import Literal
+
+import numpy as np
 
 from edgemass.config.integrity import Cause, IntegrityConfig
 from edgemass.frame import Luma
-from edgemass.scene._sight import GRID, Eye, Look
-from edgemass.scene._views import MOST, Likeness, Memory, View, new_view, recall, remember
+from edgemass.scene import _judging as judging
+from edgemass.scene._hold import Hold
+from edgemass.scene._judging import Findings, evidence
+from edgemass.scene._look import Grid, Look, change, take_look
+from edgemass.scene._matching import Match, broadly_alike, compare, structure
+from edgemass.scene._views import FEW_BLOCKS, Memory, View, Views, as_view, restored, softened
 
-LOOK_S = 0.5
-ABRUPT_S = 6.0  # from a picture that was as usual to one that is not: slower than that is dusk, fog or dawn
-GONE = 0.65  # of the stable edges: then it is not what it was
-USUAL = 0.3  # of them may be gone, behind what passes
-FAINT = 0.4  # of the usual contrast: something half transparent is before it
-SOFT = 0.45  # of the usual sharpness
-DARK, DARK_SPREAD = 14.0, 8.0  # steps of brightness of a picture that is black
-GLARE = 0.35  # of the picture is white
-FROZEN = 0.2  # of the usual change from look to look
-NOISY = 0.12  # steps of brightness: a camera that changes less from look to look is not known to be alive by that
-ALIVE = 0.95  # of the looks, at least, that differ in a camera whose standing still means something
-STILL_LOOKS = 6  # in a row
-LAYOUT = 0.8  # correlation of coarse brightness: the same scene, only blurred
-FEW_EDGES = 0.02  # of the picture: too few stable edges to tell anything by them
-LOST_IN_GLARE = 0.5  # of the edges, where a good part of the picture is white
-STRONG = 0.7  # of the usual contrast is as usual
-FLAT = 0.55  # of the structure that was there: there is nothing to see
-IN_PLACE = 0.75  # of the usual likeness: no need to look for a shift
-MOVED = 0.5  # of the stable edges are found again beside their places
-BRIGHT_ENOUGH = 0.5  # of the usual contrast, to tell a blurred picture from a dim one
-NOISIER = 2.0  # times the usual change from look to look: too noisy to tell
-FINE_LOOKS = 2  # in a row end what has not been told yet
-MOST_PASSED_S = 2.0  # of time that one look stands for
-_NS = 1e9
+__all__ = ["Integrity", "Memory", "Verdict"]
 
-_Finding = tuple[Cause | Literal[""], dict[str, float]]
+NS = 1_000_000_000
+LOOK_S = 0.45  # between two looks: about two a second at any frame rate
+LONGEST_S = 10.0  # that one look speaks for, however long ago the last was
+LEARN_S, LEARN_LOOKS = 8.0, 6
+RECENT_S = 1.0  # over which a picture is averaged before it is compared, against noise and what passes
+USUAL_S = 30.0  # in which the usual view follows: dusk, clouds and shadows are slower
+KEEP_S = 60.0  # between two views that are remembered
+GOOD = 0.6  # fraction of blocks alike: then no other view is asked
+ABOUT = 10.0  # steps of brightness between two pictures that are as dark as each other
+HALF = 0.5  # of a remembered view and of the picture in which it was found again
+FROZEN_S = 2.0  # longer than any other cause must hold
+BEGINNINGS = 2  # looks in a row at which an encoder may begin anew with a frozen picture
+STILL_TIMES = 2.5  # as long as the camera has stood still by itself: then it is frozen
+NATURAL_STILL_S = 600.0  # longer is not believed
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """cause: "" where the picture is fine. learning: the normal view is not known yet, and nothing can be told.
+    """Whether a camera sees its scene.
 
-    since_ns: when it began. evidence: what was measured, each number beside the limit that it met (`..._limit`).
+    cause: why it does not; "" = it does. learning: nothing is known yet that a picture could be compared with; only a
+    black, covered or overexposed one is told.
+    since_ns: the frame's own time from when on it has been so.
+    evidence: what was measured at the last look, and the limits it is held to (`..._limit`).
     """
 
-    cause: Cause | Literal[""]
-    learning: bool
-    since_ns: int
-    evidence: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class _Trouble:
-    """A run of looks that were not fine. causes: the last ones; fine: looks since that were."""
-
-    since_ns: int
-    causes: deque[Cause] = field(default_factory=lambda: deque(maxlen=5))
-    fine: int = 0
-
-    @property
-    def cause(self) -> Cause:
-        """What most of the last looks say."""
-        return max(self.causes, key=self.causes.count)
+    cause: Cause | Literal[""] = ""
+    learning: bool = True
+    since_ns: int = 0
+    evidence: dict[str, float] = field(default_factory=dict)
 
 
 class Integrity:
-    """Judges one camera; used by one thread.
+    """Compares every so many-th picture of one camera with what it usually sees. Used by one thread.
 
-    remembered: what was learned before a restart.
+    remembered: what an earlier run has learned; not used for pictures of another size.
     """
 
     def __init__(self, options: IntegrityConfig, remembered: Memory | None = None) -> None:
         self._options = options
-        self._eye = Eye()
-        self._views: list[View] = recall(remembered) if remembered is not None else []  # the one in use first
-        self._verdict = Verdict("", not self._views, 0)
+        self._remembered = remembered
+        self._hold = Hold(confirm_s=options.confirm_s, recover_s=options.recover_s)
+        self._verdict = Verdict()
+        self._views = Views()
+        self._size = (0, 0)
+        self._natural_still_s = 0.0  # for so long nothing has changed, and then it went on
         self._looked_ns: int | None = None
-        self._usual_ns: int | None = None  # when the picture was last as usual; None = not since the camera came
-        self._lost_ns: int | None = None  # since when it is not what it was
-        self._abrupt = False  # that it came within seconds
-        self._strong_ns: int | None = None  # when its contrast was last as usual
-        self._veil_ns: int | None = None  # since when it is not
-        self._veil_abrupt = False
-        self._still = 0  # looks in a row with hardly any change
-        self._trouble: _Trouble | None = None
-        self._fine_ns: int | None = None  # since when there has been no trouble
-
-    @property
-    def memory(self) -> Memory | None:
-        """What was learned; None while nothing was."""
-        return remember([view for view in self._views if view.seconds >= self._options.learn_s])
-
-    def look(self, luma: Luma, mono_ns: int) -> Verdict:
-        """Judge a frame, if another look is due; returns what holds now.
-
-        luma: uint8 (height, width) with any strides; only some of its pixels are read, and none is kept.
-        mono_ns: the frame's own time.
-        """
-        before_ns = self._looked_ns
-        if before_ns is not None and 0 <= mono_ns - before_ns < LOOK_S * _NS:
-            return self._verdict
-        passed_s = LOOK_S if before_ns is None else min(max(mono_ns - before_ns, 0) / _NS, MOST_PASSED_S)
-        self._looked_ns = mono_ns
-        look = self._eye.look(luma)
-        if self._views and self._views[0].cells.shape != look.cells.shape:
-            self.relearn()
-        self._judge(look, mono_ns, passed_s)
-        return self._verdict
+        self._accepting = False
+        self._moved_s = self._kept_s = 0.0
+        self.forget()
 
     def forget(self) -> None:
-        """The camera was away: what comes next is compared with what was normal before."""
-        self._eye.forget()
-        self._looked_ns = self._usual_ns = self._strong_ns = self._lost_ns = None
-        self._still = 0
+        """The camera was away: the next pictures are compared with the remembered views, not with the last minute."""
+        self._before: Look | None = None
+        self._recent: Grid | None = None
+        self._usual: View | None = None
+        self._noise = self._cell_noise = self._changed = 0.0
+        self._still_s, self._beginnings = 0.0, 0
+        self._learned_s, self._learned_looks = 0.0, 0
+        self._draft: View | None = None
 
     def relearn(self) -> None:
-        """Take what is seen from now on for normal."""
-        self._views.clear()
-        self._begin_anew()
+        """The present view is the normal one, whatever is in it; all others are forgotten."""
+        self.forget()
+        self._views = Views()
+        self._natural_still_s = self._moved_s = 0.0
+        self._hold.clear(self._looked_ns or 0)
+        self._accepting = True
+        self._verdict = Verdict(since_ns=self._looked_ns or 0)
 
-    def _begin_anew(self) -> None:
-        self._trouble = self._lost_ns = self._usual_ns = self._strong_ns = None
-        self._still = 0
-        self._verdict = Verdict("", learning=True, since_ns=self._looked_ns or 0)
-
-    def _judge(self, look: Look, mono_ns: int, passed_s: float) -> None:
+    def memory(self) -> Memory | None:
+        """What has been learned, to be given to the next run; None while that is nothing."""
         if not self._views:
-            self._views.append(new_view(look))
-        view = self._views[0]
-        if view.seconds < self._options.learn_s:
-            view.learn(look, passed_s)
-            self._usual_ns = self._strong_ns = mono_ns
-            self._verdict = Verdict("", view.seconds < self._options.learn_s, self._verdict.since_ns)
-            return
-        view, likeness = self._recognise(look)
-        if self._has_changed_slowly(likeness, look, mono_ns):
-            self._add_view(look)
-            return
-        cause, evidence = self._cause(view, look, likeness, mono_ns)
-        if not cause and self._trouble is None and not self._still:
-            view.learn(look, passed_s)
-        self._settle(cause, evidence, look, mono_ns)
+            return None
+        height, width = self._size
+        return Memory(height=height, width=width, still_s=self._natural_still_s, views=self._views.stored())
 
-    def _recognise(self, look: Look) -> tuple[View, Likeness]:
-        """The view that the picture shows: the one in use, unless it is surely another one."""
-        view = self._views[0]
-        likeness = view.compare(look)
-        if likeness.lost < USUAL and likeness.stable >= FEW_EDGES:
-            return view, likeness
-        for other in self._views[1:]:
-            another = other.compare(look)
-            if another.stable >= FEW_EDGES and another.lost < USUAL and another.lost < likeness.lost:
-                self._views.remove(other)
-                self._views.insert(0, other)
-                return other, another
-        return view, likeness
+    def look(self, luma: Luma, mono_ns: int) -> Verdict:
+        """To be called with every picture of the camera; it looks at about two a second.
 
-    def _has_changed_slowly(self, likeness: Likeness, look: Look, mono_ns: int) -> bool:
-        """Whether the picture is not what it was, and came to that slowly: then this is normal now, too."""
-        if likeness.stable < FEW_EDGES:  # a view in the dark: what shows more is another one
-            self._usual_ns = mono_ns
-            return look.structure > 2 * FEW_EDGES + likeness.structure
-        if likeness.lost < USUAL:
-            self._usual_ns, self._lost_ns = mono_ns, None
-            return False
-        if likeness.lost < GONE:
-            self._lost_ns = None
-            return False
-        if self._lost_ns is None:
-            self._lost_ns = mono_ns
-            if self._usual_ns is None:  # after a time without pictures: a night may have fallen meanwhile
-                self._abrupt = look.mean >= 2 * DARK
-            else:
-                self._abrupt = mono_ns - self._usual_ns <= ABRUPT_S * _NS
-        return not self._abrupt
-
-    def _add_view(self, look: Look) -> None:
-        """Begin to learn another normal view; of those before, the ones that were seen longest stay."""
-        longest = sorted(self._views, key=lambda view: -view.seconds)[: MOST - 1]
-        self._views = [new_view(look), *(view for view in self._views if view in longest)]
-        self._begin_anew()
-
-    # Causes
-
-    def _cause(
-        self, view: View, look: Look, likeness: Likeness, mono_ns: int
-    ) -> tuple[Cause | Literal[""], dict[str, float]]:
-        """What is wrong with this very picture, and the numbers that say so."""
-        for cause, evidence in (
-            self._lost(view, look, likeness),
-            self._frozen(view, look),
-            self._glaring(look, likeness),
-            self._veiled(view, look, likeness, mono_ns),
-            _shifted(view, look, likeness),
-            _soft(view, look),
-        ):
-            if cause and cause not in self._options.ignore:
-                return cause, evidence
-        return "", {}
-
-    def _frozen(self, view: View, look: Look) -> _Finding:
-        """Not one pixel changes where some always did, or far less changes than ever."""
-        still = look.same and view.moving >= ALIVE
-        limit = FROZEN * view.change
-        if view.change >= NOISY and look.change is not None:
-            still = still or look.change <= limit
-        self._still = self._still + 1 if still else 0
-        if self._still < STILL_LOOKS:
-            return "", {}
-        return "frozen", {"change": look.change or 0.0, "change_limit": limit}
-
-    def _lost(self, view: View, look: Look, likeness: Likeness) -> _Finding:
-        """The edges that were there are gone, within seconds."""
-        if self._lost_ns is None or likeness.stable < FEW_EDGES:
-            return "", {}
-        evidence = {"lost": likeness.lost, "lost_limit": GONE, "brightness": look.mean}
-        if look.mean < DARK and look.spread < DARK_SPREAD:
-            return "black", {**evidence, "brightness_limit": DARK}
-        if look.white >= GLARE:
-            return "overexposed", {**evidence, "white": look.white, "white_limit": GLARE}
-        soft = _softness(view, look) < SOFT
-        if soft and likeness.layout >= LAYOUT:
-            return "blurred", {**evidence, "sharpness": _softness(view, look), "sharpness_limit": SOFT}
-        evidence |= {"structure": likeness.instead, "structure_limit": FLAT}
-        return ("covered" if soft or likeness.instead < FLAT else "moved"), evidence
-
-    def _glaring(self, look: Look, likeness: Likeness) -> _Finding:
-        if look.white >= GLARE and likeness.lost >= LOST_IN_GLARE:
-            return "overexposed", {"white": look.white, "white_limit": GLARE, "lost": likeness.lost}
-        return "", {}
-
-    def _veiled(self, view: View, look: Look, likeness: Likeness, mono_ns: int) -> _Finding:
-        """Contrast went within seconds, although the edges are still there: something half transparent is before it."""
-        if likeness.stable < FEW_EDGES or not view.strength:
-            return "", {}
-        share = view.contrast(look) / view.strength
-        if share >= STRONG:
-            self._strong_ns = mono_ns
-        if share < FAINT and self._strong_ns is not None:
-            if self._veil_ns is None:
-                self._veil_ns = mono_ns
-                self._veil_abrupt = mono_ns - self._strong_ns <= ABRUPT_S * _NS
-            if self._veil_abrupt:
-                return "covered", {"contrast": share, "contrast_limit": FAINT}
+        luma: uint8 (height, width) with any strides; a bounded number of its pixels is read, and none is kept.
+        mono_ns: the frame's own time; it may stand still or jump.
+        """
+        if self._looked_ns is not None and 0 <= mono_ns - self._looked_ns < LOOK_S * NS:
+            return self._verdict
+        elapsed_s = 0.0 if self._looked_ns is None else min(max(mono_ns - self._looked_ns, 0) / NS, LONGEST_S)
+        self._looked_ns = mono_ns
+        if luma.shape != self._size:
+            self._take_size(luma)
+        look = take_look(luma)
+        self._follow(look, elapsed_s)
+        found = self._find(look)
+        cause = None if self._accepting else judging.judge(found)
+        self._hold.see(cause, elapsed_s, mono_ns)
+        if cause is None and not self._hold.cause:
+            self._learn(found, elapsed_s)
         else:
-            self._veil_ns = None
-        return "", {}
+            self._draft, self._learned_s, self._learned_looks = None, 0.0, 0
+        self._accept(found, elapsed_s, mono_ns)
+        self._verdict = self._tell(found)
+        return self._verdict
 
-    # Over time
+    def _take_size(self, luma: Luma) -> None:
+        """Another camera, for all that is known."""
+        if self._size != (0, 0):
+            self.relearn()
+            self._accepting = False
+        self._size = (luma.shape[0], luma.shape[1])
+        remembered, self._remembered = self._remembered, None
+        if remembered is not None and (remembered.height, remembered.width) == self._size:
+            self._views = restored(remembered)
+            self._natural_still_s = min(max(remembered.still_s, 0.0), NATURAL_STILL_S)
 
-    def _settle(self, cause: Cause | Literal[""], evidence: dict[str, float], look: Look, mono_ns: int) -> None:
-        """Tell what has lasted, and take back what has been over for as long."""
-        hold_ns = self._options.hold_s * _NS
-        if cause:
-            self._fine_ns = None
-            if self._trouble is None:
-                self._trouble = _Trouble(mono_ns)
-            self._trouble.causes.append(cause)
-            self._trouble.fine = 0
-            if mono_ns - self._trouble.since_ns >= hold_ns:
-                rounded = {name: round(value, 3) for name, value in evidence.items()}
-                self._verdict = Verdict(
-                    self._trouble.cause, learning=False, since_ns=self._trouble.since_ns, evidence=rounded
-                )
+    def _follow(self, look: Look, elapsed_s: float) -> None:
+        """Bring up to date what the last seconds have in common, and for how long nothing has changed."""
+        if self._before is None or self._recent is None:
+            self._before, self._recent = look, look.grid
+            return
+        changed = change(self._before, look)
+        self._before = look
+        share = 1 - math.exp(-elapsed_s / RECENT_S)
+        self._recent = self._recent + np.float32(share) * (look.grid - self._recent)
+        # of an average in which each look has this share
+        self._cell_noise = changed.cell_noise * math.sqrt(share / (2 - share))
+        self._noise, self._changed = changed.noise, changed.places
+        if judging.is_still(changed.places, self._usual):
+            self._still_s += elapsed_s
+            self._beginnings = 0
+        elif self._beginnings < BEGINNINGS and judging.is_stiller(changed.places, self._usual):
+            self._beginnings += 1
+            self._still_s += elapsed_s if self._still_s else 0.0
         else:
-            if self._fine_ns is None:
-                self._fine_ns = mono_ns
-            if self._trouble is not None:
-                self._trouble.fine += 1
-                if self._trouble.fine >= FINE_LOOKS and not self._verdict.cause:
-                    self._trouble = None
-            if self._verdict.cause and mono_ns - self._fine_ns >= hold_ns:
-                self._trouble = None
-                self._verdict = Verdict("", learning=False, since_ns=self._fine_ns)
-        if self._verdict.cause == "moved" and mono_ns - self._verdict.since_ns >= self._options.accept_s * _NS:
-            self._add_view(look)
+            if self._hold.cause != "frozen":
+                self._natural_still_s = min(max(self._natural_still_s, self._still_s), NATURAL_STILL_S)
+            self._still_s, self._beginnings = 0.0, 0
 
+    def _find(self, look: Look) -> Findings:
+        assert self._recent is not None
+        now = as_view(look, self._recent, self._noise, self._changed)
+        detailed = now.detailed
+        seen = structure(detailed, self._cell_noise)
+        usual, match = self._expect(look, detailed, seen)
+        unlike = usual is not None and match is not None and match.same < judging.PRESENT
+        return Findings(
+            look=look,
+            now=now,
+            structure=seen,
+            usual=usual,
+            match=match,
+            softened=None if usual is None else softened(usual, now),
+            broadly=broadly_alike(usual.grid, self._recent) if unlike and usual is not None else 1.0,
+            still_s=self._still_s,
+            still_limit_s=max(self._options.confirm_s + FROZEN_S, STILL_TIMES * self._natural_still_s),
+        )
 
-def _softness(view: View, look: Look) -> float:
-    """Sharpness by what is usual; 0 where nothing sharp is left, 1 where the usual is not known."""
-    if not view.sharpness:
-        return 1.0
-    return 0.0 if look.sharpness is None else look.sharpness / view.sharpness
+    def _expect(self, look: Look, detailed: Grid, seen: float) -> tuple[View | None, Match | None]:
+        """The view that a picture is to be held to, and how it compares; see `Findings`."""
+        noise = self._cell_noise
+        usual, match = self._usual, None
+        if usual is not None:
+            match = compare(usual.detailed, detailed, noise)
+            if match.blocks < FEW_BLOCKS:
+                return usual, None
+            if match.same >= GOOD and match.displaced < judging.ELSEWHERE:
+                return usual, match
+        best, best_same = None, GOOD if usual is not None else -1.0
+        for view in self._views:
+            other = compare(view.detailed, detailed, noise, search=0.0)
+            if other.blocks >= FEW_BLOCKS:
+                if other.same > best_same:
+                    best, best_same = view, other.same
+            elif usual is None and seen < judging.FLAT and abs(view.level - look.level) < ABOUT:
+                return view, None  # as dark as it has been before, with nothing to be seen
+        if best is None:
+            return usual, match
+        return best, compare(best.detailed, detailed, noise)
 
+    def _learn(self, found: Findings, elapsed_s: float) -> None:
+        """Take a good look into what is usual."""
+        now = found.now
+        if self._usual is not None:
+            if self._still_s:
+                now = replace(now, changed=self._usual.changed)
+            self._usual = self._usual.towards(now, 1 - math.exp(-elapsed_s / USUAL_S))
+            self._kept_s += elapsed_s
+            if self._kept_s >= KEEP_S:
+                self._kept_s = 0.0
+                self._views.keep(self._usual)
+        elif found.usual is not None:
+            self._usual = found.usual.towards(now, HALF)
+        else:
+            self._learned_looks += 1
+            self._learned_s += elapsed_s
+            self._draft = now if self._draft is None else self._draft.towards(now, 1 / self._learned_looks)
+            if self._learned_s >= LEARN_S and self._learned_looks >= LEARN_LOOKS:
+                self._usual, self._accepting = self._draft, False
+                self._views.keep(self._usual)
 
-def _soft(view: View, look: Look) -> _Finding:
-    """Edges are less steep than they were, whatever their height: not merely darker, and not drowned in noise."""
-    if view.contrast(look) < BRIGHT_ENOUGH * view.strength or (look.change or 0.0) > NOISIER * view.change + 1:
-        return "", {}
-    share = _softness(view, look)
-    return ("blurred", {"sharpness": share, "sharpness_limit": SOFT}) if share < SOFT else ("", {})
+    def _accept(self, found: Findings, elapsed_s: float, mono_ns: int) -> None:
+        """Take the view of a camera that has been moved for long enough as the usual one."""
+        self._moved_s = self._moved_s + elapsed_s if self._hold.cause == "moved" else 0.0
+        if self._hold.cause == "moved" and self._moved_s >= self._options.accept_moved_s:
+            self._usual = found.now
+            self._views.keep(self._usual)
+            self._hold.clear(mono_ns)
 
-
-def _shifted(view: View, look: Look, likeness: Likeness) -> _Finding:
-    """Everywhere the edges are where they were, but for a step aside: turned and zoomed pictures too."""
-    if likeness.stable < FEW_EDGES or likeness.alike >= IN_PLACE:
-        return "", {}
-    moved, cells = view.moved(look)
-    if moved >= MOVED:
-        return "moved", {"moved": moved, "moved_limit": MOVED, "shift": cells / GRID}
-    return "", {}
+    def _tell(self, found: Findings) -> Verdict:
+        cause = self._hold.cause
+        return Verdict(
+            cause="" if cause in self._options.ignore else cause,
+            learning=self._usual is None and not self._views,
+            since_ns=self._hold.since_ns,
+            evidence=evidence(found, self._changed),
+        )
