@@ -31,6 +31,7 @@ COVERING = 2.0  # a box that shares half of itself with a better one is no evide
 CERTAIN = 0.9  # evidence that a track needs to be believed: as much as one score, the next ones as they come later
 
 STAYS, LEAVES = 0.2, 0.4  # what a box may be off its place, in sides: before it stands still, and once it does
+TIDY_NS = 80_000_000  # a dozen times a second is often enough to see who stays in his place and who is gone
 LEFT_NS = _NS  # so long must it be out of its place: what passes before it cuts its box
 
 _TRACK = np.dtype(
@@ -98,6 +99,7 @@ class Tracker:
         self._next_id = 1
         self._now_ns: int | None = None
         self._back_ns: int | None = None  # when the camera was last back
+        self._tidied_ns: int | None = None
 
     def update(self, found: Detections, mono_ns: int) -> Tracks:
         """What the detections of one frame say of the tracks.
@@ -112,6 +114,8 @@ class Tracker:
             self.suspend()
         if self._back_ns is None:
             self._back_ns = now_ns
+        if self._tidied_ns is None or now_ns - self._tidied_ns >= TIDY_NS:
+            self._tidied_ns = now_ns
         rests = self._expect(step_ns)
         rows = _usable(found, self._options.low_score)
         boxes, score, class_id = to_boxes(found.xyxy[rows]), found.score[rows].astype(np.float64), found.class_id[rows]
@@ -119,7 +123,8 @@ class Tracker:
         self._hit(which, boxes[met], score[met], class_id[met], rows[met], now_ns)
         born, evidence = self._fresh(boxes, score, class_id, met)
         self._begin(boxes[born], score[born], class_id[born], rows[born], evidence, now_ns)
-        self._end()
+        if self._tidied_ns == now_ns:
+            self._end()
         return self._told()
 
     def forget(self) -> None:
@@ -206,7 +211,8 @@ class Tracker:
         hit["away"] = False
         hit["seen_ns"] = now_ns
         self._filter.correct(which, boxes)
-        self._settle(hit, self._filter.box[which], now_ns)
+        if self._tidied_ns == now_ns:
+            self._settle(hit, self._filter.box[which], now_ns)
         self._tracks[which] = hit
 
     def _settle(self, hit: _Rows, boxes: Floats, now_ns: int) -> None:
