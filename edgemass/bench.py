@@ -23,9 +23,10 @@ from edgemass.detector import Detector, Feed
 from edgemass.errors import BackendError, ConfigError, EdgemassError, SourceError, UsageError
 from edgemass.frame import Frame
 from edgemass.imaging import leave_cores_to_the_runtime
-from edgemass.messages import CameraState, FrameMessage, ModelRef, to_json
+from edgemass.messages import CameraState, CountsMessage, EventMessage, FrameMessage, ModelRef, to_json
 from edgemass.pipeline.capture import Capture
-from edgemass.pipeline.line import CameraLine, Identity, LoadedModel
+from edgemass.pipeline.line import CameraLine, LoadedModel
+from edgemass.pipeline.moment import Identity
 from edgemass.sources import CaptureOptions
 
 ROUND_S = 0.5
@@ -69,6 +70,12 @@ class CountingSink:
 
     def publish(self, message: FrameMessage, frame: Frame) -> None:  # noqa: ARG002
         self.size_bytes += len(to_json(message))
+
+    def event(self, event: EventMessage, picture: bytes | None) -> None:
+        pass
+
+    def counts(self, counts: CountsMessage) -> None:
+        pass
 
     def camera_state(self, camera: str, state: CameraState) -> None:
         pass

@@ -14,6 +14,8 @@ DETECTION = "edgemass.detection/1"
 CLASSIFICATION = "edgemass.classification/1"
 REPORTED = "edgemass.reported/1"
 DESIRED = "edgemass.desired/1"
+EVENT = "edgemass.event/1"
+COUNTS = "edgemass.counts/1"
 
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
@@ -95,6 +97,94 @@ class ClassificationMessage(_FrameDocument, frozen=True, kw_only=True, tag_field
     classes: list[ClassScore]
 
 
+Place = tuple[Fraction, Fraction]
+Time = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$")]
+
+
+class EventMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="schema", tag=EVENT):
+    """Something that a person would tell another; one document when it begins, few while it goes on, one at its end.
+
+    kind: object (a thing that came into view), zone (its visit to a zone), line (a crossing, over at once: only "end"),
+    camera (a camera that is away or blind). type: new, update, end. id: the same in all documents of one event.
+    seq: counts the events of a camera and run. mono_ns, time, clock_synced: of this document, as elsewhere.
+    started: when the event began. duration_s: from then to now. track_id: as in edgemass.detection/1.
+    score: of now, top_score: the best so far. box: where it is, or was last seen; fractions of the frame.
+    path: where its anchor point was, oldest first, thinned. zones: where it is now. entered: where it ever was.
+    dwell_s: seconds in each zone, those before included. stationary: it has not moved for a while.
+    object: id of the object's event, in those of its zones and lines. zone, line: names. direction: over the line.
+    state, reason: of a camera; reason also of an end: left (gone from view), camera (gone while the camera was away),
+    stopped (edgemass ended), model (another model took over).
+    snapshot: its best picture, as sent. clip: name of its file in the folder of clips.
+    """
+
+    type: Literal["new", "update", "end"]
+    kind: Literal["object", "zone", "line", "camera"]
+    id: str
+    device: str
+    camera: str
+    seq: Annotated[int, msgspec.Meta(ge=1)]
+    run_id: str
+    boot_id: str
+    mono_ns: int
+    time: Time
+    clock_synced: bool
+    started: Time
+    duration_s: float
+    label: str = ""
+    class_id: int | None = None
+    track_id: int | None = None
+    score: Fraction | None = None
+    top_score: Fraction | None = None
+    box: tuple[Fraction, Fraction, Fraction, Fraction] | None = None
+    path: tuple[Place, ...] = ()
+    zones: tuple[str, ...] = ()
+    entered: tuple[str, ...] = ()
+    dwell_s: dict[str, float] = {}
+    stationary: bool = False
+    object: str = ""
+    zone: str = ""
+    line: str = ""
+    direction: Literal["", "in", "out"] = ""
+    state: str = ""
+    reason: str = ""
+    snapshot: SnapshotRef | None = None
+    clip: str = ""
+    model: ModelRef | None = None
+
+
+class SnapshotRef(msgspec.Struct, frozen=True):
+    """A picture that was sent beside an event. time: when it was taken."""
+
+    width: int
+    height: int
+    size_bytes: int
+    time: Time
+
+
+class InOut(msgspec.Struct, frozen=True):
+    """Crossings of a line by label, each way, since it was first counted."""
+
+    in_: dict[str, int] = msgspec.field(name="in", default_factory=dict)
+    out: dict[str, int] = msgspec.field(default_factory=dict)
+
+
+class CountsMessage(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag=COUNTS):
+    """How many are there now, by label, and how many crossed each line; sent whenever one of these changes.
+
+    available: false while nobody can know, since the camera is away or blind: the numbers are null then.
+    """
+
+    device: str
+    camera: str
+    mono_ns: int
+    time: Time
+    clock_synced: bool
+    available: bool
+    labels: dict[str, int | None]
+    zones: dict[str, dict[str, int | None]]
+    lines: dict[str, InOut]
+
+
 class CameraState(msgspec.Struct, frozen=True):
     """Retained under camera/<c>/state. since: RFC 3339."""
 
@@ -104,7 +194,6 @@ class CameraState(msgspec.Struct, frozen=True):
 
 
 Digest = Annotated[str, msgspec.Meta(pattern=r"^sha256:[0-9a-f]{64}$")]
-Time = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$")]
 Phase = Literal[
     "idle",
     "fetching",
@@ -163,6 +252,6 @@ FrameMessage = DetectionMessage | ClassificationMessage
 _encoder = msgspec.json.Encoder()
 
 
-def to_json(message: FrameMessage | CameraState | Desired | Reported) -> bytes:
+def to_json(message: FrameMessage | EventMessage | CountsMessage | CameraState | Desired | Reported) -> bytes:
     """One line of JSON, no newline."""
     return _encoder.encode(message)

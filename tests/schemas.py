@@ -22,11 +22,14 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 DOCUMENTS: dict[str, type[msgspec.Struct]] = {  # name/version as in the document's `schema` -> type
     messages.DETECTION: messages.DetectionMessage,
     messages.CLASSIFICATION: messages.ClassificationMessage,
+    messages.EVENT: messages.EventMessage,
+    messages.COUNTS: messages.CountsMessage,
     "edgemass.camera-state/1": messages.CameraState,
     messages.DESIRED: messages.Desired,
     messages.REPORTED: messages.Reported,
 }
 
+_PARAMETERS = ("device", "camera", "slot", "label", "zone", "line")
 _SLOT = f"{mqtt.PREFIX}/{{device}}/slot/{{slot}}"
 _CAMERA = f"{mqtt.PREFIX}/{{device}}/camera/{{camera}}"
 CHANNELS: dict[str, tuple[str, str, str]] = {  # name -> topic, document or "text", what is sent
@@ -37,6 +40,28 @@ CHANNELS: dict[str, tuple[str, str, str]] = {  # name -> topic, document or "tex
     ),
     "detections": (f"{_CAMERA}/detections", messages.DETECTION, "QoS 0: one for every processed frame."),
     "classification": (f"{_CAMERA}/classification", messages.CLASSIFICATION, "QoS 0: one for every processed frame."),
+    "events": (f"{_CAMERA}/events", messages.EVENT, "QoS 1: when an object comes, on news of it, and when it goes."),
+    "count": (
+        f"{_CAMERA}/count/{{label}}",
+        "count",
+        "Retained, QoS 1: how many are there now; unavailable while nobody can know.",
+    ),
+    "zoneCount": (
+        f"{_CAMERA}/zone/{{zone}}/count/{{label}}",
+        "count",
+        "Retained, QoS 1: how many are in the zone now; unavailable while nobody can know.",
+    ),
+    "lineIn": (f"{_CAMERA}/line/{{line}}/in/{{label}}", "total", "Retained, QoS 1: how many crossed inwards so far."),
+    "lineOut": (
+        f"{_CAMERA}/line/{{line}}/out/{{label}}",
+        "total",
+        "Retained, QoS 1: how many crossed outwards so far.",
+    ),
+    "snapshot": (
+        f"{_CAMERA}/snapshot/{{label}}",
+        "picture",
+        "Retained, QoS 1: JPEG, the best picture of the newest object.",
+    ),
     "cameraState": (
         f"{_CAMERA}/state",
         "edgemass.camera-state/1",
@@ -116,13 +141,16 @@ def asyncapi() -> dict[str, Any]:
                 "device": {"description": "The device's id, as in its documents, fit for a topic."},
                 "slot": {"description": "A place for one model on the device; main unless configured otherwise."},
                 "camera": {"description": "The camera's name, as in its documents, fit for a topic."},
+                "label": {"description": "A label of the model, fit for a topic."},
+                "zone": {"description": "A zone of the camera."},
+                "line": {"description": "A line of the camera."},
             },
         },
     }
 
 
 def _channel(name: str, topic: str) -> dict[str, Any]:
-    parameters = [parameter for parameter in ("device", "camera", "slot") if f"{{{parameter}}}" in topic]
+    parameters = [parameter for parameter in _PARAMETERS if f"{{{parameter}}}" in topic]
     return {
         "address": topic,
         "messages": {name: {"$ref": f"#/components/messages/{name}"}},
@@ -134,6 +162,13 @@ def _message(document: str) -> dict[str, Any]:
     if document == "text":
         words = [mqtt.ONLINE.decode(), mqtt.OFFLINE.decode()]
         return {"contentType": mqtt.TEXT, "payload": {"type": "string", "enum": words}}
+    if document == "count":
+        number = {"type": "string", "pattern": rf"^(\d+|{mqtt.UNAVAILABLE.decode()})$"}
+        return {"contentType": mqtt.TEXT, "payload": number}
+    if document == "total":
+        return {"contentType": mqtt.TEXT, "payload": {"type": "string", "pattern": r"^\d+$"}}
+    if document == "picture":
+        return {"contentType": mqtt.JPEG, "payload": {"type": "string", "format": "binary"}}
     if document == "envelope":
         return {
             "contentType": mqtt.JSON,

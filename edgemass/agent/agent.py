@@ -9,6 +9,7 @@ import uuid
 
 from edgemass import sinks, sources
 from edgemass.agent.managed import Managed
+from edgemass.agent.scenes import Scenes
 from edgemass.agent.slot import ModelSlot
 from edgemass.agent.starting import load_first
 from edgemass.agent.tuner import AFTER_S, Tuner
@@ -22,7 +23,8 @@ from edgemass.imaging.orient import Orientation
 from edgemass.messages import CameraState
 from edgemass.pipeline.camera import Camera
 from edgemass.pipeline.capture import Capture
-from edgemass.pipeline.line import CameraLine, Identity, LoadedModel
+from edgemass.pipeline.line import CameraLine, LoadedModel
+from edgemass.pipeline.moment import Identity, Moment
 from edgemass.pipeline.selection import Selection
 from edgemass.pipeline.turns import Turns, default_at_once
 from edgemass.scene.motion import MotionGate
@@ -47,6 +49,7 @@ class Agent:
         self._tune_after_s = tune_after_s
         self._config = config
         self._managed: Managed | None = None
+        self._scenes: Scenes
         self._clock = clock or SystemClock()
         self._turns = Turns(default_at_once(), self._clock)  # one model, and so one queue for it
         self._identity = Identity(config.device, boot_id(), uuid.uuid4().hex)
@@ -76,10 +79,11 @@ class Agent:
             outputs = self._open_sinks()
             for sink in outputs:
                 stack.callback(sink.close, STOP_S)
-            cameras = [
-                self._camera(name, config.cameras[name], source, slot.running, outputs)
-                for name, source in opened.items()
-            ]
+            self._scenes = Scenes(config, outputs, identity=self._identity, clock=self._clock)
+            stack.callback(self._scenes.close)
+            live = {name: source.live for name, source in opened.items()}
+            self._scenes.open(live, slot.bundle.manifest.task)
+            cameras = [self._camera(name, source, slot.running, outputs) for name, source in opened.items()]
             slot.lines = [camera.line for camera in cameras]
             if managed is not None:
                 managed.start(slot, tuner, cameras, [sink for sink in outputs if isinstance(sink, Channel)])
@@ -94,6 +98,9 @@ class Agent:
                 )
             return code
 
+    def _now(self) -> Moment:
+        return Moment.of(self._clock.monotonic_ns(), self._clock.time_ns())
+
     def _open_sinks(self) -> list[Sink]:
         opened: list[Sink] = []
         try:
@@ -106,12 +113,15 @@ class Agent:
             raise
         return opened
 
-    def _camera(
-        self, name: str, camera: CameraConfig, source: sources.Source, model: LoadedModel, outputs: list[Sink]
-    ) -> Camera:
+    def _camera(self, name: str, source: sources.Source, model: LoadedModel, outputs: list[Sink]) -> Camera:
+        camera = self._config.cameras[name]
         counters = Counters()
+        reporter = self._scenes.reporters.get(name)
 
         def on_state(state: CameraState) -> None:
+            if reporter is not None:
+                reporter.camera_state(state, self._now())
+                return
             for sink in outputs:
                 with contextlib.suppress(SinkError):  # the next document meets the same trouble and tells it
                     sink.camera_state(name, state)
@@ -119,7 +129,7 @@ class Agent:
         capture = Capture(
             name,
             source,
-            orientation=Orientation(camera.rotate, camera.crop),
+            orientation=Orientation(camera.rotate, camera.crop, camera.masks),
             clock=self._clock,
             counters=counters,
             on_state=on_state,
@@ -132,6 +142,7 @@ class Agent:
             identity=self._identity,
             score=camera.score,
             max_age_ms=camera.max_age_ms if source.realtime else None,
+            reporter=reporter,
             clock=self._clock,
             counters=counters,
         )
@@ -156,6 +167,7 @@ class Agent:
                 logger.error("%s; ending so that the service manager starts anew", reason)
                 stop.set()
                 return self._finish(cameras, failed=True)
+            self._scenes.tick()
             self._clock.wait(stop, POLL_S)
         return self._finish(cameras, failed=False)
 
@@ -168,6 +180,7 @@ class Agent:
             if not camera.join(STOP_S):
                 logger.error("the detect loop did not end in %.0f s", STOP_S, extra={"camera": camera.line.camera})
                 failed = True
+        self._scenes.end()
         for camera in cameras:
             _log_summary(camera)
             if camera.failure is not None:

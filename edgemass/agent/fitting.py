@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from edgemass import sources
 from edgemass.config import CameraConfig, Config
+from edgemass.config.reading import nearest
 from edgemass.errors import ConfigError, UsageError
 from edgemass.manifest import Manifest
 
@@ -16,14 +17,23 @@ def check_fits(config: Config, manifest: Manifest) -> None:
     Raises:
         UsageError: a camera gives texts to a model that reads pictures, or the other way round, or something that is
             for pictures is asked of texts.
-        ConfigError: a camera's score names a label that the model does not have.
+        ConfigError: a camera's score, zone, line, rule or events name a label that the model does not have, or ask for
+            what only a detector finds.
     """
     _check_senses(config, manifest)
+    where = f"{config.file}: " if config.file else ""
     for name, camera in config.cameras.items():
-        for label in camera.score if isinstance(camera.score, dict) else ():
-            if label != "*" and label not in manifest.labels:
-                known = ", ".join(manifest.labels[:8])
-                raise ConfigError(f"camera {name}: score names {label!r}, {manifest.name} knows {known}, ...")
+        if camera.has_scene and manifest.task != "detection":
+            raise ConfigError(
+                f"{where}camera {name}: events, zones, lines and counts need a model that finds boxes, "
+                f"{manifest.name} does {manifest.task}; give another model, or leave them out"
+            )
+        for key, label in camera.named_labels():
+            if label not in manifest.labels:
+                raise ConfigError(
+                    f"{where}camera {name}: {key} names {label!r}, which {manifest.name} does not know"
+                    f"{nearest(label, manifest.labels)}"
+                )
 
 
 def _check_senses(config: Config, manifest: Manifest) -> None:
@@ -43,9 +53,9 @@ def _check_senses(config: Config, manifest: Manifest) -> None:
 
 
 def wanted_labels(config: Config) -> tuple[str, ...]:
-    """Labels that have a threshold of their own."""
-    named = [label for camera in config.cameras.values() if isinstance(camera.score, dict) for label in camera.score]
-    return tuple(dict.fromkeys(label for label in named if label != "*"))
+    """Labels that the configuration names."""
+    named = [label for camera in config.cameras.values() for _, label in camera.named_labels()]
+    return tuple(dict.fromkeys(named))
 
 
 def _of_pictures(camera: CameraConfig) -> str:

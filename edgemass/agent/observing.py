@@ -89,14 +89,15 @@ class Observer:
             return self._trial is not None
 
     def pictures(self, stop: threading.Event) -> list[Image]:
-        """A few frames of the cameras, those with detections first; none where no camera gives any."""
+        """A few frames of the cameras, those with detections first; none where no camera gives any, or may."""
         frames = TuningFrames(self._clock, PICTURES_S)
-        for line in self._slot.lines:
+        lines = self._slot.lines_to_picture
+        for line in lines:
             line.watch(frames.see)
         ends_ns = self._clock.monotonic_ns() + round(WAIT_S * 1e9)
-        while not frames.enough and self._clock.monotonic_ns() < ends_ns and not self._clock.wait(stop, 0.1):
+        while lines and not frames.enough and self._clock.monotonic_ns() < ends_ns and not self._clock.wait(stop, 0.1):
             pass
-        for line in self._slot.lines:
+        for line in lines:
             line.unwatch(frames.see)
         return frames.take()
 

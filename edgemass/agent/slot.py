@@ -89,6 +89,11 @@ class ModelSlot:
     def running(self) -> LoadedModel:
         return self._open[-1]
 
+    @property
+    def lines_to_picture(self) -> list[CameraLine]:
+        """Those whose pictures may be taken to measure and to prove models on: children get them through files."""
+        return [line for line in self.lines if not line.private]
+
     def exchange(self, bundle: Bundle, new: LoadedModel, stop: threading.Event) -> bool:
         """Hand a warmed model to the cameras, each between two of its frames, and free the old one.
 

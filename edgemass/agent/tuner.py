@@ -74,7 +74,10 @@ class Tuner:
         if self._thread is not None and self._thread.is_alive():
             return
         self._frames, self._stop = TuningFrames(self._clock, self._after_s), threading.Event()
-        for line in self._slot.lines:
+        if not self._slot.lines_to_picture:
+            logger.debug("what runs best is not measured: no picture of these cameras may be kept")
+            return
+        for line in self._slot.lines_to_picture:
             line.watch(self._frames.see)
         self._thread = threading.Thread(target=self._run, name="tuner", daemon=True)
         self._thread.start()

@@ -61,6 +61,11 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     add("--config", type=Path, metavar="FILE", help="TOML configuration; the other options add to it or override it")
     add("--score", type=float, metavar="S", help="only what is found with a score above S (default: the model's own)")
     add("--max-fps", type=float, metavar="F", help="frames a second offered to the detector, per camera")
+    add(
+        "--events",
+        action=argparse.BooleanOptionalAction,
+        help="follow objects and tell when they come and go (default: with a broker, a zone, a line or a rule)",
+    )
     add("--frames", type=int, metavar="N", help="end after N frames of each camera")
     add(
         "--backend",
@@ -78,6 +83,8 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         help="run what was activated there (default: EDGEMASS_STATE, /var/lib/edgemass or ~/.local/state/edgemass, "
         "where it is in use)",
     )
+    add("--record", type=Path, metavar="DIR", help="take down what is detected, for `edgemass replay`")
+    add("--record-frames", action="store_true", help="with --record: the frames too, without loss")
     add("--strict", action="store_true", help="refuse to run on anything else than the first --backend")
     add("--realtime", action="store_true", help="play files at their own speed, dropping frames as a camera would")
     parser.set_defaults(call=call)
@@ -117,8 +124,15 @@ def _config(options: argparse.Namespace) -> Config:
         ConfigError: the file is bad.
     """
     _check_ranges(options)
+    if options.record_frames and not options.record:
+        raise UsageError("--record-frames needs --record DIR")
     base = config.load(options.config) if options.config else Config(cameras={})
-    over = {"max_fps": options.max_fps, "score": options.score, "realtime": options.realtime or None}
+    over = {
+        "max_fps": options.max_fps,
+        "score": options.score,
+        "realtime": options.realtime or None,
+        "events": options.events,
+    }
     given = {key: value for key, value in over.items() if value is not None}
     tables = {name: _as_table(camera) for name, camera in base.cameras.items()}
     tables |= {name: {"source": source} for name, source in _cameras(options.camera, taken=tables).items()}
@@ -143,6 +157,8 @@ def _config(options: argparse.Namespace) -> Config:
         frames=options.frames or base.frames,
         state=state.asked(options.state, base.state),
         updates=base.updates,
+        record=config.Record(options.record, options.record_frames) if options.record else None,
+        file=base.file,
     )
 
 

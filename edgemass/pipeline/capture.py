@@ -50,7 +50,7 @@ class _Reading:
 class Capture:
     """The capture threads of one camera: a supervisor that mostly sleeps, and a reader that is replaced when it hangs.
 
-    slot: where the frames are, cropped and rotated.
+    slot: where the frames are, cropped, rotated and masked.
     counters: frames_captured, frames_dropped, reconnects (times that frames flowed again after an outage).
     on_state: told when the camera is online or offline, on change only, by the supervisor's thread; it must not raise.
     error: why a file ended, where it did not end well; a live source is tried for ever instead.
@@ -239,7 +239,8 @@ class Capture:
         if self._orientation.changes:
             width, height = self._orientation.size(frame.width, frame.height)
             turn = self._orientation
-            frame = frame.transformed(turn.apply, width=width, height=height, view=turn.view)
+            view = None if turn.masks else turn.view  # brightness beside the picture would show what a mask hides
+            frame = frame.transformed(turn.apply, width=width, height=height, view=view)
         with self._lock:
             if self._current is not reading:
                 return False

@@ -9,16 +9,18 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import compress
 from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from edgemass.clock import Clock, clock_synced, rfc3339
 from edgemass.counters import Counters
 from edgemass.detections import Classification, Detections
-from edgemass.detector import Detector, Ran, Thresholds
-from edgemass.errors import SinkClosedError, SinkError, StaleFrameError
+from edgemass.detector import Detector, Inference, Ran, Thresholds
+from edgemass.errors import StaleFrameError
 from edgemass.frame import Frame
 from edgemass.manifest import Manifest
 from edgemass.messages import (
@@ -31,7 +33,13 @@ from edgemass.messages import (
     Latency,
     ModelRef,
 )
+from edgemass.pipeline.album import Shown
+from edgemass.pipeline.moment import Identity, Moment
+from edgemass.pipeline.outlets import Outlets
+from edgemass.pipeline.recording import Known
+from edgemass.pipeline.reporting import SceneReporter
 from edgemass.redact import redact
+from edgemass.scene.scene import Observation, usable_score
 from edgemass.sinks import Sink
 from edgemass.tensors import FloatArray
 
@@ -41,15 +49,6 @@ Watcher = Callable[[FrameMessage, Frame], None]
 
 TOP_CLASSES = 5
 LATENCIES_KEPT = 1000
-
-
-@dataclass(frozen=True)
-class Identity:
-    """What every document of one process says of its origin."""
-
-    device: str
-    boot_id: str
-    run_id: str
 
 
 @dataclass(frozen=True)
@@ -67,9 +66,11 @@ class CameraLine:
         are not named.
     max_age_ms: a frame older than this is not run; None = any age will do, as for a file.
     age_ms: how old the last frames were when their runs began.
+    reporter: sees what is found and tells of tracks, events and counts; None = boxes only.
+    private: nothing that shows pixels or places may leave this line; only counts do.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (what a camera's line joins; all but three by name)
         self,
         camera: str,
         model: LoadedModel,
@@ -78,23 +79,25 @@ class CameraLine:
         identity: Identity,
         score: float | dict[str, float] | None,
         max_age_ms: float | None = None,
+        reporter: SceneReporter | None = None,
         clock: Clock,
         counters: Counters,
     ) -> None:
         self.camera = camera
+        self.private = reporter is not None and reporter.config.counts_only
         self.total_ms: deque[float] = deque(maxlen=LATENCIES_KEPT)
         self.age_ms: deque[float] = deque(maxlen=LATENCIES_KEPT)
         self._watchers: tuple[Watcher, ...] = ()
         self._at_work = threading.Lock()  # held while a frame is in the line
         self._next = model
-        self._sinks = list(sinks)
+        self._outlets = Outlets(camera, sinks, counters)
+        self._reporter = reporter
         self._identity = identity
         self._score = score
         self._use(model)
         self._max_age_ms = max_age_ms
         self._clock = clock
         self._counters = counters
-        self._failing: set[str] = set()
         self._seq = 0
 
     @property
@@ -105,7 +108,7 @@ class CameraLine:
     @property
     def heard(self) -> bool:
         """Whether any sink still takes documents."""
-        return bool(self._sinks)
+        return self._outlets.heard and (self._reporter is None or self._reporter.outlets.heard)
 
     def watch(self, watcher: Watcher) -> None:
         """Show it every frame with its document when it is done; it must not raise or wait. For any thread."""
@@ -137,7 +140,25 @@ class CameraLine:
         self._stream = model.detector.stream()
         self._model = model.ref
         self._labels = model.detector.manifest.labels
-        self._per_label, self._thresholds = _thresholds(self._score, model.detector.manifest)
+        self._model_score = model.detector.manifest.score
+        self._shown, self._thresholds = self._scores(model.detector.manifest)
+
+    def _scores(self, manifest: Manifest) -> tuple[FloatArray | None, Thresholds]:
+        """For every class id the score above which it is published, None where the decoder's is the same for all; and
+        the decoder's.
+        """
+        score, labels = self._score, manifest.labels
+        if isinstance(score, dict):
+            others = score.get("*", manifest.score)
+            shown = np.array([score.get(label, others) for label in labels], np.float32)
+        else:
+            shown = np.full(len(labels), manifest.score if score is None else score, np.float32)
+        least = float(shown.min())
+        if self._reporter is not None and manifest.task == "detection":
+            least = min(least, usable_score(self._reporter.config, labels, manifest.score))
+        elif not isinstance(score, dict):
+            return None, Thresholds(manifest.score if score is None else float(score))
+        return shown, Thresholds(least)
 
     @contextlib.contextmanager
     def held(self, timeout_s: float) -> Iterator[bool]:
@@ -177,45 +198,39 @@ class CameraLine:
         started_ns = self._clock.monotonic_ns()
         inference = self._stream.detect(frame.image, self._thresholds, partial(self._check_age, frame))
         self._seq += 1
-        message = self._message(frame, inference.found, started_ns, inference.ran)
+        message, observation = self._make(frame, inference, started_ns)
         self.total_ms.append(message.latency_ms.total)
         self._counters.add("frames_processed")
-        for sink in tuple(self._sinks):
-            self._publish(sink, message, frame)
+        if not self.private:
+            self._outlets.hand(lambda sink: sink.publish(message, frame))
+        if observation is not None and self._reporter is not None and isinstance(message, DetectionMessage):
+            self._reporter.report(*observation, (frame.width, frame.height), Shown(frame, message.detections))
         for watcher in self._watchers:
             watcher(message, frame)
         return message
+
+    def _make(
+        self, frame: Frame, inference: Inference, started_ns: int
+    ) -> tuple[FrameMessage, tuple[Observation, Moment] | None]:
+        """The document of a frame, and what its scene saw in it."""
+        common = partial(self._common, frame, started_ns, inference.ran)
+        found = inference.found
+        if not isinstance(found, Detections):
+            return ClassificationMessage(classes=self._classes(found), **common()), None
+        if self._reporter is None:
+            return DetectionMessage(detections=self._detections(frame, found, None), **common()), None
+        moment = Moment.of(frame.mono_ns, frame.time_ns)
+        known = Known(self._model_of(inference.ran), self._labels, self._model_score)
+        places = Detections(_fractions(frame, found.xyxy).astype(np.float32), found.score, found.class_id)
+        observation = self._reporter.observe(places, known, moment, (frame.width, frame.height), frame)
+        detections = self._detections(frame, found, observation.track_ids)
+        return DetectionMessage(detections=detections, **common()), (observation, moment)
 
     def _check_age(self, frame: Frame) -> None:
         age_ms = _ms(self._clock.monotonic_ns() - frame.arrived_ns)
         if self._max_age_ms is not None and age_ms > self._max_age_ms:
             raise StaleFrameError(f"the frame is {age_ms:.0f} ms old, the camera's max_age_ms is {self._max_age_ms:g}")
         self.age_ms.append(age_ms)
-
-    def _publish(self, sink: Sink, message: FrameMessage, frame: Frame) -> None:
-        """Hand over; a sink that fails costs its own document and is logged when that starts and when it ends."""
-        try:
-            sink.publish(message, frame)
-        except SinkClosedError as error:
-            logger.info("%s is closed: %s", sink.name, error, extra={"camera": self.camera})
-            self._sinks.remove(sink)
-            return
-        except SinkError as error:
-            self._counters.add(f"sink_failed.{sink.name}")
-            if sink.name not in self._failing:
-                self._failing.add(sink.name)
-                logger.warning("%s loses documents: %s", sink.name, error, extra={"camera": self.camera})
-            return
-        if sink.name in self._failing:
-            self._failing.discard(sink.name)
-            logger.info("%s takes documents again", sink.name, extra={"camera": self.camera})
-
-    def _message(self, frame: Frame, found: Detections | Classification, started_ns: int, ran: Ran) -> FrameMessage:
-        if isinstance(found, Detections):
-            detections = self._detections(frame, found)
-            return DetectionMessage(detections=detections, **self._common(frame, started_ns, ran))
-        classes = self._classes(found)
-        return ClassificationMessage(classes=classes, **self._common(frame, started_ns, ran))
 
     def _common(self, frame: Frame, started_ns: int, ran: Ran) -> dict[str, Any]:
         """What every document says; the latency ends here."""
@@ -246,14 +261,14 @@ class CameraLine:
             self._model = msgspec.structs.replace(self._model, variant=ran.variant)
         return self._model
 
-    def _detections(self, frame: Frame, found: Detections) -> list[Detection]:
-        if self._per_label is not None:
-            found = found.take(np.flatnonzero(found.score > self._per_label[found.class_id]))
-        size = np.array([frame.width, frame.height] * 2, np.float64)
-        boxes = np.clip(found.xyxy / size, 0, 1).round(5).tolist()
+    def _detections(self, frame: Frame, found: Detections, track_ids: Sequence[int] | None) -> list[Detection]:
+        """Those that are published. track_ids: of all that were found, 0 for none; None where nothing tracks."""
+        boxes = _fractions(frame, found.xyxy).round(5).tolist()
+        columns = (found.class_id.tolist(), found.score.tolist(), boxes, track_ids or [0] * len(found))
+        shown = self._shown[found.class_id] < found.score if self._shown is not None else np.ones(len(found), bool)
         return [
-            Detection(self._labels[class_id], class_id, round(score, 4), tuple(box))
-            for class_id, score, box in zip(found.class_id.tolist(), found.score.tolist(), boxes, strict=True)
+            Detection(self._labels[class_id], class_id, round(score, 4), tuple(box), track_id or None)
+            for class_id, score, box, track_id in compress(zip(*columns, strict=True), shown.tolist())
         ]
 
     def _classes(self, found: Classification) -> list[ClassScore]:
@@ -265,13 +280,10 @@ class CameraLine:
         ]
 
 
-def _thresholds(score: float | dict[str, float] | None, manifest: Manifest) -> tuple[FloatArray | None, Thresholds]:
-    """Threshold of every class id where they differ, and the lowest of them for the decoder."""
-    if not isinstance(score, dict):
-        return None, Thresholds(manifest.score if score is None else float(score))
-    others = score.get("*", manifest.score)
-    per_label = np.array([score.get(label, others) for label in manifest.labels], np.float32)
-    return per_label, Thresholds(float(per_label.min()))
+def _fractions(frame: Frame, xyxy: FloatArray) -> NDArray[np.float64]:
+    """Boxes in pixels as fractions of the frame, held within it."""
+    size = np.array([frame.width, frame.height] * 2, np.float64)
+    return np.clip(xyxy / size, 0, 1)
 
 
 def _ms(nanoseconds: int) -> float:

@@ -20,6 +20,7 @@ Flags = NDArray[np.bool_]
 _Rows = NDArray[Any]  # of _TRACK
 _NS = 1_000_000_000
 
+AWAY = -1  # in place of the time when the camera was back
 MAX_TRACKS = 1000  # more than a detector finds in one picture
 FAR = 100.0  # in frames: what lies beyond is no box
 MISSES = 3  # pictures in a row, at least, before a track ends: of few pictures a second, one that failed says little
@@ -46,6 +47,7 @@ _TRACK = np.dtype(
         ("evidence", np.float64),
         ("confirmed", np.bool_),
         ("away", np.bool_),  # the camera was away, and it has not been seen since
+        ("back_ns", np.int64),  # when it was, of those that are away
         ("first_ns", np.int64),
         ("seen_ns", np.int64),
         ("place", np.float64, (2, 2)),  # box where it was first seen in its place
@@ -98,8 +100,8 @@ class Tracker:
         self._filter = BoxFilter()  # row by row as _tracks
         self._next_id = 1
         self._now_ns: int | None = None
-        self._back_ns: int | None = None  # when the camera was last back
         self._tidied_ns: int | None = None
+        self._gap = False  # between the last picture and the next
 
     def update(self, found: Detections, mono_ns: int) -> Tracks:
         """What the detections of one frame say of the tracks.
@@ -111,9 +113,10 @@ class Tracker:
         now_ns = mono_ns if self._now_ns is None else self._now_ns + step_ns
         self._now_ns = now_ns
         if step_ns > self._options.lost_s * _NS:
-            self.suspend()
-        if self._back_ns is None:
-            self._back_ns = now_ns
+            self._suspend(~self._tracks["away"] | (self._tracks["misses"] == 0))
+        if self._gap:
+            self._tracks["back_ns"][self._tracks["back_ns"] == AWAY] = now_ns
+            self._gap = False
         if self._tidied_ns is None or now_ns - self._tidied_ns >= TIDY_NS:
             self._tidied_ns = now_ns
         rests = self._expect(step_ns)
@@ -136,10 +139,15 @@ class Tracker:
 
         Whatever stands where it stood when the camera is back keeps its number, however long that took.
         """
-        self._tracks["away"] = True
-        self._filter.stop(np.ones(len(self._tracks), np.bool_))
-        self._tracks["misses"] = 0
-        self._back_ns = None
+        self._suspend(np.ones(len(self._tracks), np.bool_))
+
+    def _suspend(self, which: Flags) -> None:
+        """For a gap between two pictures, not for those that an earlier gap left unseen: they would never end."""
+        self._tracks["away"][which] = True
+        self._filter.stop(which)
+        self._tracks["misses"][which] = 0
+        self._tracks["back_ns"][which] = AWAY
+        self._gap = True
 
     def _expect(self, step_ns: int) -> Flags:
         """Go on to this frame.
@@ -281,8 +289,7 @@ class Tracker:
         keep_s[tracks["away"]] = options.return_s
         keep_s[~tracks["confirmed"]] = options.doubt_s
         assert self._now_ns is not None
-        assert self._back_ns is not None
-        unseen_ns = self._now_ns - np.where(tracks["away"], self._back_ns, tracks["seen_ns"])
+        unseen_ns = self._now_ns - np.where(tracks["away"], tracks["back_ns"], tracks["seen_ns"])
         kept = np.ones(len(self._tracks), np.bool_)
         kept[late] = unseen_ns < keep_s * _NS
         self._keep(kept)

@@ -12,7 +12,7 @@ from edgemass.clock import Clock
 from edgemass.counters import Counters
 from edgemass.errors import UsageError
 from edgemass.frame import Frame
-from edgemass.messages import CameraState, FrameMessage
+from edgemass.messages import CameraState, CountsMessage, EventMessage, FrameMessage
 from edgemass.redact import redact_address
 
 SINKS = {  # URI scheme -> the module that opens it, imported when first asked for
@@ -50,6 +50,20 @@ class Sink(Protocol):
             SinkError: this document is lost and the user must know; the frame loop goes on.
         """
 
+    def event(self, event: EventMessage, picture: bytes | None) -> None:
+        """Hand over an event. picture: JPEG of what it is about, where there is a better one than was sent before.
+
+        Raises:
+            SinkError: as `publish`.
+        """
+
+    def counts(self, counts: CountsMessage) -> None:
+        """What is there now, and what crossed the lines so far, has changed.
+
+        Raises:
+            SinkError: as `publish`.
+        """
+
     def camera_state(self, camera: str, state: CameraState) -> None:
         """A camera came, went, or was disabled."""
 
@@ -63,6 +77,9 @@ class Channel(Protocol):
 
     def retain(self, leaf: str, document: bytes) -> None:
         """Publish a state of the device under this name, and anew wherever it may have been forgotten."""
+
+    def send(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> None:
+        """Publish what a person asked for, under any name."""
 
     def listen(self, leaf: str, callback: Callable[[bytes], None]) -> None:
         """Call back, in a thread of the sink's, with what is sent to the device under this name."""

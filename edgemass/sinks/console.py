@@ -6,6 +6,13 @@
     10:15:14.020  yard   offline: no frame for 10 s
     10:20:31.007  door   9480 frames in all: person in 411, dog in 37
 
+A camera that tells events has lines of these instead:
+
+    10:15:02.118  gate   person 7 is here
+    10:15:31.020  gate   person 7 crossed street: in
+    10:15:42.377  gate   person 7 left zone door after 38.2 s
+    10:15:44.020  gate   person 7 is gone after 41.9 s
+
 Times are the frames' own, by the clock on the wall as in the log. What appears is told at once, what went when it has
 been gone for a second, what moved every few seconds, and what stays after 10 s, then ever more rarely: detectors
 flicker, and the screen must not.
@@ -20,7 +27,7 @@ from datetime import datetime
 
 from edgemass.errors import SinkError, UsageError
 from edgemass.frame import Frame
-from edgemass.messages import CameraState, Detection, DetectionMessage, FrameMessage
+from edgemass.messages import CameraState, CountsMessage, Detection, DetectionMessage, EventMessage, FrameMessage
 from edgemass.sinks import SinkContext
 from edgemass.sinks._stdout import write_line
 
@@ -51,6 +58,7 @@ class _Camera:
 
     labels, places: as told last. told: labels -> when they were told. less_ns: since when something is missing.
     frames, summary_ns: frames since, and time of, the last line; interval_ns: until the next summary.
+    tells_events: its frames have no news of their own then. crossed: its lines.
     total, seen: frames of the whole run, and for each label in how many of them it was. last_time: as in the document.
     """
 
@@ -65,6 +73,8 @@ class _Camera:
     total: int = 0
     seen: Counter[str] = field(default_factory=Counter)
     last_time: str = ""
+    tells_events: bool = False
+    crossed: str = ""
 
     def news(self, message: FrameMessage) -> str:
         """What to say of this frame, "" for nothing."""
@@ -96,7 +106,7 @@ class _Camera:
 
     def in_all(self) -> str:
         named = ", ".join(f"{label} in {count}" for label, count in self.seen.most_common(MOST_NAMED))
-        return f"{self.total} frame{'' if self.total == 1 else 's'} in all: {named or 'nothing found'}"
+        return f"{self.total} frame{'' if self.total == 1 else 's'} in all: {named or 'nothing found'}{self.crossed}"
 
     def _summary(self, now_ns: int) -> str:
         """What has not changed for a while, and how many frames say so."""
@@ -122,8 +132,20 @@ class ConsoleSink:
         camera = self._cameras.setdefault(message.camera, _Camera())
         camera.last_time = message.time
         text = camera.news(message)
-        if text:
+        if text and not camera.tells_events:
             self._write(camera.last_time, message.camera, text)
+
+    def event(self, event: EventMessage, picture: bytes | None) -> None:  # noqa: ARG002 (the plug-ins' contract)
+        if event.kind == "camera":
+            return  # its state is told
+        self._cameras.setdefault(event.camera, _Camera()).tells_events = True
+        text = _describe_event(event)
+        if text:
+            self._write(event.time, event.camera, text)
+
+    def counts(self, counts: CountsMessage) -> None:
+        """Lines that were crossed are told at the end; a camera that tells counts alone has nothing to say before."""
+        self._cameras.setdefault(counts.camera, _Camera()).crossed = _describe_lines(counts)
 
     def camera_state(self, camera: str, state: CameraState) -> None:
         self._write(state.since, camera, f"{state.state}: {state.reason}" if state.reason else state.state)
@@ -169,6 +191,33 @@ def _describe(message: FrameMessage) -> str:
     parts = [f"{found.label} {found.score:.2f} {_where(found)}" for found in best[:MOST_NAMED]]
     more = len(best) - MOST_NAMED
     return ", ".join([*parts, f"and {more} more"] if more > 0 else parts) or "nothing"
+
+
+def _describe_event(event: EventMessage) -> str:
+    """One line, "" for what is not worth one."""
+    who = f"{event.label} {event.track_id}"
+    if event.kind == "line":
+        return f"{who} crossed {event.line}: {event.direction}"
+    if event.kind == "zone":
+        if event.type == "new":
+            return f"{who} is in zone {event.zone}"
+        return f"{who} left zone {event.zone} after {event.duration_s:.1f} s"
+    if event.type == "new":
+        return f"{who} is here"
+    if event.type == "end":
+        return f"{who} is gone after {event.duration_s:.1f} s"
+    return f"{who} stands still" if event.stationary else ""
+
+
+def _describe_lines(counts: CountsMessage) -> str:
+    """; gate: 3 person in, 1 person out."""
+    parts = []
+    for line, ways in counts.lines.items():
+        told = [
+            f"{n} {label} {way}" for way, labels in (("in", ways.in_), ("out", ways.out)) for label, n in labels.items()
+        ]
+        parts.append(f"; {line}: {', '.join(told) or 'nobody crossed'}")
+    return "".join(parts)
 
 
 def _where(found: Detection) -> str:

@@ -1,6 +1,8 @@
 """Documents as lines of JSON: `jsonl:-` to standard output, `jsonl:PATH` appended to a file.
 
-One document a line and nothing else; states of cameras, which are no documents of their own, are left out.
+One document a line and nothing else: edgemass.detection/1 or classification/1, edgemass.event/1, edgemass.counts/1.
+States of cameras are no documents of their own: where they matter there is an event.
+`?only=events`: detections and classifications are left out; `?only=frames`: nothing else is given.
 """
 
 from __future__ import annotations
@@ -12,9 +14,11 @@ from pathlib import Path
 
 from edgemass.errors import SinkError, UsageError
 from edgemass.frame import Frame
-from edgemass.messages import CameraState, FrameMessage, to_json
+from edgemass.messages import CameraState, CountsMessage, EventMessage, FrameMessage, to_json
 from edgemass.sinks import Sink, SinkContext
 from edgemass.sinks._stdout import write_line
+
+EVENTS, FRAMES = "events", "frames"
 
 
 def open(uri: str, context: SinkContext) -> Sink:  # noqa: A001 (the plug-ins' own word)
@@ -24,37 +28,63 @@ def open(uri: str, context: SinkContext) -> Sink:  # noqa: A001 (the plug-ins' o
         UsageError: no path.
         SinkError: the path cannot be written.
     """
-    target = uri.partition(":")[2]
+    target, mark, only = uri.partition(":")[2].partition("?only=")
     if not target:
         raise UsageError("jsonl: needs a path, or - for standard output: jsonl:detections.jsonl")
-    return _StdoutSink(context) if target == "-" else _FileSink(Path(target), context)
+    if mark and only not in (EVENTS, FRAMES):
+        raise UsageError(f"jsonl: only= takes {EVENTS} or {FRAMES}, found {only!r}")
+    return _StdoutSink(only, context) if target == "-" else _FileSink(Path(target), only, context)
 
 
-class _StdoutSink:
-    name = "jsonl:-"
+class _Lines:
+    """What both have in common: which documents become lines. only: EVENTS, FRAMES or "" for all."""
 
-    def __init__(self, context: SinkContext) -> None:
-        self._counters = context.counters
+    def __init__(self, only: str) -> None:
+        self._only = only
 
     def publish(self, message: FrameMessage, frame: Frame) -> None:  # noqa: ARG002 (the plug-ins' contract)
+        if self._only != EVENTS:
+            self._put(to_json(message))
+
+    def event(self, event: EventMessage, picture: bytes | None) -> None:  # noqa: ARG002 (the plug-ins' contract)
+        if self._only != FRAMES:
+            self._put(to_json(event))
+
+    def counts(self, counts: CountsMessage) -> None:
+        if self._only != FRAMES:
+            self._put(to_json(counts))
+
+    def camera_state(self, camera: str, state: CameraState) -> None:
+        pass
+
+    def _put(self, line: bytes) -> None:
+        raise NotImplementedError
+
+
+class _StdoutSink(_Lines):
+    name = "jsonl:-"
+
+    def __init__(self, only: str, context: SinkContext) -> None:
+        super().__init__(only)
+        self._counters = context.counters
+
+    def _put(self, line: bytes) -> None:
         try:
-            write_line(to_json(message))
+            write_line(line)
         except SinkError:
             self._counters.add("dropped")
             raise
         self._counters.add("published")
 
-    def camera_state(self, camera: str, state: CameraState) -> None:
-        pass
-
     def close(self, timeout_s: float) -> None:
         pass
 
 
-class _FileSink:
+class _FileSink(_Lines):
     """Whole lines only: what a full disk cut short is taken back, and what a crash cut short gets its newline."""
 
-    def __init__(self, path: Path, context: SinkContext) -> None:
+    def __init__(self, path: Path, only: str, context: SinkContext) -> None:
+        super().__init__(only)
         self.name = f"jsonl:{path}"
         self._path = path
         self._counters = context.counters
@@ -70,20 +100,16 @@ class _FileSink:
         if self._regular and self._torn():
             self._write(b"\n")
 
-    def publish(self, message: FrameMessage, frame: Frame) -> None:  # noqa: ARG002 (the plug-ins' contract)
-        line = to_json(message) + b"\n"
+    def _put(self, line: bytes) -> None:
         with self._lock:
             if self._closed:
                 return
             try:
-                self._write(line)
+                self._write(line + b"\n")
             except OSError as error:
                 self._counters.add("dropped")
                 raise SinkError(f"cannot write {self._path}: {error.strerror}") from error
         self._counters.add("published")
-
-    def camera_state(self, camera: str, state: CameraState) -> None:
-        pass
 
     def close(self, timeout_s: float) -> None:  # noqa: ARG002 (nothing is owed: every line is with the kernel)
         with self._lock:

@@ -6,6 +6,13 @@ Topics, under `edgemass/v1/<device>/`:
     camera/<c>/detections      edgemass.detection/1, QoS 0
     camera/<c>/classification  edgemass.classification/1, QoS 0
     camera/<c>/state           {"state", "reason", "since"}, retained, QoS 1, published anew on every connect
+    camera/<c>/events          edgemass.event/1, QoS 1
+    camera/<c>/count/<label>, camera/<c>/zone/<z>/count/<label>
+                               how many are there: an integer, or "unavailable" while nobody can know; retained, QoS 1
+    camera/<c>/line/<l>/in/<label>, .../out/<label>
+                               how many crossed so far: an integer, retained, QoS 1
+    camera/<c>/snapshot/<label>
+                               best picture of the newest event: JPEG, retained, QoS 1
     slot/<s>/reported          edgemass.reported/1, retained, QoS 1, published anew on every connect
     slot/<s>/desired           orders of the fleet, which the device subscribes to
 
@@ -17,17 +24,20 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from edgemass import mqtt
 from edgemass.frame import Frame
-from edgemass.messages import CameraState, DetectionMessage, FrameMessage, to_json
+from edgemass.messages import CameraState, CountsMessage, DetectionMessage, EventMessage, FrameMessage, to_json
 from edgemass.mqtt import MqttConnection, Will
 from edgemass.sinks import SinkContext
 
 PREFIX = "edgemass/v1"
 JSON = "application/json"
 TEXT = "text/plain"
+JPEG = "image/jpeg"
+UNAVAILABLE = b"unavailable"
 ONLINE, OFFLINE = b"online", b"offline"
 
 _UNFIT = re.compile(r"[+#/\s\x00-\x1f\x7f-\x9f]")
@@ -56,6 +66,11 @@ def open(uri: str, context: SinkContext) -> MqttSink:  # noqa: A001 (the plug-in
     return sink
 
 
+class _State(NamedTuple):
+    payload: bytes
+    content_type: str
+
+
 class MqttSink:
     """One device's documents and states on one broker.
 
@@ -66,7 +81,7 @@ class MqttSink:
         self.name = f"mqtt {connection.options.where}"
         self._base = base
         self._connection = connection
-        self._states: dict[str, bytes] = {}
+        self._states: dict[str, _State] = {}
         self._lock = threading.Lock()  # keeps states on the wire in the order in which they happened
         connection.on_connected(self._publish_states)
 
@@ -75,20 +90,36 @@ class MqttSink:
         topic = f"{self._base}/camera/{topic_level(message.camera)}/{leaf}"
         self._connection.publish(topic, to_json(message), content_type=JSON)
 
+    def event(self, event: EventMessage, picture: bytes | None) -> None:
+        camera = f"camera/{topic_level(event.camera)}"
+        self._connection.publish(f"{self._base}/{camera}/events", to_json(event), qos=1, content_type=JSON)
+        if picture is not None:
+            self._retain(f"{camera}/snapshot/{topic_level(event.label)}", _State(picture, JPEG))
+
+    def counts(self, counts: CountsMessage) -> None:
+        for leaf, number in _numbers(counts):
+            payload = UNAVAILABLE if number is None else b"%d" % number
+            self._retain(f"camera/{topic_level(counts.camera)}/{leaf}", _State(payload, TEXT))
+
     def camera_state(self, camera: str, state: CameraState) -> None:
         self.retain(f"camera/{topic_level(camera)}/state", to_json(state))
 
     def retain(self, leaf: str, document: bytes) -> None:
         """Publish a state of the device, now and on every connect."""
+        self._retain(leaf, _State(document, JSON))
+
+    def send(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> None:
+        """Publish under a topic of somebody else's."""
+        self._connection.publish(topic, payload, qos=qos, retain=retain, content_type=TEXT)
+
+    def _retain(self, leaf: str, state: _State) -> None:
         topic = f"{self._base}/{leaf}"
         with self._lock:
-            self._states[topic] = document
+            if self._states.get(topic) == state and state.content_type == TEXT:
+                return
+            self._states[topic] = state
             if self._connection.connected:  # else the next connect does it
                 self._publish_state(topic)
-
-    def listen(self, leaf: str, callback: Callable[[bytes], None]) -> None:
-        """Subscribe to what is sent to the device."""
-        self._connection.subscribe(f"{self._base}/{leaf}", lambda message: callback(message.payload))
 
     def close(self, timeout_s: float) -> None:
         self._connection.close(timeout_s, last_words=lambda: self._publish_availability(OFFLINE))
@@ -100,7 +131,21 @@ class MqttSink:
             self._publish_availability(ONLINE)
 
     def _publish_state(self, topic: str) -> None:
-        self._connection.publish(topic, self._states[topic], qos=1, retain=True, content_type=JSON)
+        state = self._states[topic]
+        self._connection.publish(topic, state.payload, qos=1, retain=True, content_type=state.content_type)
 
     def _publish_availability(self, payload: bytes) -> None:
         self._connection.publish(f"{self._base}/availability", payload, qos=1, retain=True, content_type=TEXT)
+
+
+def _numbers(counts: CountsMessage) -> Iterator[tuple[str, int | None]]:
+    """Leaf below the camera, and the number that belongs there."""
+    for label, count in counts.labels.items():
+        yield f"count/{topic_level(label)}", count
+    for zone, present in counts.zones.items():
+        for label, count in present.items():
+            yield f"zone/{topic_level(zone)}/count/{topic_level(label)}", count
+    for line, ways in counts.lines.items():
+        for way, crossed in (("in", ways.in_), ("out", ways.out)):
+            for label, count in crossed.items():
+                yield f"line/{topic_level(line)}/{way}/{topic_level(label)}", count

@@ -1,7 +1,9 @@
 """Annotated pictures of what was found: `snapshots:DIR[?every_s=10&max_files=100&quality=85]`.
 
 A frame with something in it is written as `<camera>-<time>-<seq>.jpg`, at most one in `every_s` seconds of the frames'
-own time and camera, the first one at once. Of the files named so, the newest `max_files` stay; others are left alone.
+own time and camera, the first one at once. Where the camera tells events, there is a picture of each object instead,
+its best, as `<camera>-<time>-event<seq>.jpg` when it is gone. Of the files named so, the newest `max_files` stay;
+others are left alone.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import logging
 import os
 import re
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import parse_qsl
@@ -21,12 +24,12 @@ import msgspec
 from edgemass.errors import SinkError, UsageError
 from edgemass.frame import Frame
 from edgemass.imaging.draw import annotate
-from edgemass.messages import CameraState, DetectionMessage, FrameMessage
+from edgemass.messages import CameraState, CountsMessage, DetectionMessage, EventMessage, FrameMessage
 from edgemass.sinks import SinkContext
 
 logger = logging.getLogger(__name__)
 
-_OURS = re.compile(r".+-\d{8}T\d{9}Z-\d+\.jpg")
+_OURS = re.compile(r".+-\d{8}T\d{9}Z-(event)?\d+\.jpg")
 _UNFIT = re.compile(r"[^A-Za-z0-9_.-]")
 
 
@@ -86,6 +89,8 @@ class SnapshotSink:
         self._counters = context.counters
         self._lock = threading.Lock()
         self._last_ns: dict[str, int] = {}
+        self._telling: set[str] = set()  # cameras that tell events
+        self._best: dict[str, bytes] = {}  # event -> its best picture so far
         self._files = sorted(
             (path for path in folder.iterdir() if _OURS.fullmatch(path.name)), key=lambda path: path.stat().st_mtime_ns
         )
@@ -93,19 +98,23 @@ class SnapshotSink:
     def publish(self, message: FrameMessage, frame: Frame) -> None:
         found = message.detections if isinstance(message, DetectionMessage) else message.classes
         with self._lock:
-            if not found or not self._due(message):
+            if not found or message.camera in self._telling or not self._due(message):
                 return
-            path = self._folder / _file_name(message)
-            try:
-                self._write(path, message, frame)
-            except OSError as error:
-                self._counters.add("dropped")
-                raise SinkError(f"cannot write {path}: {error.strerror}") from error
+            self._keep(_file_name(message, message.seq), message.camera, lambda: self._jpeg(message, frame))
             self._last_ns[message.camera] = message.mono_ns
-            self.last_path = path
-            self._counters.add("published")
-            self._files.append(path)
-            self._thin()
+
+    def event(self, event: EventMessage, picture: bytes | None) -> None:
+        with self._lock:
+            self._telling.add(event.camera)
+            if picture is not None:
+                self._best[event.id] = picture
+            if event.type != "end" or event.id not in self._best:
+                return
+            best = self._best.pop(event.id)
+            self._keep(_file_name(event, f"event{event.seq}"), event.camera, lambda: best)
+
+    def counts(self, counts: CountsMessage) -> None:
+        pass
 
     def camera_state(self, camera: str, state: CameraState) -> None:
         pass
@@ -118,15 +127,30 @@ class SnapshotSink:
         last_ns = self._last_ns.get(message.camera)
         return last_ns is None or message.mono_ns - last_ns >= self._options.every_s * 1e9
 
-    def _write(self, path: Path, message: FrameMessage, frame: Frame) -> None:
-        """Whole or not at all for whoever looks into the folder; a power cut may lose the newest pictures."""
+    def _keep(self, name: str, camera: str, jpeg: Callable[[], bytes]) -> None:
+        path = self._folder / name
+        try:
+            self._write(path, camera, jpeg())
+        except OSError as error:
+            self._counters.add("dropped")
+            raise SinkError(f"cannot write {path}: {error.strerror}") from error
+        self.last_path = path
+        self._counters.add("published")
+        self._files.append(path)
+        self._thin()
+
+    def _jpeg(self, message: FrameMessage, frame: Frame) -> bytes:
         picture = annotate(frame.image, message)
         done, jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, self._options.quality])
         if not done:
             raise OSError(None, "OpenCV cannot encode this frame as JPEG")
-        temporary = path.with_name(f".{_safe(message.camera)}.part")
+        return jpeg.tobytes()
+
+    def _write(self, path: Path, camera: str, jpeg: bytes) -> None:
+        """Whole or not at all for whoever looks into the folder; a power cut may lose the newest pictures."""
+        temporary = path.with_name(f".{_safe(camera)}.part")
         try:
-            temporary.write_bytes(jpeg.tobytes())
+            temporary.write_bytes(jpeg)
             temporary.replace(path)
         except OSError:
             temporary.unlink(missing_ok=True)
@@ -145,6 +169,6 @@ def _safe(name: str) -> str:
     return _UNFIT.sub("_", name)
 
 
-def _file_name(message: FrameMessage) -> str:
+def _file_name(message: FrameMessage | EventMessage, number: int | str) -> str:
     """door-20261122T101502118Z-41.jpg."""
-    return f"{_safe(message.camera)}-{re.sub('[-:.]', '', message.time)}-{message.seq}.jpg"
+    return f"{_safe(message.camera)}-{re.sub('[-:.]', '', message.time)}-{number}.jpg"

@@ -11,7 +11,7 @@ import os.path
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
 import msgspec
 
@@ -19,6 +19,9 @@ from edgemass.clock import Clock
 from edgemass.errors import UsageError
 from edgemass.frame import Frame
 from edgemass.redact import redact_address
+
+if TYPE_CHECKING:
+    from edgemass.sources.coded import Tap
 
 SOURCES = {  # URI scheme -> the module that opens it, imported when first asked for
     "v4l2": "edgemass.sources.v4l2",
@@ -82,6 +85,22 @@ class Source(Protocol):
 
         `frames()` of a closed source yields nothing.
         """
+
+
+@runtime_checkable
+class Recordable(Protocol):
+    """A source that can hand out its video as it was sent, beside the frames."""
+
+    def tap(self, taker: Tap | None) -> None:
+        """Hand every packet to `taker` from the next call of `frames()` on; None = to nobody."""
+
+
+@runtime_checkable
+class Countable(Protocol):
+    """A source that knows about how much is in it."""
+
+    def count(self) -> tuple[int, float]:
+        """About how many frames, and how many a second; (0, 0.0) where nobody knows."""
 
 
 class SourceModule(Protocol):

@@ -68,6 +68,10 @@ class Timeline:
             look=look,
         )
 
+    def at(self, presentation_ns: int) -> int | None:
+        """A time of the file's own clock on the monotonic one; None before the first frame."""
+        return None if self._start_ns is None else self._start_ns + presentation_ns - self._first_ns
+
     def _since_start_ns(self, presentation_ns: int | None) -> int:
         if self._start_ns is None:
             self._first_ns = presentation_ns or 0

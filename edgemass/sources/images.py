@@ -71,6 +71,9 @@ class Pictures:
     def close(self) -> None:
         self._closed.set()
 
+    def count(self) -> tuple[int, float]:
+        return len(self._paths), NS / self._step_ns
+
     def frames(self) -> Iterator[Frame]:
         timeline = Timeline(self._clock, self._closed, step_ns=self._step_ns, realtime=self.realtime)
         shown = 0

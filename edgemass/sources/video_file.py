@@ -13,6 +13,7 @@ from urllib.parse import unquote
 import av
 import av.error
 from av.container import InputContainer
+from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -21,6 +22,7 @@ from edgemass.errors import SourceNotFoundError
 from edgemass.frame import Frame
 from edgemass.sources import CaptureOptions, _av
 from edgemass.sources._timeline import NS, Timeline
+from edgemass.sources.coded import Tap, Tapping
 
 logger = logging.getLogger(__name__)
 
@@ -64,9 +66,26 @@ class VideoFile:
         self._path = path
         self._clock = clock
         self._closed = threading.Event()
+        self._tap: Tap | None = None
+
+    def tap(self, taker: Tap | None) -> None:
+        self._tap = taker
 
     def close(self) -> None:
         self._closed.set()
+
+    def count(self) -> tuple[int, float]:
+        """As its header says; see sources.Countable."""
+        try:
+            with _av.open_container(f"file:{self._path}") as container:
+                stream = _av.first_video(container)
+                if stream is None:
+                    return 0, 0.0
+                fps = float(stream.average_rate or stream.guessed_rate or 0)
+                seconds = (container.duration or 0) / av.time_base
+                return stream.frames or round(seconds * fps), fps
+        except (av.error.FFmpegError, OSError):
+            return 0, 0.0
 
     def frames(self) -> Iterator[Frame]:
         if self._closed.is_set():
@@ -89,7 +108,8 @@ class VideoFile:
         timeline = Timeline(self._clock, self._closed, step_ns=_step_ns(stream), realtime=self.realtime)
         decoding = _av.Decoding(stream)
         shown = 0
-        for picture in self._pictures(container, stream, decoding):
+        tapping = None if self._tap is None else Tapping(self._tap, stream, partial(_shown_ns, timeline))
+        for picture in self._pictures(container, stream, decoding, tapping):
             upright = _av.orientation(picture)
             width, height = upright.size(picture.width, picture.height)
             frame = timeline.frame(
@@ -123,8 +143,23 @@ class VideoFile:
                 extra={"frames": shown, "broken": broken, "frames_by_header": stream.frames},
             )
 
-    def _pictures(self, container: InputContainer, stream: VideoStream, decoding: _av.Decoding) -> Iterator[VideoFrame]:
+    def _pictures(
+        self, container: InputContainer, stream: VideoStream, decoding: _av.Decoding, tapping: Tapping | None
+    ) -> Iterator[VideoFrame]:
         """What can be decoded; a file that cannot be read on ends there."""
+        try:
+            for packet in self._packets(container, stream, decoding):
+                pictures = list(decoding.pictures(packet))
+                if tapping is not None:
+                    tapping.take(packet)
+                yield from pictures
+        finally:
+            if tapping is not None:
+                tapping.end()
+
+    def _packets(
+        self, container: InputContainer, stream: VideoStream, decoding: _av.Decoding
+    ) -> Iterator[Packet[VideoStream]]:
         packets = container.demux(stream)
         while not self._closed.is_set():
             try:
@@ -135,7 +170,7 @@ class VideoFile:
                 packet = None
             if packet is None:
                 return
-            yield from decoding.pictures(packet)
+            yield packet
 
     def _not_a_video(self, error: Exception) -> SourceNotFoundError:
         why = _av.reason(error) if isinstance(error, av.error.FFmpegError) else str(error)
@@ -168,3 +203,9 @@ def _presentation_ns(picture: VideoFrame) -> int | None:
     if picture.pts is None or not picture.time_base:
         return None
     return int(picture.pts * picture.time_base * NS)
+
+
+def _shown_ns(timeline: Timeline, packet: Packet[VideoStream]) -> int | None:
+    """When the picture of a packet is shown, on the monotonic clock; of AVI files it is when it is decoded."""
+    stamp = packet.dts if packet.pts is None else packet.pts
+    return timeline.at(0 if stamp is None or not packet.time_base else int(stamp * packet.time_base * NS))

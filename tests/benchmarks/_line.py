@@ -15,7 +15,8 @@ from edgemass.counters import Counters
 from edgemass.detector import Detector
 from edgemass.frame import Frame
 from edgemass.messages import ModelRef
-from edgemass.pipeline.line import CameraLine, Identity, LoadedModel
+from edgemass.pipeline.line import CameraLine, LoadedModel
+from edgemass.pipeline.moment import Identity
 from edgemass.sinks import Sink, SinkContext
 from tests.benchmarks._clip import load_arrays
 from tests.benchmarks.synthetic_load import SyntheticLoad

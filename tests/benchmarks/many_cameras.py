@@ -28,10 +28,11 @@ from edgemass.config import CameraConfig
 from edgemass.counters import Counters
 from edgemass.frame import Frame, Image
 from edgemass.imaging import leave_cores_to_the_runtime
-from edgemass.messages import CameraState, FrameMessage, ModelRef, to_json
+from edgemass.messages import CameraState, CountsMessage, EventMessage, FrameMessage, ModelRef, to_json
 from edgemass.pipeline.camera import Camera
 from edgemass.pipeline.capture import Capture
-from edgemass.pipeline.line import CameraLine, Identity, LoadedModel
+from edgemass.pipeline.line import CameraLine, LoadedModel
+from edgemass.pipeline.moment import Identity
 from edgemass.pipeline.selection import Selection
 from edgemass.pipeline.turns import Turns, default_at_once
 from edgemass.sources import CaptureOptions
@@ -65,6 +66,12 @@ class Counting:
 
     def publish(self, message: FrameMessage, frame: Frame) -> None:  # noqa: ARG002
         to_json(message)
+
+    def event(self, event: EventMessage, picture: bytes | None) -> None:
+        pass
+
+    def counts(self, counts: CountsMessage) -> None:
+        pass
 
     def camera_state(self, camera: str, state: CameraState) -> None:
         pass

@@ -19,10 +19,11 @@ from edgemass import bundles, sinks, sources
 from edgemass.clock import SystemClock, boot_id
 from edgemass.counters import Counters
 from edgemass.frame import Frame
-from edgemass.messages import CameraState, FrameMessage, ModelRef
+from edgemass.messages import CameraState, CountsMessage, EventMessage, FrameMessage, ModelRef
 from edgemass.pipeline.camera import Camera
 from edgemass.pipeline.capture import Capture
-from edgemass.pipeline.line import CameraLine, Identity, LoadedModel
+from edgemass.pipeline.line import CameraLine, LoadedModel
+from edgemass.pipeline.moment import Identity
 from edgemass.pipeline.selection import Selection
 from edgemass.pipeline.turns import Turns, default_at_once
 from edgemass.sinks import SinkContext
@@ -41,6 +42,12 @@ class SendTimes:
 
     def publish(self, message: FrameMessage, frame: Frame) -> None:
         self.by_seq[message.seq] = sent_ms(frame.image[frame.height // 2, :, 1].tobytes())
+
+    def event(self, event: EventMessage, picture: bytes | None) -> None:
+        pass
+
+    def counts(self, counts: CountsMessage) -> None:
+        pass
 
     def camera_state(self, camera: str, state: CameraState) -> None:
         pass

@@ -32,7 +32,8 @@ from edgemass.errors import BackendError
 from edgemass.frame import Frame
 from edgemass.manifest import InputSpec, Manifest, OutputSpec, Variant
 from edgemass.messages import ClassificationMessage, ModelRef
-from edgemass.pipeline.line import CameraLine, Identity, LoadedModel
+from edgemass.pipeline.line import CameraLine, LoadedModel
+from edgemass.pipeline.moment import Identity
 from edgemass.tensors import Outputs, TensorInfo
 from tests.simulators import tiny_models
 from tests.simulators.accelerators import build_fake_delegate

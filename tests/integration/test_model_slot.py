@@ -22,7 +22,8 @@ from edgemass.detector import made_up_picture
 from edgemass.errors import BackendError
 from edgemass.frame import Frame
 from edgemass.messages import FrameMessage
-from edgemass.pipeline.line import CameraLine, Identity
+from edgemass.pipeline.line import CameraLine
+from edgemass.pipeline.moment import Identity
 
 pytestmark = pytest.mark.runtime
 

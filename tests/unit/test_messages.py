@@ -123,4 +123,8 @@ def test_asyncapi_leads_from_every_operation_to_a_schema() -> None:
         assert all(follow(parameter["$ref"]) for parameter in channel["parameters"].values())
         for reference in channel["messages"].values():
             payload = follow(reference["$ref"])["payload"]
-            assert follow(payload["$ref"]) if "$ref" in payload else payload.keys() & {"enum", "required"}
+            assert (
+                follow(payload["$ref"])
+                if "$ref" in payload
+                else payload.keys() & {"enum", "required", "pattern", "format"}
+            )

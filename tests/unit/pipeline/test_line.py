@@ -14,8 +14,17 @@ from edgemass.detections import Classification, Detections
 from edgemass.detector import Detector, Inference, Ran, Thresholds
 from edgemass.errors import SinkClosedError, SinkError, StaleFrameError
 from edgemass.frame import Frame
-from edgemass.messages import CameraState, ClassificationMessage, DetectionMessage, FrameMessage, ModelRef
-from edgemass.pipeline.line import CameraLine, Identity, LoadedModel
+from edgemass.messages import (
+    CameraState,
+    ClassificationMessage,
+    CountsMessage,
+    DetectionMessage,
+    EventMessage,
+    FrameMessage,
+    ModelRef,
+)
+from edgemass.pipeline.line import CameraLine, LoadedModel
+from edgemass.pipeline.moment import Identity
 from tests.simulators.manual_clock import ManualClock
 from tests.simulators.scripted_camera import picture
 
@@ -56,6 +65,12 @@ class RecordingSink:
         if self.broken:
             raise SinkError("full")
         self.messages.append(message)
+
+    def event(self, event: EventMessage, picture: bytes | None) -> None:
+        pass
+
+    def counts(self, counts: CountsMessage) -> None:
+        pass
 
     def camera_state(self, camera: str, state: CameraState) -> None:
         pass

@@ -1,0 +1,138 @@
+"""One camera: its source, and what is done with its frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+import msgspec
+
+from edgemass.config.motion import MotionConfig
+from edgemass.config.names import NAME_WANTED, is_name
+from edgemass.config.reading import nearest
+from edgemass.config.rules import RuleConfig
+from edgemass.config.scene import EventsConfig, Filters, LineConfig, ZoneConfig
+from edgemass.config.shapes import Point, check_polygon
+from edgemass.config.tracking import TrackConfig
+
+MAX_SIDE = 65535  # of a JPEG; no camera has more
+MIN_FPS, MAX_FPS = 1e-6, 1e6  # one picture in eleven days; what nanoseconds still tell apart
+MIN_AGE_MS, MAX_AGE_MS = 1.0, 3_600_000.0
+
+
+class CameraConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One camera.
+
+    source: an address as `--camera` takes it. width, height, fps, fourcc: asked of the device; None leaves them to it.
+    rotate: degrees clockwise, after crop. crop: x1, y1, x2, y2 as fractions of the captured picture.
+    max_fps: frames a second offered to the detector; the camera itself may run faster.
+    score: only detections above this; by label with "*" for all others; None = the model's own default.
+    max_age_ms: a frame that is older when its run would begin is dropped; not for files that give every frame.
+    motion: true, or a table of what counts as it: only frames with motion are run; false = all are.
+    realtime: a file is played at its own speed, as a camera would, with drops.
+    events: what is told of the objects, as a table or just true; None = where there is a broker, a zone, a line or a
+        rule.
+    tracking: how boxes are joined from frame to frame. zones, lines, rules: by name.
+    masks: polygons that are blackened before anything else sees the picture; fractions of the frame.
+    privacy: counts-only = no picture and no place of anything leaves the device, only counts and the camera's state.
+    """
+
+    source: str
+    width: int | None = None
+    height: int | None = None
+    fps: float | None = None
+    fourcc: str | None = None
+    rotate: Literal[0, 90, 180, 270] = 0
+    crop: tuple[float, float, float, float] | None = None
+    max_fps: float | None = None
+    score: float | dict[str, float] | None = None
+    max_age_ms: float = 1000.0
+    motion: bool | MotionConfig = False
+    realtime: bool = False
+    events: bool | EventsConfig | None = None
+    tracking: TrackConfig = TrackConfig()
+    zones: dict[str, ZoneConfig] = {}
+    lines: dict[str, LineConfig] = {}
+    rules: dict[str, RuleConfig] = {}
+    masks: tuple[tuple[Point, ...], ...] = ()
+    privacy: Literal["none", "counts-only"] = "none"
+
+    def __post_init__(self) -> None:
+        if self.crop is not None:
+            x1, y1, x2, y2 = self.crop
+            if not (0 <= x1 < x2 <= 1 and 0 <= y1 < y2 <= 1):
+                raise ValueError(
+                    f"crop must be x1, y1, x2, y2 with 0 <= x1 < x2 <= 1 and y alike, found {list(self.crop)}"
+                )
+        self._check_numbers()
+        if self.fourcc is not None and len(self.fourcc) != 4:
+            raise ValueError(f"fourcc must have four characters such as MJPG, found {self.fourcc!r}")
+        scores = self.score.values() if isinstance(self.score, dict) else [self.score]
+        if not all(score is None or 0 <= score <= 1 for score in scores):
+            raise ValueError(f"score must lie between 0 and 1, found {self.score}")
+        self._check_scene()
+
+    def score_of(self, label: str, default: float) -> float:
+        """The score that a detection must have to be told. default: the model's."""
+        if isinstance(self.score, dict):
+            return self.score.get(label, self.score.get("*", default))
+        return default if self.score is None else self.score
+
+    @property
+    def counts_only(self) -> bool:
+        return self.privacy == "counts-only"
+
+    @property
+    def events_config(self) -> EventsConfig:
+        """The table, or its defaults."""
+        return self.events if isinstance(self.events, EventsConfig) else EventsConfig()
+
+    @property
+    def has_scene(self) -> bool:
+        """Whether the configuration itself asks for tracks and counts."""
+        return bool(self.events or self.zones or self.lines or self.rules or self.counts_only)
+
+    def named_labels(self) -> Iterator[tuple[str, str]]:
+        """Key and label, wherever a label is named."""
+        yield from (("score", label) for label in (self.score if isinstance(self.score, dict) else ()) if label != "*")
+        yield from (("events", label) for label in self.events_config.labels)
+        tables: tuple[tuple[str, Mapping[str, Filters]], ...] = (
+            ("zones", self.zones),
+            ("lines", self.lines),
+            ("rules", self.rules),
+        )
+        for key, named in tables:
+            for name, table in named.items():
+                yield from ((f"{key}.{name}", label) for label in table.labels)
+
+    def _check_scene(self) -> None:
+        for mask in self.masks:
+            try:
+                check_polygon(mask)
+            except ValueError as error:
+                raise ValueError(f"masks: {error}") from error
+        if self.events is False and (self.zones or self.lines or self.rules):
+            raise ValueError("events = false, but there are zones, lines or rules; take one of them out")
+        for kind, names in (("zone", self.zones), ("line", self.lines), ("rule", self.rules)):
+            for name in names:
+                if not is_name(name):
+                    raise ValueError(f"{kind} name {name!r} {NAME_WANTED}")
+        for name, rule in self.rules.items():
+            for kind, wanted, known in (("zone", rule.zone, self.zones), ("line", rule.line, self.lines)):
+                if wanted is not None and wanted not in known:
+                    raise ValueError(f"rule {name}: there is no {kind} {wanted!r}{nearest(wanted, known)}")
+            if rule.snapshot and self.counts_only:
+                raise ValueError(f"rule {name}: snapshot does not go with privacy = counts-only; take one of them out")
+
+    def _check_numbers(self) -> None:
+        for field, value, least, most in (
+            ("width", self.width, 1, MAX_SIDE),
+            ("height", self.height, 1, MAX_SIDE),
+            ("fps", self.fps, MIN_FPS, MAX_FPS),
+            ("max_fps", self.max_fps, MIN_FPS, MAX_FPS),
+            ("max_age_ms", self.max_age_ms, MIN_AGE_MS, MAX_AGE_MS),
+        ):
+            if value is not None and value <= 0:
+                raise ValueError(f"{field} must be above 0, found {value}")
+            if value is not None and not least <= value <= most:
+                raise ValueError(f"{field} must lie between {least} and {most}, found {value}")

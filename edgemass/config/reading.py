@@ -1,0 +1,100 @@
+"""Reading tables strictly: what is wrong is said with its place and the nearest word that would do."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import stat
+import sys
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import msgspec
+
+from edgemass.errors import ConfigError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+MAX_BYTES = 4 * 1024 * 1024
+_UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(?P<field>[^`]+)`( - at `\$\.(?P<table>\w+)`)?")
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of a file.
+
+    Raises:
+        ConfigError: it cannot be read, or is not TOML.
+    """
+    try:
+        return tomllib.loads(_text(path))
+    except ValueError as error:  # TOML's errors, UTF-8's, and Python's about a number of thousands of digits
+        raise ConfigError(f"{path} is not TOML: {error}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{path} is not TOML: it is nested too deeply") from error
+
+
+def _text(path: Path) -> str:
+    """The text of a file, at most MAX_BYTES.
+
+    Raises:
+        ConfigError: it cannot be read, is no file, or is larger.
+    """
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise ConfigError(f"{path} is no file; wanted TOML")
+        if status.st_size > MAX_BYTES:
+            raise ConfigError(f"{path} is larger than {MAX_BYTES >> 20} MiB; wanted a configuration")
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+
+
+_T = TypeVar("_T", bound=msgspec.Struct)
+
+
+def convert(table: Mapping[str, Any], kind: type[_T], where: str) -> _T:
+    """A table as a typed value.
+
+    where: what an error begins with: file and camera.
+
+    Raises:
+        ConfigError: an unknown key (with the nearest known one), a missing one, or a value that does not fit.
+    """
+    try:
+        return msgspec.convert(dict(table), kind)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{where}: {_explain(str(error), kind)}") from error
+
+
+def _explain(problem: str, kind: type[msgspec.Struct]) -> str:
+    match = _UNKNOWN_FIELD.search(problem)
+    if match is None:
+        return problem.replace("`$.", "`").replace("| object`", "| table`")
+    kind = _inner(kind, match["table"]) or kind
+    hint = nearest(match["field"], [field.encode_name for field in msgspec.structs.fields(kind)])
+    where = f" of `{match['table']}`" if match["table"] else ""
+    return f"unknown key `{match['field']}`{where}{hint}"
+
+
+def nearest(found: str, known: Collection[str]) -> str:
+    """The end of an error that says what would have done."""
+    near = difflib.get_close_matches(found, known, n=1)
+    if near:
+        return f"; did you mean `{near[0]}`?"
+    return f"; known are {', '.join(known)}" if known else "; there are none"
+
+
+def _inner(kind: type[msgspec.Struct], key: str | None) -> type[msgspec.Struct] | None:
+    """The type of the table that may stand under a key."""
+    for field in msgspec.structs.fields(kind):
+        if field.encode_name == key:
+            types = (field.type, *get_args(field.type))
+            return next(
+                (found for found in types if isinstance(found, type) and issubclass(found, msgspec.Struct)), None
+            )
+    return None

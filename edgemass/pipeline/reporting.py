@@ -1,0 +1,359 @@
+"""What a scene tells, as documents for the sinks: stamped with names and times, with pictures, counts and rules."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from edgemass.config.camera import CameraConfig
+from edgemass.detections import Detections
+from edgemass.frame import Frame
+from edgemass.messages import CameraState, CountsMessage, EventMessage, InOut
+from edgemass.pipeline.album import Album, Picture, Shown
+from edgemass.pipeline.ledger import Entry, Ledger
+from edgemass.pipeline.moment import Identity, Moment
+from edgemass.pipeline.outlets import Outlets
+from edgemass.pipeline.recording import (
+    CameraRecorder,
+    Given,
+    GivenEnd,
+    GivenFrame,
+    GivenModel,
+    GivenStart,
+    GivenState,
+    Known,
+)
+from edgemass.scene.crossings import Totals
+from edgemass.scene.happening import Counts, Happening, Type
+from edgemass.scene.rules import Firing, Rules
+from edgemass.scene.scene import FRAME, Observation, Scene, counts
+
+DOUBTFUL = frozenset({"moved", "blurred"})
+"""Causes of `blind` in which the pictures still show something: events go on, only the counts are not believed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attachments:
+    """What a reporter may have beside its scene.
+
+    ledger: where counts outlive the process. album: takes the pictures of events. recorder: takes down what is given
+    and told. act: told of rules that fire, with the fields of their texts and the picture of the moment; must not wait.
+    """
+
+    ledger: Ledger[Entry] | None = None
+    album: Album | None = None
+    recorder: CameraRecorder | None = None
+    act: Callable[[Firing, dict[str, str], Picture | None], None] | None = None
+
+
+class SceneReporter:
+    """Runs one camera's scene and hands out what it tells. Frames come from one thread, states from any.
+
+    live: the camera goes on by itself: a file that ends is no camera that is away. kept: what was counted before.
+    """
+
+    def __init__(
+        self,
+        camera: str,
+        config: CameraConfig,
+        outlets: Outlets,
+        *,
+        identity: Identity,
+        live: bool = True,
+        kept: Entry | None = None,
+        attached: Attachments | None = None,
+    ) -> None:
+        self.camera = camera
+        self.config = config
+        self.outlets = outlets
+        self._identity = identity
+        self._live = live
+        self._kept = kept or Entry()
+        self._attached = attached or Attachments()
+        self._rules = Rules(config.rules)
+        self._lock = threading.RLock()
+        self._last: Moment | None = None  # of the frames
+        self._stamped: Moment | None = None  # of the documents
+        self._scene: Scene | None = None
+        self._model: Known | None = None
+        self._seq = 0
+        self._numbers = 0
+        self._troubles = 0
+        self._trouble_ns: int | None = None  # since when the camera has been away or blind
+        self._state = CameraState("", "", "")
+        self._state_since_ns = 0
+
+    def begin(self, moment: Moment) -> None:
+        """Say that nothing is known yet, so that nobody takes what an earlier run left behind for true."""
+        self._give(GivenStart(moment))
+        labels = {place: dict.fromkeys(known) for place, known in self._kept.known.items()}
+        zones = {name: labels.get(name, {}) for name in self.config.zones}
+        lines: Totals = {name: self._kept.lines.get(name, {"in": {}, "out": {}}) for name in self.config.lines}
+        self._tell_counts(counts(labels.get(FRAME, {}), zones, lines, available=False), moment)
+
+    # For the detect loop
+
+    def observe(
+        self, found: Detections, model: Known, moment: Moment, size: tuple[int, int], frame: Frame | None = None
+    ) -> Observation:
+        """Take in one frame; tell `report` when its own document is out.
+
+        found: boxes as fractions of the frame, from `usable_score` on. size: width and height of the frame in pixels.
+        frame: for the recorder.
+        """
+        with self._lock:
+            if self._attached.recorder is not None:
+                if model != self._model:
+                    self._attached.recorder.give(GivenModel(model))
+                self._attached.recorder.give(GivenFrame.of(found, moment, size), frame)
+            scene = self._scene_for(model, moment)
+            self._last = moment
+            return scene.observe(found, moment.mono_ns, aspect=size[0] / size[1])
+
+    def report(
+        self, observation: Observation, moment: Moment, size: tuple[int, int], shown: Shown | None = None
+    ) -> None:
+        """Hand out what a frame brought. shown: None where its pixels are not at hand, as in a replay."""
+        with self._lock:
+            if self._attached.album is not None and shown is not None:
+                self._attached.album.look(observation.objects, shown)
+            self._tell(observation.happenings, moment)
+            self._tell_counts(observation.counts, moment)
+            aspect = size[0] / size[1]
+            fired = self._rules.look(observation.objects, observation.happenings, moment.local, moment.mono_ns, aspect)
+            self._fire(fired, moment, shown)
+
+    # For whoever knows of the camera
+
+    def camera_state(self, state: CameraState, moment: Moment) -> None:
+        """The camera came or went, or became blind or saw again."""
+        with self._lock:
+            self._give(GivenState(moment, state))
+            self.outlets.hand(lambda sink: sink.camera_state(self.camera, state))
+            if not self._live:
+                return
+            self._state = state
+            self._state_since_ns = moment.mono_ns
+            if self._scene is not None:
+                self._tell_counts(self._change_sight(self._scene, state), moment)
+            self._tell_trouble(state, moment)
+            self._look_at_state(moment)
+
+    def tick(self, moment: Moment) -> None:
+        """To be called now and then: rules that wait for a state to last, and counts that are not on disk yet."""
+        with self._lock:
+            self._look_at_state(moment)
+            self._remember()
+        self._keep()
+
+    def close(self, reason: str = "stopped", moment: Moment | None = None) -> None:
+        """End what is going on: what was seen as of the last frame, an outage as of now.
+
+        moment: now; None = as of the last frame too.
+        """
+        with self._lock:
+            self._give(GivenEnd(reason, moment))
+            last = self._stamped or self._last
+            if last is not None:
+                self._close_scene(self._last or last, reason)
+                self._end_trouble(CameraState(self._state.state, reason, ""), moment or last)
+        self._keep(now=True)
+
+    # The scene
+
+    def _scene_for(self, model: Known, moment: Moment) -> Scene:
+        """The scene as it is; a new one where another model sees other things."""
+        before = self._model
+        same = before is not None and (before.labels, before.score) == (model.labels, model.score)
+        if not same:
+            self._close_scene(moment, "model")  # what it tells is the work of the model before
+        self._model = model
+        if self._scene is not None:
+            return self._scene
+        self._scene = scene = Scene(
+            self.config,
+            model.labels,
+            score=model.score,
+            totals=self._kept.lines,
+            known=self._kept.known,
+            first_number=self._numbers,
+        )
+        if self._state.state not in ("", "online"):
+            self._change_sight(scene, self._state)
+        return scene
+
+    def _close_scene(self, moment: Moment, reason: str) -> None:
+        if self._scene is None:
+            return
+        told, counts = self._scene.close(moment.mono_ns, reason)
+        self._tell(told, moment)
+        self._tell_counts(counts, moment)
+        self._remember()
+        self._numbers = self._scene.numbers
+        self._scene = None
+
+    def _look_at_state(self, moment: Moment) -> None:
+        if self._state.state:
+            fired = self._rules.camera(self._state.state, self._state_since_ns, moment.local, moment.mono_ns)
+            self._fire(fired, moment, None)
+
+    def _change_sight(self, scene: Scene, state: CameraState) -> Counts | None:
+        if state.state == "online":
+            scene.back()
+            return None
+        return scene.doubt() if state.reason.split(":")[0] in DOUBTFUL else scene.away()
+
+    def _remember(self) -> None:
+        if self._scene is not None:
+            self._kept = Entry(lines=copy.deepcopy(self._scene.totals), known=dict(self._scene.known))
+
+    def _keep(self, *, now: bool = False) -> None:
+        """Not under the lock: frames need not wait for the disk."""
+        if self._attached.ledger is not None:
+            self._attached.ledger.write(self._kept, now=now)
+
+    def _give(self, given: Given) -> None:
+        if self._attached.recorder is not None:
+            self._attached.recorder.give(given)
+
+    # Documents
+
+    def _tell(self, happenings: Iterable[Happening], moment: Moment) -> None:
+        for said in () if self.config.counts_only else happenings:
+            picture = self._attached.album.picture(said) if self._attached.album is not None else None
+            self._send(self._event(said, moment, picture), picture)
+
+    def _send(self, event: EventMessage, picture: Picture | None) -> None:
+        if self._attached.recorder is not None:
+            self._attached.recorder.tell(event)
+        self.outlets.hand(lambda sink: sink.event(event, picture.jpeg if picture is not None else None))
+
+    def _event(self, said: Happening, moment: Moment, picture: Picture | None) -> EventMessage:
+        assert self._model is not None
+        return EventMessage(
+            type=said.type,
+            kind=said.kind,
+            id=self._event_id(said.number),
+            label=said.label,
+            class_id=said.class_id,
+            track_id=said.track_id,
+            score=said.score,
+            top_score=said.top_score,
+            box=said.box,
+            path=said.path,
+            zones=said.zones,
+            entered=said.entered,
+            dwell_s=said.dwell_s,
+            stationary=said.stationary,
+            object=self._event_id(said.object) if said.object else "",
+            zone=said.zone,
+            line=said.line,
+            direction=said.direction,
+            reason=said.reason,
+            model=self._model.ref,
+            snapshot=picture.ref if picture is not None else None,
+            **self._stamp(moment, said.started_ns),
+        )
+
+    def _stamp(self, moment: Moment, started_ns: int) -> dict[str, Any]:
+        """What every event says."""
+        moment = self._in_order(moment)
+        self._seq += 1
+        return {
+            "device": self._identity.device,
+            "camera": self.camera,
+            "seq": self._seq,
+            "run_id": self._identity.run_id,
+            "boot_id": self._identity.boot_id,
+            "mono_ns": moment.mono_ns,
+            "time": moment.text,
+            "clock_synced": moment.synced,
+            "started": moment.at(started_ns),
+            "duration_s": round((moment.mono_ns - started_ns) / 1e9, 3),
+        }
+
+    def _in_order(self, moment: Moment) -> Moment:
+        """This one, or that of the document before: a frame may be done when the loss of its camera has been told."""
+        if self._stamped is None or moment.mono_ns >= self._stamped.mono_ns:
+            self._stamped = moment
+        return self._stamped
+
+    def _event_id(self, number: int) -> str:
+        return f"{self.camera}-{self._identity.run_id[:8]}-{number}"
+
+    def _tell_counts(self, known: Counts | None, moment: Moment) -> None:
+        if known is None:
+            return
+        moment = self._in_order(moment)
+        message = CountsMessage(
+            device=self._identity.device,
+            camera=self.camera,
+            mono_ns=moment.mono_ns,
+            time=moment.text,
+            clock_synced=moment.synced,
+            available=known.available,
+            labels=known.labels,
+            zones=known.zones,
+            lines={name: InOut(total["in"], total["out"]) for name, total in known.lines.items()},
+        )
+        if self._attached.recorder is not None:
+            self._attached.recorder.tell(message)
+        self.outlets.hand(lambda sink: sink.counts(message))
+
+    def _tell_trouble(self, state: CameraState, moment: Moment) -> None:
+        """A camera that is away or blind is an event, from then until it sees again."""
+        fine = state.state == "online"
+        if fine:
+            self._end_trouble(state, moment)
+            return
+        type_: Type = "new" if self._trouble_ns is None else "update"
+        if self._trouble_ns is None:
+            self._troubles += 1
+            self._trouble_ns = moment.mono_ns
+        self._send_trouble(type_, state, moment, self._trouble_ns)
+
+    def _end_trouble(self, state: CameraState, moment: Moment) -> None:
+        since_ns, self._trouble_ns = self._trouble_ns, None
+        if since_ns is not None:
+            self._send_trouble("end", state, moment, since_ns)
+
+    def _send_trouble(self, type_: Type, state: CameraState, moment: Moment, since_ns: int) -> None:
+        event = EventMessage(
+            type=type_,
+            kind="camera",
+            id=f"{self._event_id(self._troubles)}-camera",
+            state=state.state,
+            reason=state.reason,
+            **self._stamp(moment, since_ns),
+        )
+        self._send(event, None)
+
+    # Rules
+
+    def _fire(self, fired: Sequence[Firing], moment: Moment, shown: Shown | None) -> None:
+        for firing in fired:
+            picture = None
+            if self.config.rules[firing.rule].snapshot and self._attached.album is not None and shown is not None:
+                picture = self._attached.album.now(shown)
+            if self._attached.act is not None:
+                self._attached.act(firing, self._fields(firing, moment), picture)
+
+    def _fields(self, firing: Firing, moment: Moment) -> dict[str, str]:
+        """What the texts of its actions may say; see config.rules.FIELDS."""
+        return {
+            "device": self._identity.device,
+            "camera": self.camera,
+            "rule": firing.rule,
+            "label": firing.label,
+            "zone": firing.zone,
+            "line": firing.line,
+            "direction": firing.direction,
+            "state": firing.state,
+            "time": moment.text,
+            "duration_s": f"{firing.duration_s:.1f}",
+            "score": f"{firing.score:.2f}",
+            "event": self._event_id(firing.number) if firing.number else "",
+        }

@@ -1,0 +1,47 @@
+"""What a scene knows, as it is drawn: for annotated videos and for whoever watches a camera."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edgemass.config.camera import CameraConfig
+from edgemass.imaging.overlay import Area, Crossing, Overlay
+from edgemass.scene.crossings import Totals
+from edgemass.scene.happening import Counts, Numbers
+from edgemass.scene.objects import SceneObject
+
+
+def overlay(
+    camera: CameraConfig, objects: Sequence[SceneObject], counts: Counts | None, totals: Totals, *, banner: str = ""
+) -> Overlay:
+    """Zones, lines, tails and counts of one frame.
+
+    objects: those that are believed. counts: as told last, None before. totals: of the lines.
+    """
+    zones = counts.zones if counts is not None else {}
+    inside = {name: _sum(zones.get(name, {})) for name in camera.zones}
+    return Overlay(
+        zones=tuple(
+            Area(name=name, points=zone.points, count=inside[name], active=bool(inside[name]))
+            for name, zone in camera.zones.items()
+        ),
+        lines=tuple(
+            Crossing(
+                name=name,
+                points=line.points,
+                in_=sum(totals[name]["in"].values()) if name in totals else 0,
+                out=sum(totals[name]["out"].values()) if name in totals else 0,
+                flip=line.flip,
+            )
+            for name, line in camera.lines.items()
+        ),
+        tails={thing.track_id: tuple(thing.tail) for thing in objects},
+        banner=banner,
+        counts=dict(counts.labels) if counts is not None else {},
+    )
+
+
+def _sum(numbers: Numbers) -> int | None:
+    """All labels together; None where that cannot be known."""
+    known = [number for number in numbers.values() if number is not None]
+    return sum(known) if len(known) == len(numbers) else None
