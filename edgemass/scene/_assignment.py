@@ -32,7 +32,8 @@ def assign(left: IntArray, right: IntArray, worth: NDArray[np.float64]) -> tuple
     if len(left) > FEW:
         alone = (np.bincount(left)[left] == 1) & (np.bincount(right)[right] == 1)
         chosen.append((left[alone], right[alone]))
-        left, right, worth = left[~alone], right[~alone], worth[~alone]
+        others = ~alone
+        left, right, worth = left[others], right[others], worth[others]
     while len(left) > FEW:
         sure = _sure(left, right, worth)
         if not sure.any():

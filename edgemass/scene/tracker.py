@@ -197,6 +197,8 @@ class Tracker:
                 pairs.append((one, other))
         if not pairs:
             return np.empty(0, np.int64), np.empty(0, np.int64)
+        if len(pairs) == 1:
+            return pairs[0]
         return np.concatenate([one for one, _ in pairs]), np.concatenate([other for _, other in pairs])
 
     def _hit(
@@ -205,26 +207,42 @@ class Tracker:
         """Tell tracks what they met; all columns as long as `which`."""
         if not len(which):
             return
-        hit = self._tracks[which]
-        again = np.minimum((now_ns - hit["seen_ns"]) / (self._options.confirm_s * _NS + 1), 1)
-        hit["evidence"] += score * again
-        hit["confirmed"] |= hit["evidence"] >= CERTAIN
+        tracks = self._tracks
+        self._believe(which, score, now_ns)
         if self._options.across_classes:
-            votes = hit["votes"] + np.where(hit["class_id"] == class_id, score, -score)
-            hit["class_id"] = np.where(votes < 0, class_id, hit["class_id"])
-            hit["votes"] = np.minimum(np.abs(votes), MAX_VOTES)
-        hit["score"], hit["row"] = score, rows
-        hit["hits"] += 1
-        hit["misses"] = 0
-        hit["away"] = False
-        hit["seen_ns"] = now_ns
+            self._vote(which, score, class_id)
+        tracks["score"][which], tracks["row"][which] = score, rows
+        tracks["hits"][which] += 1
+        tracks["misses"][which] = 0
+        tracks["away"][which] = False
+        tracks["seen_ns"][which] = now_ns
         self._filter.correct(which, boxes)
         if self._tidied_ns == now_ns:
-            self._settle(hit, self._filter.box[which], now_ns)
-        self._tracks[which] = hit
+            self._settle(which, now_ns)
 
-    def _settle(self, hit: _Rows, boxes: Floats, now_ns: int) -> None:
+    def _believe(self, which: IntArray, score: Floats, now_ns: int) -> None:
+        """Add to the evidence of those that are in doubt: the less, the shorter ago they were seen."""
+        tracks = self._tracks
+        doubted = ~tracks["confirmed"][which]
+        if not doubted.any():
+            return
+        which = which[doubted]
+        again = np.minimum((now_ns - tracks["seen_ns"][which]) / (self._options.confirm_s * _NS + 1), 1)
+        evidence = tracks["evidence"][which] + score[doubted] * again
+        tracks["evidence"][which] = evidence
+        tracks["confirmed"][which] = evidence >= CERTAIN
+
+    def _vote(self, which: IntArray, score: Floats, class_id: IntArray) -> None:
+        """What has the most votes is what a thing is called."""
+        tracks = self._tracks
+        called = tracks["class_id"][which]
+        votes = tracks["votes"][which] + np.where(called == class_id, score, -score)
+        tracks["class_id"][which] = np.where(votes < 0, class_id, called)
+        tracks["votes"][which] = np.minimum(np.abs(votes), MAX_VOTES)
+
+    def _settle(self, which: IntArray, now_ns: int) -> None:
         """Who is in its place, who left it, and who has stayed there for long enough to stand still."""
+        hit, boxes = self._tracks[which], self._filter.box[which]
         place = hit["place"]
         off = (np.abs(boxes - place) / place[:, 1:]).reshape(-1, 4).max(axis=1)
         inside = off <= np.where(hit["still"], LEAVES, STAYS)
@@ -235,6 +253,7 @@ class Tracker:
             hit["since_ns"][left] = hit["inside_ns"][left] = now_ns
             hit["still"][left] = False
         hit["still"] |= now_ns - hit["since_ns"] >= self._options.still_s * _NS
+        self._tracks[which] = hit
 
     def _fresh(self, boxes: Floats, score: Floats, class_id: IntArray, met: IntArray) -> tuple[IntArray, Floats]:
         """Which boxes begin a track: certain, met by none, and no second box of a better one.
