@@ -163,7 +163,9 @@ def test_counts_are_unavailable_while_the_camera_is_away_and_the_broker_finds_al
             wait_until(
                 lambda: last(listener, f"{BASE}/snapshot/person")[:2] == b"\xff\xd8", "and the picture", PATIENCE_S
             )
-            assert listener.heard(COUNT)[0].retain
+        with Listener(broker) as late:
+            wait_until(lambda: people(late), "who comes later finds it")
+            assert late.heard(COUNT)[0].retain
         assert daemon.end(signal.SIGTERM) == 0, daemon.err
     with Listener(broker) as late:
         wait_until(lambda: last(late, COUNT) == b"unavailable", "after the end nobody knows")

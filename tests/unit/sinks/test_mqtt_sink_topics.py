@@ -24,5 +24,5 @@ def test_a_name_becomes_one_level_of_a_topic(name: str, level: str) -> None:
 
 def test_a_broker_is_a_channel_for_who_manages_the_device_and_for_rules() -> None:
     """Asked for at run time, where a method that is missing would only make the broker look like a file."""
-    channel: Channel = MqttSink("edgemass/v1/pi", MqttConnection(parse("mqtt://127.0.0.1:1")))
+    channel: Channel = MqttSink("edgemass/v1/pi", MqttConnection(parse("mqtt://127.0.0.1:1").with_client_id("pi")))
     assert isinstance(channel, Channel)
