@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from edgemass.mqtt import MqttConnection, parse
 from edgemass.sinks import Channel
 from edgemass.sinks.mqtt import MqttSink, topic_level
 
@@ -24,5 +23,4 @@ def test_a_name_becomes_one_level_of_a_topic(name: str, level: str) -> None:
 
 def test_a_broker_is_a_channel_for_who_manages_the_device_and_for_rules() -> None:
     """Asked for at run time, where a method that is missing would only make the broker look like a file."""
-    channel: Channel = MqttSink("edgemass/v1/pi", MqttConnection(parse("mqtt://127.0.0.1:1").with_client_id("pi")))
-    assert isinstance(channel, Channel)
+    assert issubclass(MqttSink, Channel)
