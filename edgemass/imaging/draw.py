@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import colorsys
 from collections.abc import Sequence
+from functools import lru_cache
 
 import cv2
-import numpy as np
 
 from edgemass.frame import Image
 from edgemass.imaging.layout import Box, Layout, beside
@@ -85,8 +85,13 @@ def detection_colour(detection: Detection) -> Colour:
 
 def to_pixels(box: tuple[float, float, float, float], width: int, height: int) -> Box:
     """Fractions of the frame as pixels: left, top, right, bottom."""
-    left, top, right, bottom = (np.array(box) * (width - 1, height - 1, width - 1, height - 1)).round().astype(int)
-    return int(left), int(top), int(right), int(bottom)
+    left, top, right, bottom = box
+    return (
+        round(left * (width - 1)),
+        round(top * (height - 1)),
+        round(right * (width - 1)),
+        round(bottom * (height - 1)),
+    )
 
 
 def pen_width(width: int, height: int) -> int:
@@ -94,6 +99,7 @@ def pen_width(width: int, height: int) -> int:
     return max(1, round(1.6 * scale(width, height)))
 
 
+@lru_cache(maxsize=1024)
 def _colour(class_id: int, shade: int) -> Colour:
     shift, saturation, value = _SHADES[shade]
     red, green, blue = colorsys.hsv_to_rgb((_FIRST_HUE + class_id * _GOLDEN + shift) % 1.0, saturation, value)

@@ -50,7 +50,7 @@ class Layout:
         taken = self._taken[: self._count]
         wide = np.minimum(taken[:, 2], right) - np.maximum(taken[:, 0], left)
         high = np.minimum(taken[:, 3], bottom) - np.maximum(taken[:, 1], top)
-        return int((wide.clip(0) * high.clip(0)).sum())
+        return int((np.maximum(wide, 0) * np.maximum(high, 0)).sum())
 
 
 def beside(box: Box, width: int, height: int) -> list[Corner]:

@@ -70,22 +70,30 @@ def tag(text: str, line: int, ground: Colour, opacity: float = 1.0) -> Sprite:
     """Text on a rounded ground of its own. line: pixels of a line of text. opacity: of the ground."""
     letters = lettering(text, line)
     side = max(2, line // 4)
-    height, width = letters.shape[0] + max(1, line // 8), letters.shape[1] + 2 * side
-    alpha = rounded(width, height, round(opacity * 255), radius=line // 4)
-    top = (height - letters.shape[0]) // 2
+    height, width = line + max(1, line // 8), letters.shape[1] + 2 * side
+    top = (height - line) // 2
     image = np.empty((height, width, 3), np.uint8)
     image[:] = ground
-    inked = Sprite(_plain(letters.shape[1], letters.shape[0], ink_on(ground)), letters)
-    paste(image, inked, side, top)
-    within = alpha[top : top + letters.shape[0], side : side + letters.shape[1]]
-    np.maximum(within, letters, out=within)
+    alpha = rounded(width, height, round(opacity * 255), radius=line // 4).copy()
+    place = slice(top, top + line), slice(side, side + letters.shape[1])
+    image[place] = blend(image[place], ink_on(ground), letters)
+    np.maximum(alpha[place], letters, out=alpha[place])
     return Sprite(image, alpha)
 
 
-@lru_cache(maxsize=_KEPT)
 def lettering(text: str, line: int) -> Alpha:
-    """The strokes of a text, in a line of so many pixels; at least a pixel wide."""
-    text = printable(text)
+    """The strokes of a text, in a line of so many pixels; at least a pixel wide.
+
+    It is put together of words: these come again from one frame to the next where the whole of it does not.
+    """
+    words = [_word(word, line) for word in printable(text).split(" ")]
+    space = np.zeros((line, max(1, round(line * 0.3))), np.uint8)
+    parts = [part for word in words for part in (space, word)][1:]
+    return np.concatenate(parts, axis=1)
+
+
+@lru_cache(maxsize=2 * _KEPT)
+def _word(text: str, line: int) -> Alpha:
     size = line * 0.56 * _OVER / _CAPITAL
     pen = max(1, round(line * 0.085 * _OVER))
     (width, _), _ = cv2.getTextSize(text, _FONT, size, pen)
@@ -102,8 +110,9 @@ def printable(text: str) -> str:
     return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 3]}..."
 
 
+@lru_cache(maxsize=_KEPT)
 def rounded(width: int, height: int, value: int, *, radius: int) -> Alpha:
-    """A filled rectangle of this alpha with round corners."""
+    """A filled rectangle of this alpha with round corners; to be read only, since it is kept."""
     radius = max(0, min(radius, width // 2, height // 2))
     large = np.zeros((height * _OVER, width * _OVER), np.uint8)
     right, bottom, corner = width * _OVER - 1, height * _OVER - 1, radius * _OVER
@@ -130,9 +139,3 @@ def blend(ground: Pixels, over: Pixels | Colour, alpha: Alpha) -> Pixels:
     weight = (alpha + (alpha >> 7).astype(np.uint16))[..., None]  # 0 to 256, so that a shift divides by it
     mixed = ground * (256 - weight) + np.asarray(over, np.uint16) * weight
     return np.asarray(mixed >> 8, np.uint8)
-
-
-def _plain(width: int, height: int, colour: Colour) -> Image:
-    image = np.empty((height, width, 3), np.uint8)
-    image[:] = colour
-    return image

@@ -235,7 +235,7 @@ def _place_panel(
     high = sum(text.height for text in texts) + 2 * gap
     ground = np.empty((high, wide, 3), np.uint8)
     ground[:] = _PANEL
-    alpha = rounded(wide, high, round(_PANEL_OPACITY * 255), radius=gap)
+    alpha = rounded(wide, high, round(_PANEL_OPACITY * 255), radius=gap).copy()
     top = gap
     for (label, _), text in zip(rows, texts, strict=True):
         paste(ground, text, gap + line, top)

@@ -52,6 +52,7 @@ QUICK: dict[str, tuple[str, ...]] = {
     "rtsp_lag": ("--frames", "30"),
     "many_cameras": ("--seconds", "4"),
     "motion_gate": ("--rounds", "30"),
+    "drawing": ("--rounds", "3"),
     "frame_profile": ("--frames", "30"),
 }
 
