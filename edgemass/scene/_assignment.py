@@ -32,7 +32,8 @@ def assign(left: IntArray, right: IntArray, worth: NDArray[np.float64]) -> tuple
     if len(left) > FEW:
         alone = (np.bincount(left)[left] == 1) & (np.bincount(right)[right] == 1)
         chosen.append((left[alone], right[alone]))
-        left, right, worth = left[~alone], right[~alone], worth[~alone]
+        others = ~alone
+        left, right, worth = left[others], right[others], worth[others]
     while len(left) > FEW:
         sure = _sure(left, right, worth)
         if not sure.any():
@@ -118,9 +119,28 @@ def _solve(knot: _Edges) -> list[tuple[int, int]]:
     if len(knot) == 1:
         ((one, options),) = knot.items()
         return [(one, max(options, key=lambda option: option[1])[0])]
+    if len(knot) == 2:
+        return _two(knot)
     if sum(len(options) for options in knot.values()) > MAX_EXACT:
         return _greedy(knot)
     return _shortest_paths(knot)
+
+
+def _two(knot: _Edges) -> list[tuple[int, int]]:
+    """Of two lefts, by trying all there is: most knots are of two."""
+    (one, options), (other, other_options) = knot.items()
+    best = [
+        max((value, -right, one) for right, value in options),
+        max((v, -right, other) for right, v in other_options),
+    ]
+    if best[0][1] != best[1][1]:
+        return [(left, -right) for _, right, left in best]
+    contested = -best[0][1]
+    spare = max(((value, right) for right, value in options if right != contested), default=(0.0, -1))
+    other_spare = max(((value, right) for right, value in other_options if right != contested), default=(0.0, -1))
+    stays = best[0][0] + other_spare[0] >= best[1][0] + spare[0]
+    found = [(one, contested), (other, other_spare[1])] if stays else [(one, spare[1]), (other, contested)]
+    return [(left, right) for left, right in found if right >= 0]
 
 
 def _greedy(knot: _Edges) -> list[tuple[int, int]]:

@@ -32,6 +32,7 @@ COVERING = 2.0  # a box that shares half of itself with a better one is no evide
 CERTAIN = 0.9  # evidence that a track needs to be believed: as much as one score, the next ones as they come later
 
 STAYS, LEAVES = 0.2, 0.4  # what a box may be off its place, in sides: before it stands still, and once it does
+TIDY_NS = 80_000_000  # a dozen times a second is often enough to see who stays in his place and who is gone
 LEFT_NS = _NS  # so long must it be out of its place: what passes before it cuts its box
 
 _TRACK = np.dtype(
@@ -99,6 +100,8 @@ class Tracker:
         self._filter = BoxFilter()  # row by row as _tracks
         self._next_id = 1
         self._now_ns: int | None = None
+        self._tidied_ns: int | None = None
+        self._gap = False  # between the last picture and the next
 
     def update(self, found: Detections, mono_ns: int) -> Tracks:
         """What the detections of one frame say of the tracks.
@@ -111,7 +114,11 @@ class Tracker:
         self._now_ns = now_ns
         if step_ns > self._options.lost_s * _NS:
             self._suspend(~self._tracks["away"] | (self._tracks["misses"] == 0))
-        self._tracks["back_ns"][self._tracks["back_ns"] == AWAY] = now_ns
+        if self._gap:
+            self._tracks["back_ns"][self._tracks["back_ns"] == AWAY] = now_ns
+            self._gap = False
+        if self._tidied_ns is None or now_ns - self._tidied_ns >= TIDY_NS:
+            self._tidied_ns = now_ns
         rests = self._expect(step_ns)
         rows = _usable(found, self._options.low_score)
         boxes, score, class_id = to_boxes(found.xyxy[rows]), found.score[rows].astype(np.float64), found.class_id[rows]
@@ -119,7 +126,8 @@ class Tracker:
         self._hit(which, boxes[met], score[met], class_id[met], rows[met], now_ns)
         born, evidence = self._fresh(boxes, score, class_id, met)
         self._begin(boxes[born], score[born], class_id[born], rows[born], evidence, now_ns)
-        self._end()
+        if self._tidied_ns == now_ns:
+            self._end()
         return self._told()
 
     def forget(self) -> None:
@@ -139,6 +147,7 @@ class Tracker:
         self._filter.stop(which)
         self._tracks["misses"][which] = 0
         self._tracks["back_ns"][which] = AWAY
+        self._gap = True
 
     def _expect(self, step_ns: int) -> Flags:
         """Go on to this frame.
@@ -188,6 +197,8 @@ class Tracker:
                 pairs.append((one, other))
         if not pairs:
             return np.empty(0, np.int64), np.empty(0, np.int64)
+        if len(pairs) == 1:
+            return pairs[0]
         return np.concatenate([one for one, _ in pairs]), np.concatenate([other for _, other in pairs])
 
     def _hit(
@@ -196,25 +207,42 @@ class Tracker:
         """Tell tracks what they met; all columns as long as `which`."""
         if not len(which):
             return
-        hit = self._tracks[which]
-        again = np.minimum((now_ns - hit["seen_ns"]) / (self._options.confirm_s * _NS + 1), 1)
-        hit["evidence"] += score * again
-        hit["confirmed"] |= hit["evidence"] >= CERTAIN
+        tracks = self._tracks
+        self._believe(which, score, now_ns)
         if self._options.across_classes:
-            votes = hit["votes"] + np.where(hit["class_id"] == class_id, score, -score)
-            hit["class_id"] = np.where(votes < 0, class_id, hit["class_id"])
-            hit["votes"] = np.minimum(np.abs(votes), MAX_VOTES)
-        hit["score"], hit["row"] = score, rows
-        hit["hits"] += 1
-        hit["misses"] = 0
-        hit["away"] = False
-        hit["seen_ns"] = now_ns
+            self._vote(which, score, class_id)
+        tracks["score"][which], tracks["row"][which] = score, rows
+        tracks["hits"][which] += 1
+        tracks["misses"][which] = 0
+        tracks["away"][which] = False
+        tracks["seen_ns"][which] = now_ns
         self._filter.correct(which, boxes)
-        self._settle(hit, self._filter.box[which], now_ns)
-        self._tracks[which] = hit
+        if self._tidied_ns == now_ns:
+            self._settle(which, now_ns)
 
-    def _settle(self, hit: _Rows, boxes: Floats, now_ns: int) -> None:
+    def _believe(self, which: IntArray, score: Floats, now_ns: int) -> None:
+        """Add to the evidence of those that are in doubt: the less, the shorter ago they were seen."""
+        tracks = self._tracks
+        doubted = ~tracks["confirmed"][which]
+        if not doubted.any():
+            return
+        which = which[doubted]
+        again = np.minimum((now_ns - tracks["seen_ns"][which]) / (self._options.confirm_s * _NS + 1), 1)
+        evidence = tracks["evidence"][which] + score[doubted] * again
+        tracks["evidence"][which] = evidence
+        tracks["confirmed"][which] = evidence >= CERTAIN
+
+    def _vote(self, which: IntArray, score: Floats, class_id: IntArray) -> None:
+        """What has the most votes is what a thing is called."""
+        tracks = self._tracks
+        called = tracks["class_id"][which]
+        votes = tracks["votes"][which] + np.where(called == class_id, score, -score)
+        tracks["class_id"][which] = np.where(votes < 0, class_id, called)
+        tracks["votes"][which] = np.minimum(np.abs(votes), MAX_VOTES)
+
+    def _settle(self, which: IntArray, now_ns: int) -> None:
         """Who is in its place, who left it, and who has stayed there for long enough to stand still."""
+        hit, boxes = self._tracks[which], self._filter.box[which]
         place = hit["place"]
         off = (np.abs(boxes - place) / place[:, 1:]).reshape(-1, 4).max(axis=1)
         inside = off <= np.where(hit["still"], LEAVES, STAYS)
@@ -225,6 +253,7 @@ class Tracker:
             hit["since_ns"][left] = hit["inside_ns"][left] = now_ns
             hit["still"][left] = False
         hit["still"] |= now_ns - hit["since_ns"] >= self._options.still_s * _NS
+        self._tracks[which] = hit
 
     def _fresh(self, boxes: Floats, score: Floats, class_id: IntArray, met: IntArray) -> tuple[IntArray, Floats]:
         """Which boxes begin a track: certain, met by none, and no second box of a better one.

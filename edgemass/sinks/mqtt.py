@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from edgemass import mqtt
@@ -111,6 +111,10 @@ class MqttSink:
     def send(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> None:
         """Publish under a topic of somebody else's."""
         self._connection.publish(topic, payload, qos=qos, retain=retain, content_type=TEXT)
+
+    def listen(self, leaf: str, callback: Callable[[bytes], None]) -> None:
+        """Subscribe to what is sent to the device."""
+        self._connection.subscribe(f"{self._base}/{leaf}", lambda message: callback(message.payload))
 
     def _retain(self, leaf: str, state: _State) -> None:
         topic = f"{self._base}/{leaf}"

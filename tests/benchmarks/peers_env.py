@@ -6,7 +6,7 @@ ultralytics      what `pip install ultralytics` gives: on Linux with the CUDA bu
 ultralytics-cpu  the same on a CPU build of PyTorch, for memory and start-up; only where pip's own configuration
                  knows one. Its torchvision is there to be looked up, but cannot be imported: no videos
 inference        Roboflow's `inference`; 7 GB
-tracking         supervision, the last release that has ByteTrack, and motmetrics; what edgemass's tracker imports
+tracking         supervision (a release that has ByteTrack) and motmetrics; what edgemass's tracker imports
 
 pip's own configuration says where packages come from. What is complete is left alone; what failed is tried again.
 Ends with 0: a peer that cannot be had is told with the reason, and the comparison leaves it out.

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from edgemass.sinks.mqtt import topic_level
+from edgemass.sinks import Channel
+from edgemass.sinks.mqtt import MqttSink, topic_level
 
 
 @pytest.mark.parametrize(
@@ -18,3 +19,8 @@ from edgemass.sinks.mqtt import topic_level
 )
 def test_a_name_becomes_one_level_of_a_topic(name: str, level: str) -> None:
     assert topic_level(name) == level
+
+
+def test_a_broker_is_a_channel_for_who_manages_the_device_and_for_rules() -> None:
+    """Asked for at run time, where a method that is missing would only make the broker look like a file."""
+    assert issubclass(MqttSink, Channel)
