@@ -22,8 +22,7 @@ from edgemass.pipeline.outlets import Outlets
 from edgemass.pipeline.recording import RecordedCamera, Recorder
 from edgemass.pipeline.reporting import Attachments, SceneReporter
 from edgemass.pipeline.sight import Sight
-from edgemass.scene._views import Memory
-from edgemass.scene.integrity import Integrity
+from edgemass.scene.integrity import Integrity, Memory
 from edgemass.scene.rules import Firing
 from edgemass.sinks import Channel, Sink
 from edgemass.sources import Recordable, Source

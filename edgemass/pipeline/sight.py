@@ -11,8 +11,7 @@ from edgemass.errors import SourceError
 from edgemass.frame import Frame
 from edgemass.messages import CameraState
 from edgemass.pipeline.ledger import Ledger
-from edgemass.scene._views import Memory
-from edgemass.scene.integrity import Integrity
+from edgemass.scene.integrity import Integrity, Memory
 from edgemass.scene.motion import brightness
 
 logger = logging.getLogger(__name__)
@@ -71,7 +70,7 @@ class Sight:
         """Write what was learned, where that is due."""
         if self._ledger is None or self._integrity is None or not (now or self._ledger.due):
             return
-        memory = self._integrity.memory
+        memory = self._integrity.memory()
         if memory is not None:
             self._ledger.write(memory, now=now)
 

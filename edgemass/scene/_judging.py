@@ -31,7 +31,8 @@ class Findings:
 
     look: the present one; now: what it shows, as a view; structure: fraction of blocks with anything to be seen.
     usual: the view to be expected; None while there is none. match: with the usual or a remembered view, whichever is
-        more alike; None where there is none with enough to compare. softened: see `_views.softened`. broadly: correlation out of focus, likewise.
+        more alike; None where there is none with enough to compare. softened: see `_views.softened`.
+    broadly: correlation out of focus, likewise.
     still_s: for how long next to nothing has changed; still_limit_s: from when on that is a frozen picture.
     """
 

@@ -114,8 +114,6 @@ class StoredView(msgspec.Struct, frozen=True, kw_only=True):
     saturated: float
     steps: bytes
     noise: float
-    sharpness: float
-    sharpest: float
     contrast: float
     changed: float
 
