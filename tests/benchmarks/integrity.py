@@ -77,6 +77,18 @@ def cost_us(picture: Grey) -> float:
     return (time.perf_counter() - started) / 100 * 1e6
 
 
+def _row(
+    clip: str,
+    what: str,
+    *,
+    found_s: float | None = None,
+    cause: str = "",
+    fits: bool | None = None,
+    alarms: int | None = None,
+) -> Row:
+    return {"clip": clip, "what": what, "found_s": found_s, "cause": cause, "fits": fits, "alarms": alarms}
+
+
 def main() -> None:
     parser = arguments(__doc__, "integrity")
     parser.add_argument("--assets", type=Path, default=os.environ.get("EDGEMASS_ASSETS"), metavar="FOLDER")
@@ -90,17 +102,18 @@ def main() -> None:
         results = {kind: (cause, *found_after(pictures, mishap, WAIT_S)) for kind, (cause, mishap) in MISHAPS.items()}
         results["frozen"] = ("frozen", *frozen_after(pictures))
         for kind, (fits, after_s, cause) in results.items():
-            rows.append({"clip": name, "what": kind, "found_s": after_s, "cause": cause, "fits": cause == fits})
+            rows.append(_row(name, kind, found_s=after_s, cause=cause, fits=cause == fits))
         for kind, harmless in HARMLESS.items():
             _, cause = found_after(pictures, harmless, DUSK_S if kind == "dusk" else 30.0)
-            rows.append({"clip": name, "what": f"harmless: {kind}", "false_alarm": cause})
-        rows.append({"clip": name, "what": f"{options.hours:g} h", "alarms": false_alarms(pictures, options.hours)})
+            rows.append(_row(name, f"harmless: {kind}", cause=cause, alarms=int(bool(cause))))
+        alarms = false_alarms(pictures, options.hours)
+        rows.append(_row(name, f"{options.hours:g} h as usual", alarms=alarms))
     grey = noisy(np.full((720, 1280), 90, np.float32), 20, np.random.default_rng(4))
-    told = [row for row in rows if "found_s" in row]
+    told = [row for row in rows if row["fits"] is not None]
     figures = {
         "found_within_10_s": sum(row["found_s"] is not None for row in told) / len(told),
         "fitting_cause": sum(bool(row["fits"]) for row in told) / len(told),
-        "false_alarms": float(sum(int(row["alarms"] or 0) for row in rows if "alarms" in row)),
+        "false_alarms": float(sum(int(row["alarms"] or 0) for row in rows)),
         "look_at_720p_us": cost_us(grey),
     }
     finish("integrity", options.json, rows=rows, figures=figures)
