@@ -154,7 +154,8 @@ class Scenes:
         if wanted is False or (wanted is None and not source.live):
             return Sight(name, None, tell, self._clock)
         options = wanted if isinstance(wanted, IntegrityConfig) else IntegrityConfig()
-        ledger = self._views_file(name) if source.live else None
+        keeps = source.live and not self._config.cameras[name].counts_only  # views show what the camera sees
+        ledger = self._views_file(name) if keeps else None
         return Sight(name, Integrity(options, ledger.read() if ledger is not None else None), tell, self._clock, ledger)
 
     def _open_clips(self, name: str, source: Source, counters: Counters) -> ClipRecorder | None:
