@@ -105,6 +105,8 @@ class _Camera:
         return _describe(message)
 
     def in_all(self) -> str:
+        if not self.total:  # counts are all that it tells
+            return f"the end{self.crossed}"
         named = ", ".join(f"{label} in {count}" for label, count in self.seen.most_common(MOST_NAMED))
         return f"{self.total} frame{'' if self.total == 1 else 's'} in all: {named or 'nothing found'}{self.crossed}"
 
@@ -145,7 +147,8 @@ class ConsoleSink:
 
     def counts(self, counts: CountsMessage) -> None:
         """Lines that were crossed are told at the end; a camera that tells counts alone has nothing to say before."""
-        self._cameras.setdefault(counts.camera, _Camera()).crossed = _describe_lines(counts)
+        camera = self._cameras.setdefault(counts.camera, _Camera())
+        camera.last_time, camera.crossed = counts.time, _describe_lines(counts)
 
     def camera_state(self, camera: str, state: CameraState) -> None:
         self._write(state.since, camera, f"{state.state}: {state.reason}" if state.reason else state.state)
