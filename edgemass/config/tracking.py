@@ -22,14 +22,14 @@ class TrackConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     still_s: what stays in its place for so long stands still.
     """
 
-    high_score: float = 0.4
-    low_score: float = 0.15
+    high_score: float = 0.25
+    low_score: float = 0.1
     overlap: float = 0.2
     across_classes: bool = False
     confirm_s: float = 0.5
     doubt_s: float = 0.5
     lost_s: float = 2.0
-    keep_still_s: float = 60.0
+    keep_still_s: float = 30.0
     return_s: float = 5.0
     still_s: float = 3.0
 

@@ -12,7 +12,7 @@ from edgemass.tensors import IntArray
 
 MAX_EXACT = 3000  # pairs of one knot: some hundredths of a second. A crowd of 200 makes knots of dozens
 
-FEW = 12  # pairs that are sooner looked at one by one than all at once
+FEW = 8  # pairs that are sooner looked at one by one than all at once
 
 _Edges = dict[int, list[tuple[int, float]]]  # left -> (right, worth)
 
@@ -28,25 +28,25 @@ def assign(left: IntArray, right: IntArray, worth: NDArray[np.float64]) -> tuple
     Returns:
         left and right of the pairs chosen.
     """
-    if not len(left):
-        return left, right
-    alone = (np.bincount(left)[left] == 1) & (np.bincount(right)[right] == 1)
-    chosen = [(left[alone], right[alone])]
-    open_ = ~alone
-    while open_.any():
-        left, right, worth = left[open_], right[open_], worth[open_]
-        if len(left) <= FEW:
-            break
+    chosen: list[tuple[IntArray, IntArray]] = []
+    if len(left) > FEW:
+        alone = (np.bincount(left)[left] == 1) & (np.bincount(right)[right] == 1)
+        chosen.append((left[alone], right[alone]))
+        others = ~alone
+        left, right, worth = left[others], right[others], worth[others]
+    while len(left) > FEW:
         sure = _sure(left, right, worth)
         if not sure.any():
             break
         chosen.append((left[sure], right[sure]))
-        open_ = ~(_among(left, left[sure]) | _among(right, right[sure]))
-    if open_.any():
-        pairs = [pair for knot in _knots(left, right, worth) for pair in _solve(knot)]
-        chosen.append(
-            (np.array([one for one, _ in pairs], np.int64), np.array([other for _, other in pairs], np.int64))
-        )
+        rest = ~(_among(left, left[sure]) | _among(right, right[sure]))
+        left, right, worth = left[rest], right[rest], worth[rest]
+    pairs = [pair for knot in _knots(left, right, worth) for pair in _solve(knot)]
+    if pairs:
+        solved = np.array(pairs, np.int64)
+        chosen.append((solved[:, 0], solved[:, 1]))
+    if not chosen:
+        return left, right
     if len(chosen) == 1:
         return chosen[0]
     return np.concatenate([one for one, _ in chosen]), np.concatenate([other for _, other in chosen])
@@ -119,9 +119,28 @@ def _solve(knot: _Edges) -> list[tuple[int, int]]:
     if len(knot) == 1:
         ((one, options),) = knot.items()
         return [(one, max(options, key=lambda option: option[1])[0])]
+    if len(knot) == 2:
+        return _two(knot)
     if sum(len(options) for options in knot.values()) > MAX_EXACT:
         return _greedy(knot)
     return _shortest_paths(knot)
+
+
+def _two(knot: _Edges) -> list[tuple[int, int]]:
+    """Of two lefts, by trying all there is: most knots are of two."""
+    (one, options), (other, other_options) = knot.items()
+    best = [
+        max((value, -right, one) for right, value in options),
+        max((v, -right, other) for right, v in other_options),
+    ]
+    if best[0][1] != best[1][1]:
+        return [(left, -right) for _, right, left in best]
+    contested = -best[0][1]
+    spare = max(((value, right) for right, value in options if right != contested), default=(0.0, -1))
+    other_spare = max(((value, right) for right, value in other_options if right != contested), default=(0.0, -1))
+    stays = best[0][0] + other_spare[0] >= best[1][0] + spare[0]
+    found = [(one, contested), (other, other_spare[1])] if stays else [(one, spare[1]), (other, contested)]
+    return [(left, right) for left, right in found if right >= 0]
 
 
 def _greedy(knot: _Edges) -> list[tuple[int, int]]:

@@ -15,8 +15,9 @@ def to_boxes(xyxy: NDArray[np.floating]) -> Floats:
     """From corners (n, 4)."""
     corners = xyxy.astype(np.float64).reshape(-1, 2, 2)
     boxes = np.empty_like(corners)
-    boxes[:, 1] = corners[:, 1] - corners[:, 0]
-    boxes[:, 0] = corners[:, 0] + boxes[:, 1] / 2
+    np.subtract(corners[:, 1], corners[:, 0], out=boxes[:, 1])
+    np.multiply(boxes[:, 1], 0.5, out=boxes[:, 0])
+    boxes[:, 0] += corners[:, 0]
     return boxes
 
 
@@ -31,19 +32,18 @@ def overlaps(one: Floats, other: Floats, room: Floats | None = None) -> Floats:
 
     room: (p,): each box grows by so much of its sides at every side before; None = by nothing.
     """
-    half, half_other = one[:, 1] / 2, other[:, 1] / 2
+    side, side_other = one[:, 1], other[:, 1]
     if room is not None:
         grown = (1 + 2 * room)[:, None]
-        half *= grown
-        half_other *= grown
-    apart = np.abs(one[:, 0] - other[:, 0])
-    shared = np.minimum(half, half_other)
-    shared += shared
-    np.minimum(shared, half + half_other - apart, out=shared)
+        side, side_other = side * grown, side_other * grown
+    reach = side + side_other
+    reach *= 0.5
+    reach -= np.abs(one[:, 0] - other[:, 0])
+    shared = np.minimum(side, side_other)
+    np.minimum(shared, reach, out=shared)
     np.maximum(shared, 0, out=shared)
     common = shared[:, 0] * shared[:, 1]
-    quarters = half[:, 0] * half[:, 1] + half_other[:, 0] * half_other[:, 1]
-    ratio: Floats = common / (4 * quarters - common)
+    ratio: Floats = common / (side[:, 0] * side[:, 1] + side_other[:, 0] * side_other[:, 1] - common)
     return ratio
 
 
@@ -54,13 +54,11 @@ def near(one: Floats, other: Floats, room: Floats) -> tuple[IntArray, IntArray]:
     """
     if not len(one) or not len(other):
         return np.empty(0, np.int64), np.empty(0, np.int64)
-    edges = _edges(one, (0.5 + room)[:, None])[:, :, :, None]
-    others = _edges(other, 0.5 + room.max())[:, :, None]
-    touching = edges[0, 0] < others[1, 0]
-    touching &= edges[1, 0] > others[0, 0]
-    touching &= edges[0, 1] < others[1, 1]
-    touching &= edges[1, 1] > others[0, 1]
-    return np.divmod(np.flatnonzero(touching), len(other))
+    low, high = _edges(one, (0.5 + room)[:, None])[:, :, :, None]
+    low_other, high_other = _edges(other, 0.5 + room.max())[:, :, None]
+    along = low < high_other
+    along &= high > low_other
+    return np.divmod(np.flatnonzero(along[0] & along[1]), len(other))
 
 
 def _edges(boxes: Floats, reach: Floats | float) -> NDArray[np.float32]:

@@ -75,12 +75,12 @@ class BoxFilter:
         velocity *= stays
         value, both, speed = self.variance
         moved = reach * speed
-        value += reach * (both + both + moved) + (MEMORY_S * MEMORY_S * drift) * _SPEED_2
+        value += (2 * reach) * both
+        value += reach * moved
         both += moved
-        both *= stays
-        both += (MEMORY_S * (1 - stays) ** 2) * _SPEED_2
-        speed *= stays * stays
-        speed += (1 - stays * stays) * _SPEED_2
+        self.variance *= np.array([1.0, stays, stays * stays])[:, None, None, None]
+        grown = np.array([MEMORY_S * MEMORY_S * drift, MEMORY_S * (1 - stays) ** 2, 1 - stays * stays])
+        self.variance += grown[:, None, None, None] * _SPEED_2
 
     def correct(self, rows: IntArray, found: Floats) -> None:
         """What was found of some, (p, 2, 2) as the boxes."""

@@ -32,6 +32,7 @@ COVERING = 2.0  # a box that shares half of itself with a better one is no evide
 CERTAIN = 0.9  # evidence that a track needs to be believed: as much as one score, the next ones as they come later
 
 STAYS, LEAVES = 0.2, 0.4  # what a box may be off its place, in sides: before it stands still, and once it does
+TIDY_NS = 80_000_000  # a dozen times a second is often enough to see who stays in his place and who is gone
 LEFT_NS = _NS  # so long must it be out of its place: what passes before it cuts its box
 
 _TRACK = np.dtype(
@@ -99,6 +100,8 @@ class Tracker:
         self._filter = BoxFilter()  # row by row as _tracks
         self._next_id = 1
         self._now_ns: int | None = None
+        self._tidied_ns: int | None = None
+        self._gap = False  # between the last picture and the next
 
     def update(self, found: Detections, mono_ns: int) -> Tracks:
         """What the detections of one frame say of the tracks.
@@ -111,7 +114,11 @@ class Tracker:
         self._now_ns = now_ns
         if step_ns > self._options.lost_s * _NS:
             self._suspend(~self._tracks["away"] | (self._tracks["misses"] == 0))
-        self._tracks["back_ns"][self._tracks["back_ns"] == AWAY] = now_ns
+        if self._gap:
+            self._tracks["back_ns"][self._tracks["back_ns"] == AWAY] = now_ns
+            self._gap = False
+        if self._tidied_ns is None or now_ns - self._tidied_ns >= TIDY_NS:
+            self._tidied_ns = now_ns
         rests = self._expect(step_ns)
         rows = _usable(found, self._options.low_score)
         boxes, score, class_id = to_boxes(found.xyxy[rows]), found.score[rows].astype(np.float64), found.class_id[rows]
@@ -119,7 +126,8 @@ class Tracker:
         self._hit(which, boxes[met], score[met], class_id[met], rows[met], now_ns)
         born, evidence = self._fresh(boxes, score, class_id, met)
         self._begin(boxes[born], score[born], class_id[born], rows[born], evidence, now_ns)
-        self._end()
+        if self._tidied_ns == now_ns:
+            self._end()
         return self._told()
 
     def forget(self) -> None:
@@ -139,6 +147,7 @@ class Tracker:
         self._filter.stop(which)
         self._tracks["misses"][which] = 0
         self._tracks["back_ns"][which] = AWAY
+        self._gap = True
 
     def _expect(self, step_ns: int) -> Flags:
         """Go on to this frame.
@@ -166,23 +175,30 @@ class Tracker:
         room = np.minimum(ROOM * np.sqrt(self._filter.variance[0, :, 0, 0]), MAX_ROOM)
         room[rests] = 0
         which, met = near(expected, boxes, room)
-        if not self._options.across_classes:
-            same = tracks["class_id"][which] == class_id[met]
-            which, met = which[same], met[same]
         worth = overlaps(expected[which], boxes[met], room[which]) - self._options.overlap
         fits = worth > 0
+        if not self._options.across_classes:
+            fits &= tracks["class_id"][which] == class_id[met]
         which, met, worth = which[fits], met[fits], worth[fits]
         certain, believed = score[met] >= self._options.high_score, tracks["confirmed"][which]
         lone, loose = np.ones(len(tracks), np.bool_), np.ones(len(boxes), np.bool_)  # tracks and boxes still unmet
         pairs: list[tuple[IntArray, IntArray]] = []
-        for stage in (certain & believed, ~certain & believed, certain & ~believed):
-            rows = np.flatnonzero(stage & lone[which] & loose[met])
+        for stage in range(3):
+            if stage == 0:
+                wanted = certain & believed
+            elif stage == 1:
+                wanted = believed & ~certain & lone[which]
+            else:
+                wanted = certain & ~believed & loose[met]
+            rows = np.flatnonzero(wanted)
             if len(rows):
                 one, other = assign(which[rows], met[rows], worth[rows])
                 lone[one] = loose[other] = False
                 pairs.append((one, other))
         if not pairs:
             return np.empty(0, np.int64), np.empty(0, np.int64)
+        if len(pairs) == 1:
+            return pairs[0]
         return np.concatenate([one for one, _ in pairs]), np.concatenate([other for _, other in pairs])
 
     def _hit(
@@ -191,35 +207,53 @@ class Tracker:
         """Tell tracks what they met; all columns as long as `which`."""
         if not len(which):
             return
-        hit = self._tracks[which]
-        again = np.minimum((now_ns - hit["seen_ns"]) / (self._options.confirm_s * _NS + 1), 1)
-        hit["evidence"] += score * again
-        hit["confirmed"] |= hit["evidence"] >= CERTAIN
+        tracks = self._tracks
+        self._believe(which, score, now_ns)
         if self._options.across_classes:
-            votes = hit["votes"] + np.where(hit["class_id"] == class_id, score, -score)
-            hit["class_id"] = np.where(votes < 0, class_id, hit["class_id"])
-            hit["votes"] = np.minimum(np.abs(votes), MAX_VOTES)
-        hit["score"], hit["row"] = score, rows
-        hit["hits"] += 1
-        hit["misses"] = 0
-        hit["away"] = False
-        hit["seen_ns"] = now_ns
+            self._vote(which, score, class_id)
+        tracks["score"][which], tracks["row"][which] = score, rows
+        tracks["hits"][which] += 1
+        tracks["misses"][which] = 0
+        tracks["away"][which] = False
+        tracks["seen_ns"][which] = now_ns
         self._filter.correct(which, boxes)
-        self._settle(hit, self._filter.box[which], now_ns)
-        self._tracks[which] = hit
+        if self._tidied_ns == now_ns:
+            self._settle(which, now_ns)
 
-    def _settle(self, hit: _Rows, boxes: Floats, now_ns: int) -> None:
+    def _believe(self, which: IntArray, score: Floats, now_ns: int) -> None:
+        """Add to the evidence of those that are in doubt: the less, the shorter ago they were seen."""
+        tracks = self._tracks
+        doubted = ~tracks["confirmed"][which]
+        if not doubted.any():
+            return
+        which = which[doubted]
+        again = np.minimum((now_ns - tracks["seen_ns"][which]) / (self._options.confirm_s * _NS + 1), 1)
+        evidence = tracks["evidence"][which] + score[doubted] * again
+        tracks["evidence"][which] = evidence
+        tracks["confirmed"][which] = evidence >= CERTAIN
+
+    def _vote(self, which: IntArray, score: Floats, class_id: IntArray) -> None:
+        """What has the most votes is what a thing is called."""
+        tracks = self._tracks
+        called = tracks["class_id"][which]
+        votes = tracks["votes"][which] + np.where(called == class_id, score, -score)
+        tracks["class_id"][which] = np.where(votes < 0, class_id, called)
+        tracks["votes"][which] = np.minimum(np.abs(votes), MAX_VOTES)
+
+    def _settle(self, which: IntArray, now_ns: int) -> None:
         """Who is in its place, who left it, and who has stayed there for long enough to stand still."""
+        hit, boxes = self._tracks[which], self._filter.box[which]
         place = hit["place"]
         off = (np.abs(boxes - place) / place[:, 1:]).reshape(-1, 4).max(axis=1)
         inside = off <= np.where(hit["still"], LEAVES, STAYS)
         hit["inside_ns"][inside] = now_ns
-        left = ~inside & (~hit["still"] | (now_ns - hit["inside_ns"] >= LEFT_NS))
-        if left.any():
+        if not inside.all():
+            left = ~inside & (~hit["still"] | (now_ns - hit["inside_ns"] >= LEFT_NS))
             hit["place"][left] = boxes[left]
             hit["since_ns"][left] = hit["inside_ns"][left] = now_ns
             hit["still"][left] = False
         hit["still"] |= now_ns - hit["since_ns"] >= self._options.still_s * _NS
+        self._tracks[which] = hit
 
     def _fresh(self, boxes: Floats, score: Floats, class_id: IntArray, met: IntArray) -> tuple[IntArray, Floats]:
         """Which boxes begin a track: certain, met by none, and no second box of a better one.
@@ -266,16 +300,18 @@ class Tracker:
 
     def _end(self) -> None:
         """Let go of what has not been seen for too long."""
-        late = self._tracks["misses"] >= MISSES
-        if not late.any():
+        late = np.flatnonzero(self._tracks["misses"] >= MISSES)
+        if not len(late):
             return
-        tracks, options = self._tracks, self._options
+        tracks, options = self._tracks[late], self._options
         keep_s = np.where(tracks["still"], options.keep_still_s, options.lost_s)
-        keep_s = np.where(tracks["away"], options.return_s, keep_s)
-        keep_s = np.where(tracks["confirmed"], keep_s, options.doubt_s)
+        keep_s[tracks["away"]] = options.return_s
+        keep_s[~tracks["confirmed"]] = options.doubt_s
         assert self._now_ns is not None
         unseen_ns = self._now_ns - np.where(tracks["away"], tracks["back_ns"], tracks["seen_ns"])
-        self._keep(~(late & (unseen_ns >= keep_s * _NS)))
+        kept = np.ones(len(self._tracks), np.bool_)
+        kept[late] = unseen_ns < keep_s * _NS
+        self._keep(kept)
 
     def _keep(self, rows: Flags) -> None:
         if not rows.all():

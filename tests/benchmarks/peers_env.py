@@ -6,6 +6,7 @@ ultralytics      what `pip install ultralytics` gives: on Linux with the CUDA bu
 ultralytics-cpu  the same on a CPU build of PyTorch, for memory and start-up; only where pip's own configuration
                  knows one. Its torchvision is there to be looked up, but cannot be imported: no videos
 inference        Roboflow's `inference`; 7 GB
+tracking         supervision (a release that has ByteTrack) and motmetrics; what edgemass's tracker imports
 
 pip's own configuration says where packages come from. What is complete is left alone; what failed is tried again.
 Ends with 0: a peer that cannot be had is told with the reason, and the comparison leaves it out.
@@ -30,7 +31,10 @@ EXPORTER = Path(__file__).with_name("export_yolo.py")
 _STAMP = "complete.json"
 _VERSIONS = "import importlib.metadata as m, json; print(json.dumps({d.name: d.version for d in m.distributions()}))"
 _REQUIRES = "import importlib.metadata as m, json; print(json.dumps(m.requires('ultralytics')))"
-_SHOWN = ("ultralytics", "torch", "torchvision", "onnxruntime", "onnx", "opencv-python", "numpy", "inference")
+_SHOWN = (
+    *("ultralytics", "torch", "torchvision", "onnxruntime", "onnx", "opencv-python", "numpy", "inference"),
+    *("supervision", "motmetrics", "scipy"),
+)
 
 
 class Unavailable(Exception):  # noqa: N818 (a reason, told and lived with)
@@ -65,6 +69,7 @@ class Peer:
 
 
 ULTRALYTICS, ULTRALYTICS_CPU, INFERENCE = Peer("ultralytics"), Peer("ultralytics-cpu"), Peer("inference")
+TRACKING = Peer("tracking")
 
 
 def install(peer: Peer, seconds: float) -> None:
@@ -83,6 +88,8 @@ def install(peer: Peer, seconds: float) -> None:
         _pip(peer, seconds, "ultralytics", "onnx", "onnxslim", runtime)
     elif peer == ULTRALYTICS_CPU:
         _ultralytics_on_the_cpu(peer, seconds, runtime)
+    elif peer == TRACKING:
+        _pip(peer, seconds, "supervision==0.26.1", "motmetrics==1.4.0", "msgspec", "tomli; python_version < '3.11'")
     else:
         _pip(peer, seconds, "inference")
     (peer.folder / _STAMP).write_text(_ask(peer, _VERSIONS), encoding="utf-8")
@@ -132,7 +139,7 @@ def export_models(folder: Path = MODELS) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    known = {peer.name: peer for peer in (ULTRALYTICS, ULTRALYTICS_CPU, INFERENCE)}
+    known = {peer.name: peer for peer in (ULTRALYTICS, ULTRALYTICS_CPU, INFERENCE, TRACKING)}
     parser.add_argument("peers", nargs="*", metavar="PEER", help=f"{', '.join(known)} (default: all)")
     parser.add_argument("--minutes", type=float, default=15, metavar="M", help="of each call of pip (default: 15)")
     options = parser.parse_args()

@@ -319,6 +319,13 @@ def test_what_passes_before_a_parked_car_does_not_make_it_new() -> None:
     assert watched.told.still_ns[0] == 0
 
 
+def test_a_car_that_is_parked_for_an_hour_is_one_car() -> None:
+    watched = Watched(seed=1, tremble=0.04)
+    told = watched.watch([stander(0.4)], seconds(0, 3600, 2), misses=0.3)
+    assert each_has_one_number_of_its_own(watched, 1)
+    assert told.still_ns[0] < 60 * NS
+
+
 def test_columns_are_those_promised() -> None:
     told = Watched().watch([stander(0.2), walker(0.5, 0.1)], seconds(0, 1, 10))
     shapes: dict[str, tuple[str, tuple[int, ...]]] = {
