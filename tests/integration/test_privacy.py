@@ -13,6 +13,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from av.video.frame import VideoFrame
 
 from edgemass.frame import Image
 from tests.simulators import broker as brokers
@@ -182,16 +183,20 @@ MASK = "masks = [[[0.0, 0.0], [0.32, 0.0], [0.32, 0.38], [0.0, 0.38]]]"  # the c
 def street(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """People in the street, with a patch in a corner that must be hidden; and lying on its side."""
     with av.open(str(assets / "videos" / "vtest.avi")) as container:
-        pictures = [picture.to_ndarray(format="bgr24") for picture in islice(container.decode(video=0), 30)]
+        pictures = [_image(picture) for picture in islice(container.decode(video=0), 30)]
     for picture in pictures:
         height, width = picture.shape[:2]
         picture[: round(CORNER[1] * height), : round(CORNER[0] * width)] = PATTERN
-    lying = [np.ascontiguousarray(cv2.rotate(picture, cv2.ROTATE_90_COUNTERCLOCKWISE)) for picture in pictures]
+    lying = [np.ascontiguousarray(np.rot90(picture)) for picture in pictures]
     folder = tmp_path_factory.mktemp("street")
     return {
         "upright": write_clip(folder / "upright.mp4", pictures, fps=10),
         "lying": write_clip(folder / "lying.mp4", lying, fps=10),
     }
+
+
+def _image(picture: VideoFrame) -> Image:
+    return np.asarray(picture.to_ndarray(format="bgr24"), np.uint8)
 
 
 def shown(folder: Path, clip: Path, keys: str) -> list[Image]:
@@ -214,12 +219,12 @@ def shown(folder: Path, clip: Path, keys: str) -> list[Image]:
     )
     done = edgemass("run", "--config", str(config), *arguments, cwd=folder)
     assert done.returncode == 0, done.stderr
-    pictures = [cv2.imread(str(path)) for path in sorted(folder.rglob("*.jpg"))]
+    pictures = [np.asarray(cv2.imread(str(path)), np.uint8) for path in sorted(folder.rglob("*.jpg"))]
     assert {path.parent.name for path in folder.rglob("*.jpg")} == {"events", "rule", "frames"}
     for video in (folder / "record").glob("*.mkv"):
         with av.open(str(video)) as container:
-            pictures += [picture.to_ndarray(format="bgr24") for picture in container.decode(video=0)]
-    return [np.asarray(picture, np.uint8) for picture in pictures]
+            pictures += [_image(picture) for picture in container.decode(video=0)]
+    return pictures
 
 
 def patch(picture: Image) -> int:
