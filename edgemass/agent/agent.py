@@ -17,14 +17,13 @@ from edgemass.clock import Clock, SystemClock, boot_id
 from edgemass.config import CameraConfig, Config
 from edgemass.config.motion import MotionConfig
 from edgemass.counters import Counters
-from edgemass.errors import BackendError, EdgemassError, SinkError
+from edgemass.errors import BackendError, EdgemassError
 from edgemass.imaging import leave_cores_to_the_runtime
 from edgemass.imaging.orient import Orientation
-from edgemass.messages import CameraState
 from edgemass.pipeline.camera import Camera
 from edgemass.pipeline.capture import Capture
 from edgemass.pipeline.line import CameraLine, LoadedModel
-from edgemass.pipeline.moment import Identity, Moment
+from edgemass.pipeline.moment import Identity
 from edgemass.pipeline.selection import Selection
 from edgemass.pipeline.turns import Turns, default_at_once
 from edgemass.scene.motion import MotionGate
@@ -81,9 +80,11 @@ class Agent:
                 stack.callback(sink.close, STOP_S)
             self._scenes = Scenes(config, outputs, identity=self._identity, clock=self._clock)
             stack.callback(self._scenes.close)
-            live = {name: source.live for name, source in opened.items()}
-            self._scenes.open(live, slot.bundle.manifest.task)
-            cameras = [self._camera(name, source, slot.running, outputs) for name, source in opened.items()]
+            counters = {name: Counters() for name in opened}
+            self._scenes.open(opened, counters, slot.bundle.manifest.task)
+            cameras = [
+                self._camera(name, source, slot.running, outputs, counters[name]) for name, source in opened.items()
+            ]
             slot.lines = [camera.line for camera in cameras]
             if managed is not None:
                 managed.start(slot, tuner, cameras, [sink for sink in outputs if isinstance(sink, Channel)])
@@ -98,9 +99,6 @@ class Agent:
                 )
             return code
 
-    def _now(self) -> Moment:
-        return Moment.of(self._clock.monotonic_ns(), self._clock.time_ns())
-
     def _open_sinks(self) -> list[Sink]:
         opened: list[Sink] = []
         try:
@@ -113,26 +111,18 @@ class Agent:
             raise
         return opened
 
-    def _camera(self, name: str, source: sources.Source, model: LoadedModel, outputs: list[Sink]) -> Camera:
+    def _camera(
+        self, name: str, source: sources.Source, model: LoadedModel, outputs: list[Sink], counters: Counters
+    ) -> Camera:
         camera = self._config.cameras[name]
-        counters = Counters()
-        reporter = self._scenes.reporters.get(name)
-
-        def on_state(state: CameraState) -> None:
-            if reporter is not None:
-                reporter.camera_state(state, self._now())
-                return
-            for sink in outputs:
-                with contextlib.suppress(SinkError):  # the next document meets the same trouble and tells it
-                    sink.camera_state(name, state)
-
+        sight = self._scenes.sights[name]
         capture = Capture(
             name,
             source,
             orientation=Orientation(camera.rotate, camera.crop, camera.masks),
             clock=self._clock,
             counters=counters,
-            on_state=on_state,
+            on_state=sight.captured,
             convert_ahead=camera.max_fps is None and not camera.motion,
         )
         line = CameraLine(
@@ -142,7 +132,7 @@ class Agent:
             identity=self._identity,
             score=camera.score,
             max_age_ms=camera.max_age_ms if source.realtime else None,
-            reporter=reporter,
+            reporter=self._scenes.reporters.get(name),
             clock=self._clock,
             counters=counters,
         )
@@ -151,6 +141,7 @@ class Agent:
             line,
             selection=Selection(max_fps=camera.max_fps, gate=_gate(camera)),
             place=self._turns.place(),
+            sight=sight,
             frames=self._config.frames,
             clock=self._clock,
             counters=counters,

@@ -1,74 +1,94 @@
-"""What cameras need to tell more than boxes: scenes, pictures, counts on disk, recordings, and the actions of rules."""
+"""What cameras need to tell more than boxes: scenes, sight, pictures, clips, counts on disk, recordings, rules."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from edgemass import config as configuration
 from edgemass.agent.actions import Actions, Order
 from edgemass.clock import Clock
 from edgemass.config import CameraConfig, Config
+from edgemass.config.integrity import IntegrityConfig
 from edgemass.counters import Counters
-from edgemass.errors import ConfigError
+from edgemass.errors import ConfigError, SinkError
+from edgemass.messages import CameraState
 from edgemass.pipeline.album import Album, Picture
+from edgemass.pipeline.clips import ClipRecorder
 from edgemass.pipeline.ledger import Entry, Ledger
 from edgemass.pipeline.moment import Identity, Moment
 from edgemass.pipeline.outlets import Outlets
 from edgemass.pipeline.recording import RecordedCamera, Recorder
 from edgemass.pipeline.reporting import Attachments, SceneReporter
+from edgemass.pipeline.sight import Sight
+from edgemass.scene.integrity import Integrity, Memory
 from edgemass.scene.rules import Firing
 from edgemass.sinks import Channel, Sink
+from edgemass.sources import Recordable, Source
 
 STOP_S = 5.0
 COUNTS_S = 1.0
+"""A crossing may be lost by a crash within so long."""
+VIEWS_S = 600.0
 
 
 class Scenes:
-    """The reporters of one board.
-
-    reporters: by camera, those that were opened.
-    """
+    """Of one board. reporters, sights: by camera; cameras that follow no objects have no reporter."""
 
     def __init__(self, config: Config, outputs: Sequence[Sink], *, identity: Identity, clock: Clock) -> None:
         self.reporters: dict[str, SceneReporter] = {}
+        self.sights: dict[str, Sight] = {}
         self._config = config
         self._outputs = outputs
         self._channels = [sink for sink in outputs if isinstance(sink, Channel)]
         self._identity = identity
         self._clock = clock
+        self._clips: list[ClipRecorder] = []
+        self._recorder: Recorder | None = None
         self._actions = Actions(self._channels)
         self._actions.start()
-        self._recorder: Recorder | None = None
 
-    def open(self, cameras: Mapping[str, bool], task: str) -> None:
-        """Make a reporter for every camera that needs one.
+    def open(self, cameras: Mapping[str, Source], counters: Mapping[str, Counters], task: str) -> None:
+        """Make what every camera needs.
 
-        cameras: name -> whether it is live: its counts outlive the process; those of a file begin at 0 every time.
+        Counts and views of a live camera outlive the process; those of a file begin anew every time.
 
         Raises:
-            ConfigError: a camera is to be recorded that must not be.
+            ConfigError: a camera is to be recorded, or clips are wanted of it, and that cannot be.
             UsageError: the recording cannot be written.
         """
-        config = self._config
-        wanted = {name: live for name, live in cameras.items() if self._wanted(config.cameras[name], task)}
-        ledgers = {name: self._ledger(name) for name, live in wanted.items() if live}
+        wanted = [name for name in cameras if self._wants_scene(self._config.cameras[name], task)]
+        ledgers = {name: self._counts_file(name) for name in wanted if cameras[name].live}
         kept = {name: (ledgers[name].read() if name in ledgers else None) or Entry() for name in wanted}
-        if config.record is not None:
-            self._recorder = self._open_recorder(wanted, kept)
-        for name, live in wanted.items():
-            self.reporters[name] = self._reporter(name, kept[name], ledgers.get(name), live=live)
+        if self._config.record is not None:
+            live = {name: cameras[name].live for name in wanted}
+            self._recorder = self._open_recorder(live, kept)
+        for name in wanted:
+            clips = self._open_clips(name, cameras[name], counters[name])
+            self.reporters[name] = self._reporter(name, kept[name], ledgers.get(name), clips, cameras[name])
+        for name, source in cameras.items():
+            self.sights[name] = self._sight(name, source)
 
     def tick(self) -> None:
+        """What is to be done now and then."""
         for reporter in self.reporters.values():
             reporter.tick(self._now())
+        for sight in self.sights.values():
+            sight.keep()
 
     def end(self) -> None:
         """The cameras have ended: end what they saw, and do what rules still ask for."""
         for reporter in self.reporters.values():
             reporter.close(moment=self._now())
+        for sight in self.sights.values():
+            sight.keep(now=True)
         self.close()
 
     def close(self) -> None:
+        for clips in self._clips:
+            clips.close(STOP_S)
+        self._clips.clear()
         self._actions.close(STOP_S)
         if self._recorder is not None:
             self._recorder.close()
@@ -76,26 +96,15 @@ class Scenes:
     def _now(self) -> Moment:
         return Moment.of(self._clock.monotonic_ns(), self._clock.time_ns())
 
-    def _wanted(self, camera: CameraConfig, task: str) -> bool:
+    def _wants_scene(self, camera: CameraConfig, task: str) -> bool:
         """Where that is asked for, and where there is a broker that somebody may watch."""
         if camera.has_scene or self._config.record is not None:
             return True
         return camera.events is None and task == "detection" and bool(self._channels)
 
-    def _ledger(self, camera: str) -> Ledger[Entry]:
-        path = configuration.state_folder(self._config.state) / "scene" / f"{camera}.counts.json"
-        return Ledger(path, Entry, "counts", self._clock, every_s=COUNTS_S)
-
-    def _open_recorder(self, cameras: Mapping[str, bool], kept: Mapping[str, Entry]) -> Recorder:
-        record = self._config.record
-        assert record is not None
-        for name in cameras:
-            if self._config.cameras[name].counts_only:
-                raise ConfigError(f"camera {name}: privacy = counts-only does not go with a recording: it holds places")
-        headers = {name: RecordedCamera(self._config.cameras[name], live, kept[name]) for name, live in cameras.items()}
-        return Recorder(record.folder, headers, self._identity, frames=record.frames)
-
-    def _reporter(self, name: str, kept: Entry, ledger: Ledger[Entry] | None, *, live: bool) -> SceneReporter:
+    def _reporter(
+        self, name: str, kept: Entry, ledger: Ledger[Entry] | None, clips: ClipRecorder | None, source: Source
+    ) -> SceneReporter:
         camera = self._config.cameras[name]
         shows = camera.events_config.snapshots != "none" or any(rule.snapshot for rule in camera.rules.values())
 
@@ -107,15 +116,67 @@ class Scenes:
             camera,
             Outlets(name, self._outputs, Counters()),
             identity=self._identity,
-            live=live,
+            live=source.live,
             kept=kept,
             attached=Attachments(
                 ledger=ledger,
                 album=Album(camera.events_config) if shows and not camera.counts_only else None,
+                clips=clips,
                 recorder=self._recorder.cameras[name] if self._recorder is not None else None,
                 act=act,
             ),
         )
-        if live:
+        if source.live:
             reporter.begin(self._now())
         return reporter
+
+    def _sight(self, name: str, source: Source) -> Sight:
+        """Files are not judged: what they show is over, and nobody can take a cloth away."""
+        wanted = self._config.cameras[name].integrity
+        reporter = self.reporters.get(name)
+
+        def tell(state: CameraState) -> None:
+            if reporter is not None:
+                reporter.camera_state(state, self._now())
+                return
+            for sink in self._outputs:
+                with contextlib.suppress(SinkError):  # the next document meets the same trouble and tells it
+                    sink.camera_state(name, state)
+
+        if wanted is False or (wanted is None and not source.live):
+            return Sight(name, None, tell, self._clock)
+        options = wanted if isinstance(wanted, IntegrityConfig) else IntegrityConfig()
+        ledger = self._views_file(name) if source.live else None
+        return Sight(name, Integrity(options, ledger.read() if ledger is not None else None), tell, self._clock, ledger)
+
+    def _open_clips(self, name: str, source: Source, counters: Counters) -> ClipRecorder | None:
+        wanted = self._config.cameras[name].clips
+        if wanted is None:
+            return None
+        if not isinstance(source, Recordable):
+            raise ConfigError(
+                f"camera {name}: clips are copies of coded video, which {source.name} does not give; "
+                "take them out, or use an rtsp:// camera"
+            )
+        recorder = ClipRecorder(name, wanted, clock=self._clock, counters=counters)
+        self._clips.append(recorder)
+        source.tap(recorder.take)
+        return recorder
+
+    def _open_recorder(self, cameras: Mapping[str, bool], kept: Mapping[str, Entry]) -> Recorder:
+        record = self._config.record
+        assert record is not None
+        for name in cameras:
+            if self._config.cameras[name].counts_only:
+                raise ConfigError(f"camera {name}: privacy = counts-only does not go with a recording: it holds places")
+        headers = {name: RecordedCamera(self._config.cameras[name], live, kept[name]) for name, live in cameras.items()}
+        return Recorder(record.folder, headers, self._identity, frames=record.frames)
+
+    def _counts_file(self, camera: str) -> Ledger[Entry]:
+        return Ledger(self._path(f"{camera}.counts.json"), Entry, "counts", self._clock, every_s=COUNTS_S)
+
+    def _views_file(self, camera: str) -> Ledger[Memory]:
+        return Ledger(self._path(f"{camera}.views.json"), Memory, "views", self._clock, every_s=VIEWS_S)
+
+    def _path(self, name: str) -> Path:
+        return configuration.state_folder(self._config.state) / "scene" / name

@@ -7,6 +7,8 @@ from typing import Literal
 
 import msgspec
 
+from edgemass.config.clips import ClipsConfig
+from edgemass.config.integrity import IntegrityConfig
 from edgemass.config.motion import MotionConfig
 from edgemass.config.names import NAME_WANTED, is_name
 from edgemass.config.reading import nearest
@@ -33,6 +35,8 @@ class CameraConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     events: what is told of the objects, as a table or just true; None = where there is a broker, a zone, a line or a
         rule.
     tracking: how boxes are joined from frame to frame. zones, lines, rules: by name.
+    integrity: whether the picture is watched for trouble, as a table or true or false; None = of live cameras.
+    clips: the camera's own video around events; not with masks or counts-only, since it would show what they hide.
     masks: polygons that are blackened before anything else sees the picture; fractions of the frame.
     privacy: counts-only = no picture and no place of anything leaves the device, only counts and the camera's state.
     """
@@ -54,6 +58,8 @@ class CameraConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     zones: dict[str, ZoneConfig] = {}
     lines: dict[str, LineConfig] = {}
     rules: dict[str, RuleConfig] = {}
+    integrity: bool | IntegrityConfig | None = None
+    clips: ClipsConfig | None = None
     masks: tuple[tuple[Point, ...], ...] = ()
     privacy: Literal["none", "counts-only"] = "none"
 
@@ -90,7 +96,7 @@ class CameraConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     @property
     def has_scene(self) -> bool:
         """Whether the configuration itself asks for tracks and counts."""
-        return bool(self.events or self.zones or self.lines or self.rules or self.counts_only)
+        return bool(self.events or self.zones or self.lines or self.rules or self.clips or self.counts_only)
 
     def named_labels(self) -> Iterator[tuple[str, str]]:
         """Key and label, wherever a label is named."""
@@ -111,6 +117,7 @@ class CameraConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
                 check_polygon(mask)
             except ValueError as error:
                 raise ValueError(f"masks: {error}") from error
+        self._check_privacy()
         if self.events is False and (self.zones or self.lines or self.rules):
             raise ValueError("events = false, but there are zones, lines or rules; take one of them out")
         for kind, names in (("zone", self.zones), ("line", self.lines), ("rule", self.rules)):
@@ -121,8 +128,6 @@ class CameraConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             for kind, wanted, known in (("zone", rule.zone, self.zones), ("line", rule.line, self.lines)):
                 if wanted is not None and wanted not in known:
                     raise ValueError(f"rule {name}: there is no {kind} {wanted!r}{nearest(wanted, known)}")
-            if rule.snapshot and self.counts_only:
-                raise ValueError(f"rule {name}: snapshot does not go with privacy = counts-only; take one of them out")
 
     def _check_numbers(self) -> None:
         for field, value, least, most in (
@@ -136,3 +141,13 @@ class CameraConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
                 raise ValueError(f"{field} must be above 0, found {value}")
             if value is not None and not least <= value <= most:
                 raise ValueError(f"{field} must lie between {least} and {most}, found {value}")
+
+    def _check_privacy(self) -> None:
+        for key, value in (("masks", self.masks), ("privacy = counts-only", self.counts_only)):
+            if value and self.clips is not None:
+                raise ValueError(
+                    f"{key} does not go with clips, which are copies of the camera's own video; take one of them out"
+                )
+        for name, rule in self.rules.items():
+            if rule.snapshot and self.counts_only:
+                raise ValueError(f"rule {name}: snapshot does not go with privacy = counts-only; take one of them out")

@@ -12,7 +12,7 @@ class ClipsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     folder: of the clips; several cameras may share one.
     pre_roll_s: before an event, from the key frame before that on; held in memory. post_roll_s: after its end.
-    max_s: of a clip, whatever goes on.
+    max_s: of a clip, from its pre-roll on, whatever goes on.
     max_age_days: older clips are deleted. max_bytes: of all clips in the folder; the oldest are deleted first.
     """
 

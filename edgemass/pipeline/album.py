@@ -131,6 +131,12 @@ class Album:
             return None
         return encode(_scaled(image, MAX_SIDE), shown.frame.time_ns, self._limit)
 
+    def clear(self) -> None:
+        """Keep nothing."""
+        for track_id in list(self._kept):
+            self._drop(track_id)
+        self._absent.clear()
+
     def _forget(self, living: set[int]) -> None:
         """Drop what is kept of tracks that are no more; a frame late, since their end is told after `look`."""
         absent = self._kept.keys() - living

@@ -13,6 +13,7 @@ from edgemass.frame import Frame
 from edgemass.pipeline.capture import Capture
 from edgemass.pipeline.line import CameraLine
 from edgemass.pipeline.selection import Selection
+from edgemass.pipeline.sight import Sight
 from edgemass.pipeline.turns import Place
 
 logger = logging.getLogger(__name__)
@@ -26,11 +27,12 @@ class Camera:
 
     A frame waits in the slot until it is this camera's turn, and a newer one may take its place there meanwhile.
 
+    sight: shown every frame, to say whether the camera sees.
     failure: why it ended, where it did not end well; read it after `join`.
     on_failing: told that the model fails frame after frame; True = somebody sees to it, go on trying.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (what a camera at work joins; all but two by name)
         self,
         capture: Capture,
         line: CameraLine,
@@ -40,6 +42,7 @@ class Camera:
         frames: int | None,
         clock: Clock,
         counters: Counters,
+        sight: Sight | None = None,
         on_failing: Callable[[BackendError], bool] = lambda _: False,
     ) -> None:
         self.capture = capture
@@ -49,6 +52,7 @@ class Camera:
         self.first_ns = self.last_ns = 0
         self._selection = selection
         self._place = place
+        self._sight = sight
         self._frames = frames
         self._clock = clock
         self._on_failing = on_failing
@@ -95,6 +99,8 @@ class Camera:
                     return
                 continue
             self._mind_the_gap()
+            if self._sight is not None:
+                self._sight.look(frame)
             refusal = self._selection.refuses(frame)
             if refusal is not None:
                 if slot.discard(frame):

@@ -41,11 +41,11 @@ class _End:
 
 @dataclass(slots=True)
 class _Clip:
-    """One that is being recorded. first_ns: of its first packet, None before. until_ns: it goes on so long at least."""
+    """One that is being recorded. since_ns: its pre-roll begins. until_ns: it goes on so long at least."""
 
     name: str
+    since_ns: int
     until_ns: int = 0
-    first_ns: int | None = None
     events: set[str] = field(default_factory=set)
 
 
@@ -131,7 +131,7 @@ class ClipRecorder:
         with self._lock:
             if self._stream is None or self._closing:
                 return ""
-            clip = self._clip or self._start(self._stream)
+            clip = self._clip or self._start(self._stream, mono_ns)
             begun = clip is not self._clip
             if len(clip.events) < MAX_EVENTS:
                 clip.events.add(event_id)
@@ -177,8 +177,8 @@ class ClipRecorder:
 
     # Under the lock
 
-    def _start(self, stream: CodedStream) -> _Clip:
-        clip = _Clip(self._folder.name(stream.suffix))
+    def _start(self, stream: CodedStream, mono_ns: int) -> _Clip:
+        clip = _Clip(self._folder.name(stream.suffix), mono_ns - round(self._config.pre_roll_s * _NS))
         self._skipping = False
         self._put(_Begin(clip.name, stream))
         return clip
@@ -191,10 +191,8 @@ class ClipRecorder:
         clip = self._clip
         if clip is None:
             return
-        if clip.first_ns is None:
-            clip.first_ns = packet.mono_ns
         over = not clip.events and packet.mono_ns > clip.until_ns
-        if over or packet.mono_ns - clip.first_ns > self._config.max_s * _NS:
+        if over or packet.mono_ns - clip.since_ns > self._config.max_s * _NS:
             self._finish()
             return
         full = self._waiting_bytes + len(packet.data) > QUEUE_BYTES

@@ -13,6 +13,7 @@ from edgemass.detections import Detections
 from edgemass.frame import Frame
 from edgemass.messages import CameraState, CountsMessage, EventMessage, InOut
 from edgemass.pipeline.album import Album, Picture, Shown
+from edgemass.pipeline.clips import ClipRecorder
 from edgemass.pipeline.ledger import Entry, Ledger
 from edgemass.pipeline.moment import Identity, Moment
 from edgemass.pipeline.outlets import Outlets
@@ -39,12 +40,14 @@ DOUBTFUL = frozenset({"moved", "blurred"})
 class Attachments:
     """What a reporter may have beside its scene.
 
-    ledger: where counts outlive the process. album: takes the pictures of events. recorder: takes down what is given
-    and told. act: told of rules that fire, with the fields of their texts and the picture of the moment; must not wait.
+    ledger: where counts outlive the process. album: takes the pictures of events. clips: keeps the video around them.
+    recorder: takes down what is given and told. act: told of rules that fire, with the fields of their texts and the
+    picture of the moment; must not wait.
     """
 
     ledger: Ledger[Entry] | None = None
     album: Album | None = None
+    clips: ClipRecorder | None = None
     recorder: CameraRecorder | None = None
     act: Callable[[Firing, dict[str, str], Picture | None], None] | None = None
 
@@ -79,6 +82,7 @@ class SceneReporter:
         self._stamped: Moment | None = None  # of the documents
         self._scene: Scene | None = None
         self._model: Known | None = None
+        self._clips: dict[int, str] = {}
         self._seq = 0
         self._numbers = 0
         self._troubles = 0
@@ -194,6 +198,8 @@ class SceneReporter:
         self._remember()
         self._numbers = self._scene.numbers
         self._scene = None
+        if self._attached.album is not None:
+            self._attached.album.clear()  # the next scene numbers its tracks from 1 again
 
     def _look_at_state(self, moment: Moment) -> None:
         if self._state.state:
@@ -224,14 +230,27 @@ class SceneReporter:
     def _tell(self, happenings: Iterable[Happening], moment: Moment) -> None:
         for said in () if self.config.counts_only else happenings:
             picture = self._attached.album.picture(said) if self._attached.album is not None else None
-            self._send(self._event(said, moment, picture), picture)
+            self._send(self._event(said, moment, picture, self._clip(said)), picture)
+
+    def _clip(self, said: Happening) -> str:
+        """Name of the clip that shows an object; one is begun and ended with its event."""
+        clips = self._attached.clips
+        if clips is None or said.kind != "object":
+            return ""
+        event_id = self._event_id(said.number)
+        if said.type == "new":
+            self._clips[said.number] = clips.begin(event_id, said.started_ns)
+        if said.type == "end":
+            clips.end(event_id, said.mono_ns)
+            return self._clips.pop(said.number, "")
+        return self._clips.get(said.number, "")
 
     def _send(self, event: EventMessage, picture: Picture | None) -> None:
         if self._attached.recorder is not None:
             self._attached.recorder.tell(event)
         self.outlets.hand(lambda sink: sink.event(event, picture.jpeg if picture is not None else None))
 
-    def _event(self, said: Happening, moment: Moment, picture: Picture | None) -> EventMessage:
+    def _event(self, said: Happening, moment: Moment, picture: Picture | None, clip: str) -> EventMessage:
         assert self._model is not None
         return EventMessage(
             type=said.type,
@@ -243,9 +262,9 @@ class SceneReporter:
             score=said.score,
             top_score=said.top_score,
             box=said.box,
-            path=said.path,
-            zones=said.zones,
-            entered=said.entered,
+            path=said.path or (),  # the one empty tuple: Python 3.10 has others, which msgspec would not leave out
+            zones=said.zones or (),
+            entered=said.entered or (),
             dwell_s=said.dwell_s,
             stationary=said.stationary,
             object=self._event_id(said.object) if said.object else "",
@@ -255,6 +274,7 @@ class SceneReporter:
             reason=said.reason,
             model=self._model.ref,
             snapshot=picture.ref if picture is not None else None,
+            clip=clip,
             **self._stamp(moment, said.started_ns),
         )
 

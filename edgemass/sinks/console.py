@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -105,8 +106,9 @@ class _Camera:
         return _describe(message)
 
     def in_all(self) -> str:
-        if not self.total:  # counts are all that it tells
-            return f"the end{self.crossed}"
+        """Of the whole run."""
+        if not self.total:
+            return f"in all{self.crossed}" if self.crossed else ""
         named = ", ".join(f"{label} in {count}" for label, count in self.seen.most_common(MOST_NAMED))
         return f"{self.total} frame{'' if self.total == 1 else 's'} in all: {named or 'nothing found'}{self.crossed}"
 
@@ -140,15 +142,18 @@ class ConsoleSink:
     def event(self, event: EventMessage, picture: bytes | None) -> None:  # noqa: ARG002 (the plug-ins' contract)
         if event.kind == "camera":
             return  # its state is told
-        self._cameras.setdefault(event.camera, _Camera()).tells_events = True
+        camera = self._cameras.setdefault(event.camera, _Camera())
+        camera.tells_events, camera.last_time = True, event.time
         text = _describe_event(event)
         if text:
             self._write(event.time, event.camera, text)
 
     def counts(self, counts: CountsMessage) -> None:
-        """Lines that were crossed are told at the end; a camera that tells counts alone has nothing to say before."""
+        """Lines that were crossed are told at the end; all of it at once where the camera tells nothing else."""
         camera = self._cameras.setdefault(counts.camera, _Camera())
-        camera.last_time, camera.crossed = counts.time, _describe_lines(counts)
+        camera.crossed, camera.last_time = _describe_lines(counts), counts.time
+        if not camera.total and not camera.tells_events:
+            self._write(counts.time, counts.camera, _describe_counts(counts))
 
     def camera_state(self, camera: str, state: CameraState) -> None:
         self._write(state.since, camera, f"{state.state}: {state.reason}" if state.reason else state.state)
@@ -159,7 +164,8 @@ class ConsoleSink:
             while self._cameras:
                 name = next(iter(self._cameras))
                 camera = self._cameras.pop(name)
-                write_line(self._line(camera.last_time, name, camera.in_all()))
+                if text := camera.in_all():
+                    write_line(self._line(camera.last_time, name, text))
 
     def _line(self, time: str, camera: str, text: str) -> bytes:
         self._width = max(self._width, len(camera))
@@ -210,6 +216,17 @@ def _describe_event(event: EventMessage) -> str:
     if event.type == "end":
         return f"{who} is gone after {event.duration_s:.1f} s"
     return f"{who} stands still" if event.stationary else ""
+
+
+def _describe_counts(counts: CountsMessage) -> str:
+    """2 person, 1 car; door: 1 person; gate: 3 person in."""
+
+    def numbers(labels: Mapping[str, int | None]) -> str:
+        told = ", ".join(f"{'?' if count is None else count} {label}" for label, count in labels.items() if count != 0)
+        return told or "nothing"
+
+    zones = "".join(f"; {zone}: {numbers(labels)}" for zone, labels in counts.zones.items())
+    return f"{numbers(counts.labels)}{zones}{_describe_lines(counts)}"
 
 
 def _describe_lines(counts: CountsMessage) -> str:

@@ -95,6 +95,7 @@ def test_a_clip_of_a_camera_begins_before_the_event_and_holds_every_frame_of_it(
     assert recording.counters.snapshot() == {"clips_written": 1}
 
 
+@pytest.mark.slow
 def test_a_camera_that_breaks_off_ends_its_clip_and_has_a_new_one_when_it_is_back(tmp_path: Path) -> None:
     with RtspServer() as server:
         recording = Recording(server.address, tmp_path / "clips")
@@ -112,6 +113,7 @@ def test_a_camera_that_breaks_off_ends_its_clip_and_has_a_new_one_when_it_is_bac
     assert all(len(decoded(tmp_path / "clips" / name)) > 25 for name in names)
 
 
+@pytest.mark.slow
 def test_a_camera_that_changes_its_size_ends_its_clip(tmp_path: Path) -> None:
     with RtspServer(switch_after=75) as server:
         recording = Recording(server.address, tmp_path / "clips")

@@ -1,0 +1,127 @@
+"""A recording, replayed: the same documents byte for byte, on every Python and NumPy that runs this."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgemass import replay
+from edgemass.cli import main
+from tests.data.make_recording import CAMERA, FOLDER, make
+
+THREE_FRAMES = 3
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    """One that may be damaged."""
+    return Path(shutil.copytree(FOLDER, tmp_path / "recording"))
+
+
+def told(folder: Path) -> list[bytes]:
+    sink = replay.Told()
+    replay.replay(folder, CAMERA, [sink])
+    return sink.lines
+
+
+def documents(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_what_is_told_today_is_what_was_recorded_byte_for_byte() -> None:
+    assert told(FOLDER) == (FOLDER / f"{CAMERA}.events.jsonl").read_bytes().splitlines()
+
+
+def test_recording_and_replay_tell_the_same_whenever_they_are_made(tmp_path: Path) -> None:
+    make(tmp_path / "anew")
+    for name in (f"{CAMERA}.jsonl", f"{CAMERA}.events.jsonl"):
+        assert (tmp_path / "anew" / name).read_bytes() == (FOLDER / name).read_bytes()
+    assert told(tmp_path / "anew") == told(FOLDER)
+
+
+def test_the_recorded_yard_has_one_event_for_each_thing_and_counts_both_ways() -> None:
+    events = documents(b"\n".join(told(FOLDER)).decode())
+    new = [event for event in events if event["schema"] == "edgemass.event/1" and event["type"] == "new"]
+    assert [event["label"] for event in new if event["kind"] == "object"].count("car") == 1
+    lines = [event for event in events if event.get("kind") == "line"]
+    assert {event["direction"] for event in lines} == {"in", "out"}
+    unknown = [event for event in events if event["schema"] == "edgemass.counts/1" and not event["available"]]
+    assert unknown
+    assert all(number is None for event in unknown for number in event["labels"].values())
+
+
+def test_the_verb_checks_and_says_what_differs(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["replay", str(recording), "--check"]) == 0
+    assert "all as they were told" in capsys.readouterr().err
+    path = recording / f"{CAMERA}.events.jsonl"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:9], lines[9].replace("person", "parson"), *lines[10:]]))
+    assert main(["replay", str(recording), "--check"]) == 1
+    said = capsys.readouterr().err
+    assert "document 10 differs" in said
+    assert "parson" in said
+    path.write_text("\n".join(lines[:-1]))
+    assert main(["replay", str(recording), "--check"]) == 1
+    assert "then: no more" in capsys.readouterr().err
+
+
+def test_another_configuration_tells_other_events(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trial = tmp_path / "trial.toml"
+    trial.write_text('[cameras.yard]\nsource = "0"\nevents = { labels = ["car"] }\n')
+    assert main(["replay", str(FOLDER), "--config", str(trial)]) == 0
+    objects = [event for event in documents(capsys.readouterr().out) if event.get("kind") == "object"]
+    assert {event["label"] for event in objects} == {"car"}
+    trial.write_text('[cameras.yard]\nsource = "0"\nevents = { labels = ["cat"] }\n')
+    assert main(["replay", str(FOLDER), "--config", str(trial)]) == 78
+    assert "events names 'cat', which walkers does not know" in capsys.readouterr().err
+    trial.write_text('[cameras.gate]\nsource = "0"\n')
+    assert main(["replay", str(FOLDER), "--config", str(trial)]) == 2
+    assert "it has gate" in capsys.readouterr().err
+
+
+def test_a_recording_that_a_crash_cut_off_is_replayed_up_to_there(recording: Path) -> None:
+    path = recording / f"{CAMERA}.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    cut = told(recording)
+    assert 0 < len(cut) < len(told(FOLDER))
+    assert json.loads(cut[-1])["schema"] == "edgemass.counts/1"  # everything was ended
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda folder: (folder / "recording.json").unlink(), "give the folder of `edgemass run --record`"),
+        (lambda folder: (folder / "recording.json").write_text("{}"), "no recording that this edgemass can read"),
+        (lambda folder: (folder / f"{CAMERA}.jsonl").write_text('{"type":"frame"}\n'), "is damaged in line 1"),
+        (lambda folder: (folder / f"{CAMERA}.jsonl").unlink(), "cannot read"),
+    ],
+)
+def test_a_damaged_recording_is_refused_in_one_line(
+    recording: Path, capsys: pytest.CaptureFixture[str], damage: Any, said: str
+) -> None:
+    damage(recording)
+    assert main(["replay", str(recording)]) in (1, 2)
+    error = capsys.readouterr().err
+    assert said in error
+    assert len(error.splitlines()) == 1
+
+
+def test_recorded_frames_can_be_detected_in_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "demo"
+    run = ["run", "--camera", "demo:street", "--events", "--no-tune", "--frames", "30", "--sink", "jsonl:/dev/null"]
+    assert main([*run, "--record", str(folder), "--record-frames"]) == 0
+    assert main([*run, "--record", str(folder)]) == 2
+    assert "holds a recording already" in capsys.readouterr().err
+    assert main(["replay", str(folder)]) == 0
+    then = capsys.readouterr().out
+    assert then
+    assert main(["replay", str(folder), "--model", "edgemass-person"]) == 0
+    assert capsys.readouterr().out == then  # the pictures are there without loss
+    (folder / "cam0.mkv").unlink()
+    assert main(["replay", str(folder), "--model", "edgemass-person"]) == 2
+    assert "cannot read" in capsys.readouterr().err
