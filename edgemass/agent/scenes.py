@@ -114,7 +114,7 @@ class Scenes:
         reporter = SceneReporter(
             name,
             camera,
-            Outlets(name, self._outputs, Counters()),
+            Outlets(name, self._audience(name), Counters()),
             identity=self._identity,
             live=source.live,
             kept=kept,
@@ -130,16 +130,24 @@ class Scenes:
             reporter.begin(self._now())
         return reporter
 
+    def _audience(self, camera: str) -> Sequence[Sink]:
+        """Where a camera's events go: everywhere if they were asked for, else only to brokers, where nobody has to read
+        them.
+        """
+        asked = self._config.cameras[camera].has_scene or self._config.record is not None
+        return self._outputs if asked else self._channels
+
     def _sight(self, name: str, source: Source) -> Sight:
         """Files are not judged: what they show is over, and nobody can take a cloth away."""
         wanted = self._config.cameras[name].integrity
         reporter = self.reporters.get(name)
+        audience = self._audience(name) if reporter is not None else ()
+        others = [sink for sink in self._outputs if sink not in audience]
 
         def tell(state: CameraState) -> None:
             if reporter is not None:
                 reporter.camera_state(state, self._now())
-                return
-            for sink in self._outputs:
+            for sink in others:
                 with contextlib.suppress(SinkError):  # the next document meets the same trouble and tells it
                     sink.camera_state(name, state)
 
