@@ -42,7 +42,8 @@ class Polygon:
         inside = np.clip(points, _RIM, 1 - _RIM)
         x, y = inside[:, 0][None], inside[:, 1][None]
         level = (self._y1 > y) != (self._y2 > y)
-        meets = x < self._x1 + (y - self._y1) / self._rise * (self._x2 - self._x1)
+        with np.errstate(over="ignore", invalid="ignore"):  # of sides that are nearly level, and of no consequence
+            meets = x < self._x1 + (y - self._y1) / self._rise * (self._x2 - self._x1)
         return np.asarray(np.count_nonzero(level & meets, axis=0) % 2 == 1)
 
 

@@ -25,7 +25,7 @@ from tests.simulators.traced import Left
 
 pytestmark = [pytest.mark.assets, pytest.mark.runtime]
 
-FRAMES = 60
+FRAMES = 30
 MOST_BYTES = 300_000
 """Of all that a run of counts only may write and send: log lines, counts and MQTT. A raw picture has 1.3 MB."""
 PICTURES = (b"JFIF", b"\x89PNG\r\n", b"matroska", b"ftypisom", b"RIFF", b"WEBP")

@@ -95,7 +95,7 @@ def test_events_counts_pictures_and_rules_of_a_clip_are_as_the_schemas_say(
     assets: Path, broker: Broker, tmp_path: Path
 ) -> None:
     config = config_file(tmp_path, broker, assets / "videos" / "vtest.avi")
-    with Listener(broker) as listener, Daemon(tmp_path, "--config", str(config), "--frames", "120") as daemon:
+    with Listener(broker) as listener, Daemon(tmp_path, "--config", str(config), "--frames", "60") as daemon:
         assert daemon.wait(90) == 0, daemon.err
         wait_until(lambda: last(listener, "edgemass/v1/pi/availability") == b"offline", "all is said")
         told, heard = events(listener), listener.heard()

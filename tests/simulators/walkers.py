@@ -192,6 +192,15 @@ def _covered(box: Box, other: Box) -> float:
     return max(width, 0.0) * max(height, 0.0) / area
 
 
+def boxes(*found: tuple[float, ...], score: float = 0.8, class_id: int = PERSON) -> Detections:
+    """These boxes, all of one score and class."""
+    return Detections(
+        np.array(found, np.float32).reshape(-1, 4),
+        np.full(len(found), score, np.float32),
+        np.full(len(found), class_id, np.int64),
+    )
+
+
 def moved(found: Detections, class_id: int) -> Detections:
     """The same boxes, called something else."""
     return replace(found, class_id=np.full(len(found), class_id, np.int64))

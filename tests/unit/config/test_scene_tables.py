@@ -104,6 +104,11 @@ BAD = [
     ("tracking = { lost_s = -1 }\n", "track", "lost_s must lie between"),
     ("tracking = { low_score = 0.5 }\n", "track", "low_score must not be above high_score"),
     ("events = false\n" + ZONE, "events", "events = false, but there are zones, lines or rules"),
+    (f'masks = [{SQUARE}]\nclips = {{ folder = "clips" }}\n', "clips", "mask"),
+    ('privacy = "counts-only"\nclips = { folder = "clips" }\n', "clips", "counts-only"),
+    ('clips = { folder = "" }\n', "clips", "folder must name a folder"),
+    ('clips = { folder = "clips", pre_roll_s = -1 }\n', "clips", "pre_roll_s must lie between"),
+    ('clips = { folder = "clips", max_age = 3 }\n', "clips", "did you mean `max_age_days`?"),
     ('privacy = "counts"\n', "privacy", "counts"),
     (
         'privacy = "counts-only"\n' + RULE + 'snapshot = "shots"\n',

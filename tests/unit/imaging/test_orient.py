@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgemass.imaging.orient import Orientation
+from edgemass.scene.geometry import Polygon
 
 fractions = st.floats(0, 1, allow_nan=False)
 spans = st.tuples(fractions, fractions).filter(lambda span: span[0] < span[1])
@@ -81,3 +82,44 @@ def test_brightness_is_turned_as_the_picture_is_but_never_copied(
     view = orientation.view(luma)
     np.testing.assert_array_equal(view, orientation.apply(image)[:, :, 1])
     assert np.shares_memory(view, luma)
+
+
+corners = st.tuples(st.floats(0, 1), st.floats(0, 1))
+
+
+@given(st.lists(corners, min_size=3, max_size=6), st.integers(4, 60), st.integers(4, 60))
+def test_no_pixel_whose_middle_lies_under_a_mask_is_left(
+    mask: list[tuple[float, float]], width: int, height: int
+) -> None:
+    seen = Orientation(masks=(tuple(mask),)).apply(np.full((height, width, 3), 200, np.uint8))
+    y, x = np.divmod(np.arange(width * height), width)
+    hidden = Polygon(mask).holds(np.stack([(x + 0.5) / width, (y + 0.5) / height], axis=1)).reshape(height, width)
+    assert not seen[hidden].any()
+
+
+@pytest.mark.parametrize("edge", np.linspace(0.2, 0.8, 25).tolist())
+def test_a_pixel_that_a_mask_covers_only_in_part_is_black(edge: float) -> None:
+    """A mask of the left part, and one of the upper part, that end within a pixel."""
+    image = np.full((31, 37, 3), 200, np.uint8)
+    left = Orientation(masks=(((0, 0), (edge, 0), (edge, 1), (0, 1)),)).apply(image)
+    upper = Orientation(masks=(((0, 0), (1, 0), (1, edge), (0, edge)),)).apply(image)
+    assert not left[:, : int(np.ceil(edge * 37))].any()
+    assert not upper[: int(np.ceil(edge * 31))].any()
+    assert left[:, int(edge * 37) + 4 :].all()
+    assert upper[int(edge * 31) + 4 :].all()
+
+
+def test_masks_that_lie_over_each_other_leave_no_hole_and_the_picture_that_came_in_is_left_alone() -> None:
+    image = np.full((20, 20, 3), 200, np.uint8)
+    half: tuple[tuple[float, float], ...] = ((0, 0), (0.6, 0), (0.6, 1), (0, 1))
+    seen = Orientation(masks=(half, half)).apply(image)
+    assert not seen[:, :12].any()
+    assert image.all()
+
+
+def test_masks_are_places_of_the_picture_after_crop_and_rotation() -> None:
+    image = np.full((20, 40, 3), 200, np.uint8)
+    seen = Orientation(90, (0.0, 0.0, 0.5, 1.0), (((0, 0), (1, 0), (1, 0.5), (0, 0.5)),)).apply(image)
+    assert seen.shape == (20, 20, 3)
+    assert not seen[:10].any()
+    assert seen[13:].all()

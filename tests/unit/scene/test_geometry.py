@@ -58,6 +58,12 @@ def test_the_whole_frame_holds_what_is_cut_off_by_its_rim(place: tuple[float, fl
     assert inside(Polygon([(0, 0), (1, 0), (1, 1), (0, 1)]), *place)
 
 
+def test_a_side_that_is_nearly_level_is_like_a_level_one() -> None:
+    polygon = Polygon([(0, 0), (1, 5e-324), (1, 1), (0, 1)])
+    points = np.random.default_rng(0).random((500, 2))
+    assert polygon.holds(points).all()
+
+
 def test_a_ring_that_is_closed_by_its_first_corner_is_the_same_zone() -> None:
     corners = [(0.2, 0.2), (0.8, 0.3), (0.5, 0.9)]
     check_polygon([*corners, corners[0]])

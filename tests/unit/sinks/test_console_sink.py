@@ -8,7 +8,7 @@ import pytest
 
 from edgemass import sinks
 from edgemass.errors import UsageError
-from edgemass.messages import FrameMessage
+from edgemass.messages import CountsMessage, FrameMessage, InOut
 from tests.documents import (
     BOTTOM_RIGHT,
     CENTRE,
@@ -147,3 +147,27 @@ def test_states_of_cameras_are_told_with_their_reason(capfd: pytest.CaptureFixtu
 def test_takes_nothing_behind_the_colon() -> None:
     with pytest.raises(UsageError, match="takes nothing"):
         sinks.open("console:stdout", context())
+
+
+def test_a_camera_that_tells_counts_alone_ends_with_its_lines_and_claims_no_frames(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    sink = sinks.open("console:", context())
+    crossed = {"gate": InOut({"person": 2}, {})}
+    for camera, lines in (("door", crossed), ("yard", {})):
+        sink.counts(
+            CountsMessage(
+                device="pi",
+                camera=camera,
+                mono_ns=0,
+                time=ONLINE.since,
+                clock_synced=True,
+                available=True,
+                labels={"person": 1},
+                zones={},
+                lines=lines,
+            )
+        )
+    sink.close(0)
+    said = [line.split("  ", 1)[1] for line in capfd.readouterr().out.splitlines()]
+    assert said[2:] == ["door  in all; gate: 2 person in"]
