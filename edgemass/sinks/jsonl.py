@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import stat
 import threading
+from abc import ABC, abstractmethod
 from pathlib import Path
 
 from edgemass.errors import SinkError, UsageError
@@ -36,7 +37,7 @@ def open(uri: str, context: SinkContext) -> Sink:  # noqa: A001 (the plug-ins' o
     return _StdoutSink(only, context) if target == "-" else _FileSink(Path(target), only, context)
 
 
-class _Lines:
+class _Lines(ABC):
     """What both have in common: which documents become lines. only: EVENTS, FRAMES or "" for all."""
 
     def __init__(self, only: str) -> None:
@@ -54,11 +55,9 @@ class _Lines:
         if self._only != FRAMES:
             self._put(to_json(counts))
 
-    def camera_state(self, camera: str, state: CameraState) -> None:
-        pass
-
+    @abstractmethod
     def _put(self, line: bytes) -> None:
-        raise NotImplementedError
+        """Write one line, without its newline."""
 
 
 class _StdoutSink(_Lines):
@@ -75,6 +74,9 @@ class _StdoutSink(_Lines):
             self._counters.add("dropped")
             raise
         self._counters.add("published")
+
+    def camera_state(self, camera: str, state: CameraState) -> None:
+        pass
 
     def close(self, timeout_s: float) -> None:
         pass
@@ -110,6 +112,9 @@ class _FileSink(_Lines):
                 self._counters.add("dropped")
                 raise SinkError(f"cannot write {self._path}: {error.strerror}") from error
         self._counters.add("published")
+
+    def camera_state(self, camera: str, state: CameraState) -> None:
+        pass
 
     def close(self, timeout_s: float) -> None:  # noqa: ARG002 (nothing is owed: every line is with the kernel)
         with self._lock:

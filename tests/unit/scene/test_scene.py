@@ -124,40 +124,40 @@ PLACE = (0.4, 0.4, 0.5, 0.8)
 
 
 def marks(watched: Watched, text: str, score: float = 0.8) -> list[Happening]:
-    """Ten frames a second: X found, . not found."""
+    """Ten frames a second: # found, . not found."""
     for mark in text:
-        watched.take(watched.last_ns + NS // 10 or START_NS, boxes(PLACE, score=score) if mark == "X" else boxes())
+        watched.take(watched.last_ns + NS // 10 or START_NS, boxes(PLACE, score=score) if mark == "#" else boxes())
     return watched.told
 
 
 def test_n_of_m_frames_must_say_so() -> None:
     camera = config(events={"frames": 3, "of_frames": 5})
-    assert marks(Watched(camera), "XX") == []
-    assert [said.type for said in marks(Watched(camera), "XXX")] == ["new"]
-    assert [said.type for said in marks(Watched(camera), "X.X.X")] == ["new"]
-    assert marks(Watched(camera), "X..X..X..X") == []
+    assert marks(Watched(camera), "##") == []
+    assert [said.type for said in marks(Watched(camera), "###")] == ["new"]
+    assert [said.type for said in marks(Watched(camera), "#.#.#")] == ["new"]
+    assert marks(Watched(camera), "#..#..#..#") == []
 
 
 def test_what_is_seen_once_is_nothing() -> None:
-    assert marks(Watched(config(events={"frames": 1, "of_frames": 1})), "X" + "." * 60) == []
+    assert marks(Watched(config(events={"frames": 1, "of_frames": 1})), "#" + "." * 60) == []
 
 
 def test_enter_is_the_score_to_be_believed_from_even_below_what_begins_a_track() -> None:
-    assert marks(Watched(config(events={"enter": 0.75})), "XXXXXX", score=0.7) == []
-    assert len(marks(Watched(config(events={"enter": 0.6})), "XXXXXX", score=0.7)) == 1
-    assert len(marks(Watched(config(events={"enter": 0.2})), "X" * 30, score=0.25)) == 1
-    assert len(marks(Watched(config(score=0.2)), "X" * 30, score=0.25)) == 1
-    assert len(marks(Watched(score=0.3), "X" * 30, score=0.35)) == 1
+    assert marks(Watched(config(events={"enter": 0.75})), "######", score=0.7) == []
+    assert len(marks(Watched(config(events={"enter": 0.6})), "######", score=0.7)) == 1
+    assert len(marks(Watched(config(events={"enter": 0.2})), "#" * 30, score=0.25)) == 1
+    assert len(marks(Watched(config(score=0.2)), "#" * 30, score=0.25)) == 1
+    assert len(marks(Watched(score=0.3), "#" * 30, score=0.35)) == 1
 
 
 def test_what_is_seen_too_doubtfully_for_too_long_has_ended_and_may_come_again() -> None:
     watched = Watched(config(events={"enter": 0.6, "leave": 0.4}))
-    marks(watched, "XXXXX")
-    marks(watched, "X" * 19, score=0.3)
+    marks(watched, "#####")
+    marks(watched, "#" * 19, score=0.3)
     assert [said.type for said in watched.told] == ["new"]
-    marks(watched, "X" * 10, score=0.3)
+    marks(watched, "#" * 10, score=0.3)
     assert [said.type for said in watched.told] == ["new", "end"]
-    marks(watched, "XXXXX")
+    marks(watched, "#####")
     assert [(said.type, said.number) for said in watched.told] == [("new", 1), ("end", 1), ("new", 2)]
 
 
