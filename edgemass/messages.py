@@ -107,7 +107,8 @@ class EventMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     kind: object (a thing that came into view), zone (its visit to a zone), line (a crossing, over at once: only "end"),
     camera (a camera that is away or blind). type: new, update, end. id: the same in all documents of one event.
     seq: counts the events of a camera and run. mono_ns, time, clock_synced: of this document, as elsewhere.
-    started: when the event began. duration_s: from then to now. track_id: as in edgemass.detection/1.
+    started: when the event began. duration_s: from then to now; at an end, until it was last seen.
+    track_id: as in edgemass.detection/1.
     score: of now, top_score: the best so far. box: where it is, or was last seen; fractions of the frame.
     path: where its anchor point was, oldest first, thinned. zones: where it is now. entered: where it ever was.
     dwell_s: seconds in each zone, those before included. stationary: it has not moved for a while.

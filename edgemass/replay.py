@@ -183,7 +183,8 @@ class _Run:
             raise UsageError("the recording is damaged: a frame comes before any model")
         found = given.detections() if self._anew is None else self._anew.detections(given.size)
         observation = self._reporter.observe(found, self._model, given.moment, given.size)
-        self._reporter.report(observation, given.moment, given.size)
+        if observation is not None:
+            self._reporter.report(observation, given.moment, given.size)
         self.frames += 1
 
 

@@ -198,6 +198,14 @@ class CameraLine:
         started_ns = self._clock.monotonic_ns()
         inference = self._stream.detect(frame.image, self._thresholds, partial(self._check_age, frame))
         self._seq += 1
+        with contextlib.nullcontext() if self._reporter is None else self._reporter.held():
+            message = self._hand_out(frame, inference, started_ns)
+        for watcher in self._watchers:
+            watcher(message, frame)
+        return message
+
+    def _hand_out(self, frame: Frame, inference: Inference, started_ns: int) -> FrameMessage:
+        """Make the document of a frame, publish it, and then what its scene saw in it."""
         message, observation = self._make(frame, inference, started_ns)
         self.total_ms.append(message.latency_ms.total)
         self._counters.add("frames_processed")
@@ -205,8 +213,6 @@ class CameraLine:
             self._outlets.hand(lambda sink: sink.publish(message, frame))
         if observation is not None and self._reporter is not None and isinstance(message, DetectionMessage):
             self._reporter.report(*observation, (frame.width, frame.height), Shown(frame, message.detections))
-        for watcher in self._watchers:
-            watcher(message, frame)
         return message
 
     def _make(
@@ -223,8 +229,11 @@ class CameraLine:
         known = Known(self._model_of(inference.ran), self._labels, self._model_score)
         places = Detections(_fractions(frame, found.xyxy).astype(np.float32), found.score, found.class_id)
         observation = self._reporter.observe(places, known, moment, (frame.width, frame.height), frame)
-        detections = self._detections(frame, found, observation.track_ids)
-        return DetectionMessage(detections=detections, **common()), (observation, moment)
+        detections = self._detections(frame, found, None if observation is None else observation.track_ids)
+        return DetectionMessage(detections=detections, **common()), None if observation is None else (
+            observation,
+            moment,
+        )
 
     def _check_age(self, frame: Frame) -> None:
         age_ms = _ms(self._clock.monotonic_ns() - frame.arrived_ns)

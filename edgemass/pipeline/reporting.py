@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -100,11 +101,16 @@ class SceneReporter:
 
     # For the detect loop
 
+    def held(self) -> contextlib.AbstractContextManager[object]:
+        """While a frame is observed, published and reported, so that no state of the camera comes in between."""
+        return self._lock
+
     def observe(
         self, found: Detections, model: Known, moment: Moment, size: tuple[int, int], frame: Frame | None = None
-    ) -> Observation:
-        """Take in one frame; tell `report` when its own document is out.
+    ) -> Observation | None:
+        """Take in one frame; tell `report` when its own document is out. To be called within `held`, as `report` is.
 
+        None where nobody believes what the camera shows: what was there is kept as it was, and no rule looks at it.
         found: boxes as fractions of the frame, from `usable_score` on. size: width and height of the frame in pixels.
         frame: for the recorder.
         """
@@ -113,6 +119,8 @@ class SceneReporter:
                 if model != self._model:
                     self._attached.recorder.give(GivenModel(model))
                 self._attached.recorder.give(GivenFrame.of(found, moment, size), frame)
+            if self._live and self._state.state not in ("", "online") and not _is_doubtful(self._state):
+                return None
             scene = self._scene_for(model, moment)
             self._last = moment
             return scene.observe(found, moment.mono_ns, aspect=size[0] / size[1])
@@ -210,7 +218,7 @@ class SceneReporter:
         if state.state == "online":
             scene.back()
             return None
-        return scene.doubt() if state.reason.split(":")[0] in DOUBTFUL else scene.away()
+        return scene.doubt() if _is_doubtful(state) else scene.away()
 
     def _remember(self) -> None:
         if self._scene is not None:
@@ -241,7 +249,7 @@ class SceneReporter:
         if said.type == "new":
             self._clips[said.number] = clips.begin(event_id, said.started_ns)
         if said.type == "end":
-            clips.end(event_id, said.mono_ns)
+            clips.end(event_id, said.until_ns)
             return self._clips.pop(said.number, "")
         return self._clips.get(said.number, "")
 
@@ -275,11 +283,11 @@ class SceneReporter:
             model=self._model.ref,
             snapshot=picture.ref if picture is not None else None,
             clip=clip,
-            **self._stamp(moment, said.started_ns),
+            **self._stamp(moment, said.started_ns, said.until_ns),
         )
 
-    def _stamp(self, moment: Moment, started_ns: int) -> dict[str, Any]:
-        """What every event says."""
+    def _stamp(self, moment: Moment, started_ns: int, until_ns: int | None = None) -> dict[str, Any]:
+        """What every event says. until_ns: its duration ends; None = now."""
         moment = self._in_order(moment)
         self._seq += 1
         return {
@@ -292,7 +300,7 @@ class SceneReporter:
             "time": moment.text,
             "clock_synced": moment.synced,
             "started": moment.at(started_ns),
-            "duration_s": round((moment.mono_ns - started_ns) / 1e9, 3),
+            "duration_s": round(((moment.mono_ns if until_ns is None else until_ns) - started_ns) / 1e9, 3),
         }
 
     def _in_order(self, moment: Moment) -> Moment:
@@ -377,3 +385,7 @@ class SceneReporter:
             "score": f"{firing.score:.2f}",
             "event": self._event_id(firing.number) if firing.number else "",
         }
+
+
+def _is_doubtful(state: CameraState) -> bool:
+    return state.state == "blind" and state.reason.split(":")[0] in DOUBTFUL

@@ -18,6 +18,7 @@ Numbers = dict[str, int | None]
 class Happening:
     """One document's worth; see messages.EventMessage for the words. Times are the frames' own.
 
+    until_ns: it goes on so far as is known: at an end, when the object was last seen there.
     number: of the event, in this scene. object: of the object that visits a zone or crosses a line, 0 for none.
     row: of the detections, where the object is in this frame; -1 where it is not seen.
     """
@@ -27,6 +28,7 @@ class Happening:
     number: int
     mono_ns: int
     started_ns: int
+    until_ns: int
     track_id: int
     label: str
     class_id: int

@@ -19,8 +19,8 @@ _EDGE = 0.004  # of the frame: a box so near to the border is probably cut off
 class SceneObject:
     """One thing in view. Everything here belongs to one Scene, which alone changes it.
 
-    number: of its event, 0 until it is announced or where it has none. believed: it was seen often enough.
-    counted: it met the filters of the events once.
+    first_ns, seen_ns: when it was seen first and last. number: of its event, 0 until it is announced or where it has
+    none. believed: it was seen often enough. counted: it met the filters of the events once.
     row: of the detections of this frame, -1 where it is not among them. window: of the last frames, whether its score
     was high enough to be believed. doubt_ns: since when its score has been too low to keep it, None while it is not.
     told*: in its last document.
@@ -34,6 +34,7 @@ class SceneObject:
     box: Box
     window: deque[bool]
     row: int = -1
+    seen_ns: int = 0
     score: float = 0.0
     top_score: float = 0.0
     believed: bool = False
@@ -62,8 +63,9 @@ class SceneObject:
         """Where it was at any time."""
         return tuple(name for name, visit in self.visits.items() if visit.inside or visit.before_s > 0)
 
-    def dwell_s(self, mono_ns: int) -> dict[str, float]:
-        return {name: round(self.visits[name].dwell_s(mono_ns), 3) for name in self.entered}
+    def dwell_s(self) -> dict[str, float]:
+        """Seconds in each zone, until it was last seen."""
+        return {name: round(self.visits[name].dwell_s(self.seen_ns), 3) for name in self.entered}
 
     def walk(self, place: Point, most: int) -> None:
         """Add a place to the path, which is thinned to at most `most` points."""

@@ -80,12 +80,13 @@ class Rules:
         fired = []
         for name, rule in self._rules.items():
             if rule.line is not None:
-                found = _crossings(name, rule, happenings, mono_ns, aspect)
+                crossings = _crossings(name, rule, happenings, mono_ns, aspect) if _in_time(rule, now) else []
+                found = [firing for firing in crossings if self._may(name, rule, mono_ns)]
             elif rule.state is None:
                 found = self._stays(name, rule, objects, now, mono_ns, aspect)
             else:
                 continue
-            fired += [firing for firing in found if _in_time(rule, now) and self._may(name, rule, mono_ns)]
+            fired += found
         return fired
 
     def camera(self, state: str, since_ns: int, now: LocalTime, mono_ns: int) -> list[Firing]:
@@ -101,17 +102,19 @@ class Rules:
                 memory.held.clear()
                 continue
             held_s = (mono_ns - self._state[1]) / _NS
-            if _CAMERA in memory.held or held_s < rule.for_s:
+            if _CAMERA in memory.held or held_s < rule.for_s or not self._may(name, rule, mono_ns):
                 continue
             memory.held[_CAMERA] = mono_ns
-            if self._may(name, rule, mono_ns):
-                fired.append(Firing(rule=name, mono_ns=mono_ns, state=state, duration_s=round(held_s, 3)))
+            fired.append(Firing(rule=name, mono_ns=mono_ns, state=state, duration_s=round(held_s, 3)))
         return fired
 
     def _stays(
         self, name: str, rule: RuleConfig, objects: Sequence[SceneObject], now: LocalTime, mono_ns: int, aspect: float
     ) -> list[Firing]:
-        """Objects that have been in view, or in the rule's zone, for long enough, and were not told of yet."""
+        """Objects that are seen, have been in view, or in the rule's zone, for long enough, and were not told of yet.
+
+        One that `every_s` leaves no room for is told of when there is, if it is still there.
+        """
         memory = self._memory[name]
         if not _in_time(rule, now):
             memory.held.clear()
@@ -123,10 +126,11 @@ class Rules:
         fired = []
         for thing in objects:
             since_ns = since[thing.track_id]
-            if since_ns is None or thing.track_id in memory.held:
+            if since_ns is None or thing.row < 0 or thing.track_id in memory.held:
                 continue
             held_s = (mono_ns - since_ns) / _NS
-            if held_s >= rule.for_s and accepts(rule, thing.label, thing.top_score, thing.box, aspect):
+            fits = held_s >= rule.for_s and accepts(rule, thing.label, thing.top_score, thing.box, aspect)
+            if fits and self._may(name, rule, mono_ns):
                 memory.held[thing.track_id] = since_ns
                 firing = _of_object(name, thing, mono_ns, held_s)
                 fired.append(replace(firing, zone=rule.zone or ""))

@@ -170,7 +170,7 @@ class Scene:
             thing.window.append(row >= 0 and score > enter)
             if row < 0:
                 continue
-            thing.box, thing.score = tuple(box), score
+            thing.box, thing.score, thing.seen_ns = tuple(box), score, mono_ns
             thing.top_score = max(thing.top_score, score)
             thing.walk(tuple(place), self._config.path_points)
             thing.stationary = 0 <= still_ns <= mono_ns - self._config.stationary_s * _NS
@@ -183,7 +183,8 @@ class Scene:
     def _object(self, track_id: int, class_id: int, box: Sequence[float], first_ns: int) -> SceneObject:
         x1, y1, x2, y2 = box
         window: deque[bool] = deque(maxlen=self._config.of_frames)
-        return SceneObject(track_id, first_ns, self._labels[class_id], class_id, (x1, y1, x2, y2), window)
+        label = self._labels[class_id]
+        return SceneObject(track_id, first_ns, label, class_id, (x1, y1, x2, y2), window, seen_ns=first_ns)
 
     def _end_the_gone(self, living: set[int], mono_ns: int) -> list[Happening]:
         """End what the tracker let go, and what was there only as a shadow for too long."""

@@ -75,7 +75,7 @@ class Telling:
         told = []
         for name, visit in thing.visits.items():
             if visit.inside and not visit.number:
-                if mono_ns - visit.since_ns >= self._zones[name].dwell_s * _NS:
+                if thing.row >= 0 and mono_ns - visit.since_ns >= self._zones[name].dwell_s * _NS:
                     visit.number = self._next()
                     told.append(self._visit(thing, name, "new", mono_ns))
             elif visit.number and not visit.inside:
@@ -90,6 +90,7 @@ class Telling:
             kind="zone",
             number=visit.number,
             started_ns=visit.since_ns,
+            until_ns=mono_ns if type_ == "new" else thing.seen_ns if visit.inside else visit.first_ns,
             object=thing.number,
             zone=zone,
             reason=reason,
@@ -106,6 +107,7 @@ class Telling:
                     kind="line",
                     number=self._next(),
                     started_ns=at_ns,
+                    until_ns=at_ns,
                     object=thing.number,
                     line=line,
                     direction=direction,
@@ -140,6 +142,7 @@ def _happening(thing: SceneObject, type_: Type, mono_ns: int) -> Happening:
         number=thing.number,
         mono_ns=mono_ns,
         started_ns=thing.first_ns,
+        until_ns=thing.seen_ns if type_ == "end" else mono_ns,
         track_id=thing.track_id,
         label=thing.label,
         class_id=thing.class_id,
@@ -149,7 +152,7 @@ def _happening(thing: SceneObject, type_: Type, mono_ns: int) -> Happening:
         path=tuple(thing.path),
         zones=thing.zones,
         entered=thing.entered,
-        dwell_s=thing.dwell_s(mono_ns),
+        dwell_s=thing.dwell_s(),
         stationary=thing.stationary,
         row=thing.row,
     )

@@ -73,7 +73,8 @@ def make(folder: Path) -> None:
             reporter.camera_state(state, moment(mono_ns))
         if not away:
             observation = reporter.observe(found, MODEL, moment(mono_ns), (1280, 720))
-            reporter.report(observation, moment(mono_ns), (1280, 720))
+            if observation is not None:
+                reporter.report(observation, moment(mono_ns), (1280, 720))
     reporter.close()
     recorder.close()
 

@@ -63,6 +63,7 @@ class Camera:
             number=track,
             mono_ns=0,
             started_ns=0,
+            until_ns=0,
             track_id=track,
             label="person",
             class_id=0,

@@ -109,7 +109,8 @@ class Board:
         for mono_ns, found in given:
             moment = self.moment(mono_ns)
             observation = self.reporter.observe(found, model, moment, SIZE)
-            self.reporter.report(observation, moment, SIZE, _shown(mono_ns, found, observation.track_ids, model))
+            if observation is not None:
+                self.reporter.report(observation, moment, SIZE, _shown(mono_ns, found, observation.track_ids, model))
 
     def state(self, state: CameraState, second: float) -> None:
         self.reporter.camera_state(state, self.moment(round(second * NS)))

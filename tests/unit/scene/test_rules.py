@@ -22,7 +22,7 @@ def rule(**given: object) -> RuleConfig:
 
 def thing(track_id: int = 1, label: str = "person", *, since_s: float = 0.0, **zones: float) -> SceneObject:
     """zones: since when it is in each of them, in seconds."""
-    made = SceneObject(track_id, round(since_s * NS), label, 0, BOX, deque(maxlen=5))
+    made = SceneObject(track_id, round(since_s * NS), label, 0, BOX, deque(maxlen=5), row=0)
     made.believed, made.top_score, made.number = True, 0.9, track_id
     made.visits = {name: Visit(inside=True, since_ns=round(since * NS)) for name, since in zones.items()}
     return made
@@ -40,6 +40,7 @@ def crossing(label: str = "person", way: Direction = "in", line: str = "gate") -
         object=1,
         mono_ns=0,
         started_ns=0,
+        until_ns=0,
         track_id=1,
         label=label,
         class_id=0,
