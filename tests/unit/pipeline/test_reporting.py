@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -433,3 +434,53 @@ def test_updates_come_at_most_as_often_as_was_asked() -> None:
     board.run(frames([person((0.05, 0.8), (0.95, 0.8), until=30)], 32, detector=JITTER))
     times = [event.mono_ns for event in board.heard.of("object")][:-1]
     assert min(later - earlier for earlier, later in pairwise(times)) >= 2 * NS
+
+
+# A camera that is covered
+
+
+def test_a_cloth_ends_nothing_and_doubles_nothing_and_sets_off_no_rule() -> None:
+    zones = {"door": {**ZONES["door"], "dwell_s": 30}}
+    rules = {"long": {"zone": "door", "for_s": 35, "command": ["true"]}}
+    board = Board(config(lines=LINES, zones=zones, rules=rules))
+    board.state(ONLINE, 5)
+    board.run(frames([parked()], 20))
+    board.state(COVERED, 25)
+    nothing = ((mono_ns, Detections.empty()) for mono_ns, _ in frames([parked()], 25, since=20))
+    board.run(nothing)
+    assert board.fired == []
+    board.state(ONLINE, 50)
+    board.run(frames([parked()], 10, since=45))
+    assert [event.type for event in board.heard.of("object") if event.type != "update"] == ["new"]
+    assert board.heard.all_counts[-1].available
+    assert board.heard.all_counts[-1].labels == {"car": 1}
+
+
+def test_a_duration_ends_where_it_was_last_seen() -> None:
+    board = Board()
+    board.run(frames([person((0.1, 0.8), (0.9, 0.8), since=1, until=7)], 20))
+    (end,) = board.heard.of("object", "end")
+    assert 5.5 <= end.duration_s <= 6.0
+    (visit,) = board.heard.of("zone", "end")
+    assert end.dwell_s["door"] == pytest.approx(visit.duration_s)
+
+
+def test_no_state_comes_between_a_frame_and_its_report() -> None:
+    board = Board()
+    (mono_ns, found), *_ = frames([parked()], 1)
+    told: list[str] = []
+
+    def lose() -> None:
+        board.state(OFFLINE, 30)
+        told.append("state")
+
+    with board.reporter.held():
+        other = threading.Thread(target=lose)
+        other.start()
+        observation = board.reporter.observe(found, known(), board.moment(mono_ns), SIZE)
+        assert observation is not None
+        board.reporter.report(observation, board.moment(mono_ns), SIZE)
+        told.append("report")
+    other.join(10)
+    assert told == ["report", "state"]
+    assert not board.heard.all_counts[-1].available

@@ -203,3 +203,24 @@ def test_a_state_at_the_wrong_time_fires_when_the_time_comes() -> None:
     rules = Rules({"night": rule(state="offline", between=("22:00", "06:00"))})
     assert states(rules, "oxxx") == []
     assert len(rules.camera("offline", NS, at("22:00"), 9 * NS)) == 1
+
+
+def test_what_every_s_left_no_room_for_fires_when_there_is_and_it_still_holds() -> None:
+    rules = Rules({"here": rule(every_s=60.0), "away": rule(state="offline", every_s=60.0)})
+    first, second = thing(1), thing(2, since_s=8)
+    assert [firing.track_id for firing in look(rules, 1, first)] == [1]
+    fired = [(at, firing.track_id) for at in range(8, 100) for firing in look(rules, at, first, second)]
+    assert fired == [(61, 2)]
+    assert len(rules.camera("offline", 10 * NS, NOON, 10 * NS)) == 1
+    assert rules.camera("online", 20 * NS, NOON, 20 * NS) == []
+    names = [(at, firing.rule) for at in range(30, 100) for firing in rules.camera("offline", 30 * NS, NOON, at * NS)]
+    assert names == [(70, "away")]
+
+
+def test_time_in_which_it_is_not_seen_sets_nothing_off() -> None:
+    rules = Rules({"long": rule(for_s=3.0)})
+    gone = thing()
+    gone.row = -1
+    assert look(rules, 10, gone) == []
+    gone.row = 0
+    assert len(look(rules, 11, gone)) == 1
