@@ -161,7 +161,7 @@ def _run_command(command: Sequence[str], fields: Mapping[str, str], stop: thread
 
     stop: ends it early.
     """
-    environment = {**os.environ, **{f"EDGEMASS_{name.upper()}": value for name, value in fields.items()}}
+    environment = {**os.environ, **{f"EDGEMASS_RULE_{name.upper()}": value for name, value in fields.items()}}
     try:
         process = subprocess.Popen(
             command,
@@ -207,10 +207,10 @@ def _keep_picture(folder: Path, order: Order) -> None:
     if order.picture is None:
         raise ActionError("there is no picture of it")
     taken = re.sub("[-:.]", "", order.fields["time"])
-    name = _UNFIT.sub("_", f"{taken}-{order.fields['camera']}-{order.fields['rule']}.jpg")
+    name = _UNFIT.sub("_", f"{taken}-{order.fields['event'] or order.fields['camera']}-{order.fields['rule']}.jpg")
     try:
         durable.make_folder(folder)
-        durable.write_bytes(folder / name, order.picture.jpeg)
+        durable.write_bytes(folder / name, order.picture.jpeg, mode=0o640)
         ours = sorted(path for path in folder.iterdir() if _OURS.fullmatch(path.name))
         for path in ours[:-MOST_PICTURES]:
             path.unlink(missing_ok=True)

@@ -158,6 +158,9 @@ class Agent:
                 logger.error("%s; ending so that the service manager starts anew", reason)
                 stop.set()
                 return self._finish(cameras, failed=True)
+            for camera in cameras:
+                if not camera.running:
+                    self._scenes.camera_ended(camera.line.camera, camera.failure)
             self._scenes.tick()
             self._clock.wait(stop, POLL_S)
         return self._finish(cameras, failed=False)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import msgspec
 
 from edgemass import config as configuration
 from edgemass.agent.actions import Actions, Order
@@ -22,10 +25,14 @@ from edgemass.pipeline.outlets import Outlets
 from edgemass.pipeline.recording import RecordedCamera, Recorder
 from edgemass.pipeline.reporting import Attachments, SceneReporter
 from edgemass.pipeline.sight import Sight
+from edgemass.redact import redact, redact_address
 from edgemass.scene.integrity import Integrity, Memory
 from edgemass.scene.rules import Firing
+from edgemass.scene.scene import FRAME
 from edgemass.sinks import Channel, Sink
 from edgemass.sources import Recordable, Source
+
+logger = logging.getLogger(__name__)
 
 STOP_S = 5.0
 COUNTS_S = 1.0
@@ -44,6 +51,7 @@ class Scenes:
         self._channels = [sink for sink in outputs if isinstance(sink, Channel)]
         self._identity = identity
         self._clock = clock
+        self._ended: set[str] = set()
         self._clips: list[ClipRecorder] = []
         self._recorder: Recorder | None = None
         self._actions = Actions(self._channels)
@@ -58,12 +66,14 @@ class Scenes:
             ConfigError: a camera is to be recorded, or clips are wanted of it, and that cannot be.
             UsageError: the recording cannot be written.
         """
+        self._check_brokers()
         wanted = [name for name in cameras if self._wants_scene(self._config.cameras[name], task)]
         ledgers = {name: self._counts_file(name) for name in wanted if cameras[name].live}
         kept = {name: (ledgers[name].read() if name in ledgers else None) or Entry() for name in wanted}
         if self._config.record is not None:
             live = {name: cameras[name].live for name in wanted}
             self._recorder = self._open_recorder(live, kept)
+        self._clear_leftovers(wanted, kept)
         for name in wanted:
             clips = self._open_clips(name, cameras[name], counters[name])
             self.reporters[name] = self._reporter(name, kept[name], ledgers.get(name), clips, cameras[name])
@@ -72,15 +82,29 @@ class Scenes:
 
     def tick(self) -> None:
         """What is to be done now and then."""
-        for reporter in self.reporters.values():
-            reporter.tick(self._now())
-        for sight in self.sights.values():
-            sight.keep()
+        for name in self.sights:
+            try:
+                if name in self.reporters and name not in self._ended:
+                    self.reporters[name].tick(self._now())
+                self.sights[name].keep()
+            except Exception:  # one camera's trouble must not end the others
+                logger.exception("a camera's scene failed", extra={"camera": name})
+
+    def camera_ended(self, name: str, failure: Exception | None) -> None:
+        """A camera gives no more frames while others go on: end what it saw."""
+        if name in self._ended:
+            return
+        self._ended.add(name)
+        if failure is not None:
+            self.sights[name].captured(CameraState("offline", redact(str(failure)), self._now().text))
+        if name in self.reporters:
+            self.reporters[name].close(moment=self._now())
 
     def end(self) -> None:
         """The cameras have ended: end what they saw, and do what rules still ask for."""
-        for reporter in self.reporters.values():
-            reporter.close(moment=self._now())
+        for name, reporter in self.reporters.items():
+            if name not in self._ended:
+                reporter.close(moment=self._now())
         for sight in self.sights.values():
             sight.keep(now=True)
         self.close()
@@ -95,6 +119,42 @@ class Scenes:
 
     def _now(self) -> Moment:
         return Moment.of(self._clock.monotonic_ns(), self._clock.time_ns())
+
+    def _check_brokers(self) -> None:
+        for name, camera in self._config.cameras.items():
+            for rule, wanted in camera.rules.items():
+                if wanted.mqtt is not None and not self._channels:
+                    raise ConfigError(
+                        f"{self._config.file or 'the configuration'}: camera {name}: rules.{rule}: mqtt needs a broker "
+                        "among the sinks; give --mqtt mqtt://host"
+                    )
+
+    def _clear_leftovers(self, wanted: Sequence[str], kept: Mapping[str, Entry]) -> None:
+        """Take from the brokers what an earlier run left there and this one will not replace: pictures that nobody may
+        see any more, and numbers of zones and lines that are gone.
+        """
+        for name in wanted:
+            camera, entry = self._config.cameras[name], kept[name]
+            labels = sorted({label for known in entry.known.values() for label in known})
+            gone: list[tuple[str, ...]] = []
+            if camera.counts_only or camera.masks or camera.events_config.snapshots == "none":
+                gone += [("snapshot", label) for label in labels]
+            gone += [
+                ("zone", zone, "count", label)
+                for zone, known in entry.known.items()
+                if zone not in (FRAME, *camera.zones)
+                for label in known
+            ]
+            gone += [
+                ("line", line, way, label)
+                for line, total in entry.lines.items()
+                if line not in camera.lines
+                for way, crossed in total.items()
+                for label in crossed
+            ]
+            for channel in self._channels:
+                for levels in gone:
+                    channel.clear("camera", name, *levels)
 
     def _wants_scene(self, camera: CameraConfig, task: str) -> bool:
         """Where that is asked for, and where there is a broker that somebody may watch."""
@@ -178,7 +238,10 @@ class Scenes:
         for name in cameras:
             if self._config.cameras[name].counts_only:
                 raise ConfigError(f"camera {name}: privacy = counts-only does not go with a recording: it holds places")
-        headers = {name: RecordedCamera(self._config.cameras[name], live, kept[name]) for name, live in cameras.items()}
+        headers = {
+            name: RecordedCamera(_without_secrets(self._config.cameras[name]), live, kept[name])
+            for name, live in cameras.items()
+        }
         return Recorder(record.folder, headers, self._identity, frames=record.frames)
 
     def _counts_file(self, camera: str) -> Ledger[Entry]:
@@ -189,3 +252,8 @@ class Scenes:
 
     def _path(self, name: str) -> Path:
         return configuration.state_folder(self._config.state) / "scene" / name
+
+
+def _without_secrets(camera: CameraConfig) -> CameraConfig:
+    """Fit for a bug report: no password of the camera, and no rules, whose texts and commands may hold others."""
+    return msgspec.structs.replace(camera, source=redact_address(camera.source), rules={})

@@ -44,6 +44,8 @@ def call(options: argparse.Namespace) -> int:
         raise UsageError(
             f"{options.config} has none of the cameras {', '.join(names)}; it has {', '.join(others) or 'none'}"
         )
+    if options.sink.startswith("mqtt"):
+        raise UsageError("a replay does not go to a broker, where it would take the place of the device itself")
     if options.check and (others or options.model):
         raise UsageError("--check compares with what was told then; it does not go with --config or --model")
     if options.check:

@@ -8,13 +8,14 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgemass import config
 from edgemass.cli import state
 from edgemass.config import CameraConfig, Config
+from edgemass.config.scene import EventsConfig
 from edgemass.errors import UsageError
 
 if TYPE_CHECKING:
@@ -141,7 +142,8 @@ def _config(options: argparse.Namespace) -> Config:
             "no camera: give --camera 0, --camera rtsp://..., --camera clip.mp4, --camera demo: or --config FILE"
         )
     cameras = {
-        name: config.convert({**table, **given}, CameraConfig, f"camera {name}") for name, table in tables.items()
+        name: config.convert({**table, **_over(table, given)}, CameraConfig, f"camera {name}")
+        for name, table in tables.items()
     }
     sinks = (*base.sinks, *options.sink, *([options.mqtt] if options.mqtt else []))
     return Config(
@@ -160,6 +162,13 @@ def _config(options: argparse.Namespace) -> Config:
         record=config.Record(options.record, options.record_frames) if options.record else None,
         file=base.file,
     )
+
+
+def _over(table: Mapping[str, object], given: Mapping[str, object]) -> Mapping[str, object]:
+    """What the command line lays over a camera's table: --events takes nothing away from a table of events."""
+    if given.get("events") is True and isinstance(table.get("events"), EventsConfig):
+        return {key: value for key, value in given.items() if key != "events"}
+    return given
 
 
 def _as_table(camera: CameraConfig) -> dict[str, object]:

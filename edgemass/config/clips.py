@@ -34,3 +34,5 @@ class ClipsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             ("max_age_days", self.max_age_days, 0.001, 3650.0),
             ("max_bytes", self.max_bytes, 1e6, 1e15),
         )
+        if self.max_s <= self.pre_roll_s:
+            raise ValueError(f"clips: max_s must be more than pre_roll_s, found {self.max_s:g} and {self.pre_roll_s:g}")

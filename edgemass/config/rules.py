@@ -11,7 +11,7 @@ from edgemass.config.ranges import MAX_SECONDS, check_ranges
 from edgemass.config.scene import Filters
 
 _TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
-_TOPIC_UNFIT = re.compile(r"[+#\x00]")
+_TOPIC_UNFIT = re.compile(r"[+#{}\x00]")
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 FIELDS = (
@@ -41,7 +41,7 @@ class MqttAction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     def __post_init__(self) -> None:
         if not self.topic or len(self.topic.encode()) > 65535 or _TOPIC_UNFIT.search(self.topic):
-            raise ValueError(f"topic must be one topic without + and #, found {self.topic!r}")
+            raise ValueError(f"topic must be one topic without +, # and braces, found {self.topic!r}")
         check_text("payload", self.payload)
 
 
@@ -66,7 +66,7 @@ class RuleConfig(Filters, frozen=True, kw_only=True, forbid_unknown_fields=True)
         count as met.
     every_s: at most once in so many seconds, whatever happens.
     mqtt, serial, command, snapshot: what is done, in this order. command: a program and its arguments, started without
-        a shell, with the fields as EDGEMASS_... in its environment. snapshot: a folder for the picture of the moment.
+        a shell, with the fields as EDGEMASS_RULE_... in its environment. snapshot: a folder for the picture.
     """
 
     zone: str | None = None

@@ -31,9 +31,13 @@ def check_polygon(points: Sequence[Point]) -> None:
 
 
 def check_polyline(points: Sequence[Point]) -> None:
-    """Raises ValueError: fewer than two points, one outside the frame, or two in a row that are the same."""
+    """Raises ValueError: fewer than two points, one outside the frame, two in a row that are the same, or a way back."""
     _check_points(points, least=2)
     _check_differ(points)
+    parts = list(pairwise(points))
+    for first, second in pairwise(parts):
+        if _fold(first, second):
+            raise ValueError(f"points must not go back over the line, found {_shown((*first, second[1]))}")
 
 
 def _check_points(points: Sequence[Point], least: int) -> None:

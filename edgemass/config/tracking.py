@@ -35,7 +35,7 @@ class TrackConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     def __post_init__(self) -> None:
         check_ranges(
-            "track",
+            "tracking",
             ("high_score", self.high_score, 0.0, 1.0),
             ("low_score", self.low_score, 0.0, 1.0),
             ("overlap", self.overlap, 0.01, 0.95),
@@ -48,5 +48,5 @@ class TrackConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         )
         if self.low_score > self.high_score:
             raise ValueError(
-                f"track: low_score must not be above high_score, found {self.low_score:g} and {self.high_score:g}"
+                f"tracking: low_score must not be above high_score, found {self.low_score:g} and {self.high_score:g}"
             )

@@ -77,7 +77,7 @@ class Ledger(Generic[_T]):
         self._written_ns = self._clock.monotonic_ns()
         try:
             durable.make_folder(self._path.parent)
-            durable.write_bytes(self._path, data)
+            durable.write_bytes(self._path, data, mode=0o640)
         except OSError as error:
             if not self._failing:
                 logger.warning("%s are not kept: cannot write %s: %s", self._what, self._path, error.strerror)

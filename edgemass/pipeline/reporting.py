@@ -90,6 +90,7 @@ class SceneReporter:
         self._trouble_ns: int | None = None  # since when the camera has been away or blind
         self._state = CameraState("", "", "")
         self._state_since_ns = 0
+        self._closed = False
 
     def begin(self, moment: Moment) -> None:
         """Say that nothing is known yet, so that nobody takes what an earlier run left behind for true."""
@@ -119,7 +120,9 @@ class SceneReporter:
                 if model != self._model:
                     self._attached.recorder.give(GivenModel(model))
                 self._attached.recorder.give(GivenFrame.of(found, moment, size), frame)
-            if self._live and self._state.state not in ("", "online") and not _is_doubtful(self._state):
+            if self._closed or (
+                self._live and self._state.state not in ("", "online") and not _is_doubtful(self._state)
+            ):
                 return None
             scene = self._scene_for(model, moment)
             self._last = moment
@@ -167,6 +170,7 @@ class SceneReporter:
         moment: now; None = as of the last frame too.
         """
         with self._lock:
+            self._closed = True
             self._give(GivenEnd(reason, moment))
             last = self._stamped or self._last
             if last is not None:
@@ -222,7 +226,8 @@ class SceneReporter:
 
     def _remember(self) -> None:
         if self._scene is not None:
-            self._kept = Entry(lines=copy.deepcopy(self._scene.totals), known=dict(self._scene.known))
+            lines = {**self._kept.lines, **copy.deepcopy(self._scene.totals)}  # a line that is taken out may come back
+            self._kept = Entry(lines=lines, known={**self._kept.known, **self._scene.known})
 
     def _keep(self, *, now: bool = False) -> None:
         """Not under the lock: frames need not wait for the disk."""

@@ -78,6 +78,9 @@ class Channel(Protocol):
     def retain(self, leaf: str, document: bytes) -> None:
         """Publish a state of the device under this name, and anew wherever it may have been forgotten."""
 
+    def clear(self, *levels: str) -> None:
+        """Take back what was retained under this name, by this run or an earlier one; each a name of its own."""
+
     def send(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> None:
         """Publish what a person asked for, under any name."""
 

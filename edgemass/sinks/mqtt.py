@@ -108,6 +108,10 @@ class MqttSink:
         """Publish a state of the device, now and on every connect."""
         self._retain(leaf, _State(document, JSON))
 
+    def clear(self, *levels: str) -> None:
+        """Empty a retained topic, now and on every connect."""
+        self._retain("/".join(topic_level(level) for level in levels), _State(b"", TEXT))
+
     def send(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> None:
         """Publish under a topic of somebody else's."""
         self._connection.publish(topic, payload, qos=qos, retain=retain, content_type=TEXT)

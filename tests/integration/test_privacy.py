@@ -135,7 +135,7 @@ def test_counts_only_lets_no_picture_and_no_place_out_by_any_way(
     assert by_topic["edgemass/v1/pi/camera/yard/count/person"], "it counts all the same"
     assert by_topic["edgemass/v1/pi/camera/yard/zone/lawn/count/person"]
     assert any(said.topic == "home/here" for said in heard)
-    assert b"EDGEMASS_LABEL=person" in private.files[tmp_path / "private" / "of-the-rule"]
+    assert b"EDGEMASS_RULE_LABEL=person" in private.files[tmp_path / "private" / "of-the-rule"]
     kinds = {json.loads(line)["schema"] for line in private.files[tmp_path / "private" / "all.jsonl"].splitlines()}
     assert kinds == {"edgemass.counts/1"}
     assert (tmp_path / "private" / "state" / "scene").is_dir()

@@ -47,6 +47,9 @@ class Channel:
     def retain(self, leaf: str, document: bytes) -> None:
         pass
 
+    def clear(self, *levels: str) -> None:
+        pass
+
     def send(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> None:
         self.sent.append((topic, payload, qos, retain))
 
@@ -78,7 +81,7 @@ def python(code: str, *arguments: str) -> RuleConfig:
 
 def test_a_command_has_its_fields_as_arguments_and_in_its_environment(running: Actions, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    code = "import os, sys; open(sys.argv[1], 'w').write(sys.argv[2] + ' ' + os.environ['EDGEMASS_ZONE'])"
+    code = "import os, sys; open(sys.argv[1], 'w').write(sys.argv[2] + ' ' + os.environ['EDGEMASS_RULE_ZONE'])"
     do(running, python(code, str(out), "{label} at {time}; rm -rf / {nothing"))
     assert done(running) == {"done": 1}
     assert out.read_text() == "person at 2026-11-22T22:15:02.118Z; rm -rf / {nothing yard"
@@ -239,7 +242,7 @@ def test_a_picture_is_kept_under_time_camera_and_rule(running: Actions, tmp_path
     do(running, RuleConfig(snapshot=str(shots)), PICTURE)
     assert done(running) == {"done": 1}
     (path,) = shots.iterdir()
-    assert path.name == "20261122T221502118Z-door-ring.jpg"
+    assert path.name == "20261122T221502118Z-door-5f0c-7-ring.jpg"
     assert path.read_bytes() == PICTURE.jpeg
 
 

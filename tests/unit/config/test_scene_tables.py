@@ -85,7 +85,7 @@ BAD = [
     (RULE + DO + 'between = ["22:00"]\n', "rules.ring", "length 2"),
     (RULE + DO + "between = [22:00:00, 23:00:00]\n", "rules.ring", "between"),
     (RULE + DO + 'days = ["friday"]\n', "rules.ring", "friday"),
-    (RULE + 'mqtt = { topic = "a/#" }\n', "rules.ring", "topic must be one topic without + and #"),
+    (RULE + 'mqtt = { topic = "a/#" }\n', "rules.ring", "topic must be one topic without +, # and braces"),
     (RULE + 'mqtt = { topic = "" }\n', "rules.ring", "topic must be one topic"),
     (RULE + 'mqtt = { topic = "a", payload = "{lable}" }\n', "rules.ring", "unknown {lable}; known are {device}"),
     (RULE + 'mqtt = { topic = "a", qos = 3 }\n', "rules.ring", "3"),
