@@ -31,7 +31,7 @@ def check_polygon(points: Sequence[Point]) -> None:
 
 
 def check_polyline(points: Sequence[Point]) -> None:
-    """Raises ValueError: fewer than two points, one outside the frame, two in a row that are the same, or a way back."""
+    """Raises ValueError: fewer than two points, one outside the frame, two alike in a row, or a way back."""
     _check_points(points, least=2)
     _check_differ(points)
     parts = list(pairwise(points))

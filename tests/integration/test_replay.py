@@ -9,9 +9,14 @@ from typing import Any
 
 import pytest
 
-from edgemass import replay
+from edgemass import replay, sources
+from edgemass.agent.scenes import Scenes
 from edgemass.cli import main
+from edgemass.config import Config, Record, camera_config
+from edgemass.counters import Counters
+from edgemass.pipeline.moment import Identity
 from tests.data.make_recording import CAMERA, FOLDER, make
+from tests.simulators.manual_clock import ManualClock
 
 THREE_FRAMES = 3
 
@@ -81,6 +86,23 @@ def test_another_configuration_tells_other_events(tmp_path: Path, capsys: pytest
     trial.write_text('[cameras.gate]\nsource = "0"\n')
     assert main(["replay", str(FOLDER), "--config", str(trial)]) == 2
     assert "it has gate" in capsys.readouterr().err
+
+
+def test_a_replay_does_not_go_to_a_broker(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["replay", str(FOLDER), "--sink", "mqtt://127.0.0.1"]) == 2
+    assert "does not go to a broker" in capsys.readouterr().err
+
+
+def test_a_recording_holds_no_password_and_no_rule(tmp_path: Path) -> None:
+    camera = camera_config(
+        {"source": "rtsp://admin:hunter2@127.0.0.1/a", "rules": {"ring": {"command": ["ring", "hunter2"]}}}, "it"
+    )
+    config = Config(cameras={"gate": camera}, record=Record(tmp_path / "rec"), state=str(tmp_path))
+    scenes = Scenes(config, [], identity=Identity("pi", "boot", "run"), clock=ManualClock())
+    source = sources.open("synthetic:", sources.CaptureOptions(), ManualClock())
+    scenes.open({"gate": source}, {"gate": Counters()}, "detection")
+    scenes.close()
+    assert "hunter2" not in (tmp_path / "rec" / "recording.json").read_text()
 
 
 def test_a_recording_that_a_crash_cut_off_is_replayed_up_to_there(recording: Path) -> None:

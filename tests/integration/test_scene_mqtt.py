@@ -190,3 +190,30 @@ def test_what_a_killed_run_left_behind_is_no_longer_said_once_the_next_one_start
             stream.start()
             wait_until(lambda: people(late), "until there is", PATIENCE_S)
             assert daemon.end() == 0, daemon.err
+
+
+@pytest.mark.rtsp
+def test_pictures_and_zones_of_an_earlier_run_are_taken_from_the_broker_when_they_are_no_longer_wanted(
+    broker: Broker, stream: RtspServer, tmp_path: Path
+) -> None:
+    config = config_file(tmp_path, broker, stream.address)
+    picture = f"{BASE}/snapshot/person"
+    with Daemon(tmp_path, "--config", str(config)) as daemon, Listener(broker) as listener:
+        wait_until(lambda: last(listener, picture) != b"" and last(listener, ZONE_COUNT) != b"", "seen", PATIENCE_S)
+        assert daemon.end() == 0, daemon.err
+    text = (
+        config.read_text().replace("zones.lawn", "zones.grass").replace("events = { update_s = 1.0 }", "events = true")
+    )
+    config.write_text(
+        text.replace("realtime = true", "realtime = true\nmasks = [[[0.0, 0.0], [0.1, 0.0], [0.0, 0.1]]]")
+    )
+    with Listener(broker) as before:
+        wait_until(lambda: last(before, picture) != b"" and last(before, ZONE_COUNT) != b"", "still there")
+        stream.kill()
+        with Daemon(tmp_path, "--config", str(config)) as daemon:
+            wait_until(lambda: last(before, picture) == b"" and last(before, ZONE_COUNT) == b"", "cleared", PATIENCE_S)
+            assert daemon.end() == 0, daemon.err
+    with Listener(broker) as late:
+        wait_until(lambda: last(late, f"{BASE}/state") != b"", "what is retained")
+        assert last(late, picture) == b""
+        assert last(late, ZONE_COUNT) == b""

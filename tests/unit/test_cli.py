@@ -97,6 +97,16 @@ def test_the_command_line_lies_over_the_file(tmp_path: Path) -> None:
     assert wanted.cameras["door"].score == 0.7
 
 
+def test_events_on_the_command_line_take_nothing_from_a_table_of_events(tmp_path: Path) -> None:
+    path = tmp_path / "edgemass.toml"
+    path.write_text('[cameras.gate]\nsource = "0"\nevents = { update_s = 30 }\n[cameras.yard]\nsource = "1"\n')
+    wanted = run._config(cli.parser().parse_args(["run", "--config", str(path), "--events"]))
+    assert wanted.cameras["gate"].events_config.update_s == 30
+    assert wanted.cameras["yard"].events is True
+    wanted = run._config(cli.parser().parse_args(["run", "--config", str(path), "--no-events"]))
+    assert wanted.cameras["gate"].events is False
+
+
 def test_an_impossible_range_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="--max-fps"):
         run._config(cli.parser().parse_args(["run", "--camera", "0", "--max-fps", "-1"]))

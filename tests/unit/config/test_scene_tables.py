@@ -61,6 +61,8 @@ BAD = [
     (f'[cameras.door.zones."a/b"]\npoints = {SQUARE}\n', "zone name 'a/b'", "must be letters"),
     (f'[cameras.door.zones.""]\npoints = {SQUARE}\n', "zone name ''", "must be letters"),
     (LINE.replace("[0.5, 1.0]", "[0.5, 0.0]"), "lines.gate", "must differ from one to the next"),
+    (LINE.replace("[0.5, 1.0]", "[0.5, 1.0], [0.5, 0.4]"), "lines.gate", "must not go back over the line"),
+    ('clips = { folder = "clips", pre_roll_s = 20, max_s = 20 }\n', "clips", "max_s must be more than pre_roll_s"),
     (LINE.replace(", [0.5, 1.0]", ""), "lines.gate", "must be 2 to 100, found 1"),
     (LINE + "margin = -0.1\n", "lines.gate", "margin must lie between 0 and 2, found -0.1"),
     (LINE + "flp = true\n", "lines.gate", "unknown key `flp`; did you mean `flip`?"),
