@@ -14,9 +14,10 @@ from typing import Any
 import msgspec
 
 from edgemass import messages
+from edgemass.messages import health
 from edgemass.sinks import mqtt
 
-FOLDER = Path(messages.__file__).with_name("schemas")
+FOLDER = Path(messages.__file__).parent.with_name("schemas")
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 DOCUMENTS: dict[str, type[msgspec.Struct]] = {  # name/version as in the document's `schema` -> type
@@ -27,6 +28,8 @@ DOCUMENTS: dict[str, type[msgspec.Struct]] = {  # name/version as in the documen
     "edgemass.camera-state/1": messages.CameraState,
     messages.DESIRED: messages.Desired,
     messages.REPORTED: messages.Reported,
+    health.HEALTH: health.HealthMessage,
+    health.ACCOUNT: health.AccountMessage,
 }
 
 _PARAMETERS = ("device", "camera", "slot", "label", "zone", "line")
@@ -67,6 +70,8 @@ CHANNELS: dict[str, tuple[str, str, str]] = {  # name -> topic, document or "tex
         "edgemass.camera-state/1",
         "Retained, QoS 1, sent on every change and on every connect.",
     ),
+    "health": (f"{mqtt.PREFIX}/{{device}}/health", health.HEALTH, "Retained, QoS 1, every so often."),
+    "account": (f"{mqtt.PREFIX}/{{device}}/account", health.ACCOUNT, "QoS 1: where every event of one run went."),
     "reported": (
         f"{_SLOT}/reported",
         messages.REPORTED,
@@ -96,7 +101,7 @@ def file_name(document: str) -> str:
 def json_schema(name: str, kind: type[msgspec.Struct]) -> dict[str, Any]:
     _, components = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
     for title, component in components.items():
-        named = getattr(messages, title)
+        named = getattr(messages, title, None) or getattr(health, title)
         component["description"] = " ".join(_docs(named))
     document = components.pop(kind.__name__)
     identity = {"$schema": DIALECT, "$id": "urn:" + name.replace(".", ":", 1).replace("/", ":")}
@@ -105,7 +110,7 @@ def json_schema(name: str, kind: type[msgspec.Struct]) -> dict[str, Any]:
 
 def _docs(kind: type[msgspec.Struct]) -> list[str]:
     """What a type and its bases say of their fields, each on one line, whatever Python makes of the indentation."""
-    own = (base.__dict__.get("__doc__") for base in kind.__mro__ if base.__module__ == messages.__name__)
+    own = (base.__dict__.get("__doc__") for base in kind.__mro__ if base.__module__.startswith(messages.__name__))
     return [" ".join(inspect.cleandoc(text).split()) for text in own if text]
 
 

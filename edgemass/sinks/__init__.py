@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Protocol, cast, runtime_checkable
 from urllib.parse import urlsplit
 
+import msgspec
+
 from edgemass.clock import Clock
 from edgemass.counters import Counters
 from edgemass.errors import UsageError
@@ -86,6 +88,39 @@ class Channel(Protocol):
 
     def listen(self, leaf: str, callback: Callable[[bytes], None]) -> None:
         """Call back, in a thread of the sink's, with what is sent to the device under this name."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """Something that somebody asks of the device. camera: "" where it is asked of the whole. value: as it came."""
+
+    name: str
+    camera: str
+    value: str
+
+
+class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What became of a command. error: why not, "" where it was done. result: what was asked for."""
+
+    ok: bool
+    error: str = ""
+    result: object = None
+
+
+Reply = Callable[[Answer], None]
+Commanded = Callable[[Command, Reply], None]
+
+
+@runtime_checkable
+class Commandable(Protocol):
+    """What a sink offers beside, where commands can come from its other side."""
+
+    def obey(self, handle: Commanded) -> None:
+        """Hand every command over from now on, in a thread of the sink's.
+
+        `handle` does not wait, and calls back with the answer, once, from any thread. A command that is not worth doing
+        (retained, expired, damaged) is refused before.
+        """
 
 
 class SinkModule(Protocol):

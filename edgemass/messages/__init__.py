@@ -1,7 +1,7 @@
 """The documents that leave a device. Public: a change of meaning is a new version in `schema`.
 
 Machines get lenient: who reads these accepts unknown fields, since half a fleet is always older than the other.
-JSON Schemas made from these types are checked in under `schemas/`.
+JSON Schemas made from these types are checked in under `schemas/`. `health` holds what says how a device is.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import msgspec
+
+from edgemass.messages.health import AccountMessage, HealthMessage
 
 DETECTION = "edgemass.detection/1"
 CLASSIFICATION = "edgemass.classification/1"
@@ -253,6 +255,11 @@ FrameMessage = DetectionMessage | ClassificationMessage
 _encoder = msgspec.json.Encoder()
 
 
-def to_json(message: FrameMessage | EventMessage | CountsMessage | CameraState | Desired | Reported) -> bytes:
+Message = (
+    FrameMessage | EventMessage | CountsMessage | CameraState | Desired | Reported | HealthMessage | AccountMessage
+)
+
+
+def to_json(message: Message) -> bytes:
     """One line of JSON, no newline."""
     return _encoder.encode(message)
