@@ -9,6 +9,7 @@ import uuid
 
 from edgemass import sinks, sources
 from edgemass.agent.managed import Managed
+from edgemass.agent.page import Page, Told
 from edgemass.agent.scenes import Scenes
 from edgemass.agent.slot import ModelSlot
 from edgemass.agent.starting import load_first
@@ -66,6 +67,9 @@ class Agent:
             for name, camera in config.cameras.items()
         }
         with contextlib.ExitStack() as stack:
+            page = self._open_page()
+            if page is not None:
+                stack.callback(page.close)
             managed = Managed.open(config, self._clock)
             if managed is not None:
                 stack.callback(managed.close)
@@ -78,7 +82,9 @@ class Agent:
             outputs = self._open_sinks()
             for sink in outputs:
                 stack.callback(sink.close, STOP_S)
-            self._scenes = Scenes(config, outputs, identity=self._identity, clock=self._clock)
+            readers = [page.sink] if page is not None else []
+            outputs += readers
+            self._scenes = Scenes(config, outputs, readers=readers, identity=self._identity, clock=self._clock)
             stack.callback(self._scenes.close)
             counters = {name: Counters() for name in opened}
             self._scenes.open(opened, counters, slot.bundle.manifest.task)
@@ -89,6 +95,8 @@ class Agent:
             if managed is not None:
                 managed.start(slot, tuner, cameras, [sink for sink in outputs if isinstance(sink, Channel)])
                 self._managed = managed
+            if page is not None:
+                page.show({camera.line.camera: camera.line for camera in cameras}, config.cameras)
             for camera in cameras:
                 camera.start()
             tuner.start()
@@ -98,6 +106,12 @@ class Agent:
                     isinstance(camera.failure, BackendError) for camera in cameras
                 )
             return code
+
+    def _open_page(self) -> Page | None:
+        http = self._config.http
+        if http is None:
+            return None
+        return Page(self._config, http, identity=self._identity, clock=self._clock, told=Told())
 
     def _open_sinks(self) -> list[Sink]:
         opened: list[Sink] = []
