@@ -6,6 +6,7 @@ const POLL_MS = 2000;
 const MAX_LIVE = 4; // a browser opens six connections to a host; the page itself needs some
 const STILL_MS = 4000; // views that are not live show a picture so often
 const MAX_EVENTS = 100;
+const FEW_EVENTS = 12;
 
 const $ = (id) => document.getElementById(id);
 const cards = new Map(); // camera -> what its card is made of
@@ -14,6 +15,7 @@ let run = "";
 let revision = 0;
 let before = new Map(); // camera -> {seq, at}: for frames a second where health does not tell them
 let timer = 0;
+let all = false; // events are shown, rather than the newest few
 
 function element(tag, options = {}, ...children) {
   const { dataset, ...properties } = options;
@@ -82,6 +84,8 @@ function wanting(camera, card) {
   let again = 0;
   const load = () => { card.image.src = `${path}/${now === "live" ? "live.mjpeg" : "frame.jpg"}?${Date.now()}`; };
   card.image.onload = () => {
+    const shape = card.image.naturalWidth / card.image.naturalHeight;
+    if (shape) card.view.style.aspectRatio = String(Math.min(Math.max(shape, 4 / 3), 2.4));
     card.image.hidden = false;
     clearTimeout(again);
     if (now === "still") again = setTimeout(load, STILL_MS);
@@ -107,7 +111,8 @@ function makeCard(camera) {
     image: element("img", { alt: `Live view of ${camera}`, hidden: true }),
     note: element("p", { textContent: "Waiting for a picture" }),
     pill: element("span", { className: "pill" }),
-    reason: element("p", { className: "reason", hidden: true }),
+    cause: element("summary", {}),
+    evidence: element("p", { className: "quiet" }),
     numbers: element("dl", { className: "numbers" }),
     chips: element("ul", { className: "chips" }),
     buttons: element("div", { className: "row", hidden: true }),
@@ -115,6 +120,7 @@ function makeCard(camera) {
     can: false,
     state: "",
   };
+  card.reason = element("details", { className: "reason", hidden: true }, card.cause, card.evidence);
   card.toggle = element("button", { type: "button", textContent: "Disable" });
   card.shoot = element("button", { type: "button", textContent: "Take snapshot" });
   card.toggle.onclick = () => command(card, { name: "enabled", camera, value: card.state === "disabled" ? "ON" : "OFF" });
@@ -159,8 +165,10 @@ function showCamera(card, camera, now, health, commands) {
   setText(card.pill, state);
   card.pill.className = `pill ${{ online: "good", blind: "bad", offline: "bad", disabled: "warn" }[state] ?? ""}`;
   const reason = now.state?.reason || health?.reason || "";
+  const [cause, ...evidence] = reason.split(": ");
   card.reason.hidden = !reason || state === "online";
-  setText(card.reason, reason);
+  setText(card.cause, state === "blind" ? cause : reason);
+  setText(card.evidence, state === "blind" ? evidence.join(": ") : "");
   setText(card.note, now.view ? (state === "online" ? "Waiting for a picture" : `No picture: ${state}`) : `No view: ${now.why || "the camera has not started"}`);
   card.buttons.hidden = !commands;
   card.shoot.hidden = !now.view;
@@ -238,10 +246,12 @@ function title(event) {
 
 function makeEvent(row) {
   const { event } = row;
-  const thumb = element("div", { className: "thumb" }, row.picture ? null : event.kind);
-  if (row.picture) {
-    const path = `/api/events/${encodeURIComponent(event.id)}/picture.jpg`;
-    thumb.append(element("img", { src: `${path}?${row.revision}`, alt: `Picture of ${title(event)}`, loading: "lazy" }));
+  const shown = row.picture ? row : rows.get(event.object); // a visit or a crossing has the picture of its object
+  let thumb = element("div", { className: "thumb" }, event.kind);
+  if (shown?.picture) {
+    const href = `/api/events/${encodeURIComponent(shown.event.id)}/picture.jpg?${shown.revision}`;
+    const image = element("img", { src: href, alt: `Picture of ${title(event)}`, loading: "lazy" });
+    thumb = element("a", { className: "thumb", href, target: "_blank" }, image);
   }
   const facts = [event.camera];
   if (event.top_score !== undefined) facts.push(`score ${event.top_score.toFixed(2)}`);
@@ -268,10 +278,12 @@ function showEvents() {
   const newest = [...rows.values()].sort((a, b) => b.event.started.localeCompare(a.event.started) || b.revision - a.revision);
   for (const row of newest.splice(MAX_EVENTS)) rows.delete(row.event.id);
   const have = new Map([...$("events").children].map((item) => [item.dataset.id, item]));
-  $("events").replaceChildren(...newest.map((row) => {
+  $("events").replaceChildren(...newest.slice(0, all ? MAX_EVENTS : FEW_EVENTS).map((row) => {
     const item = have.get(row.event.id);
     return item && item.dataset.revision === String(row.revision) ? item : makeEvent(row);
   }));
+  $("more").hidden = all || newest.length <= FEW_EVENTS;
+  setText($("more"), `Show all ${newest.length}`);
   $("no-events").hidden = newest.length > 0;
 }
 
@@ -389,6 +401,7 @@ async function look() {
   timer = setTimeout(look, POLL_MS);
 }
 
+$("more").onclick = () => { all = true; showEvents(); };
 document.addEventListener("visibilitychange", () => { showViews(); look(); });
 // Behind the page's load, since a live view never ends loading.
 window.addEventListener("load", look);
