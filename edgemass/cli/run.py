@@ -96,8 +96,10 @@ def call(options: argparse.Namespace) -> int:
     from edgemass.agent import Agent  # after what may be wrong: an error need not wait for OpenCV
 
     stop = threading.Event()
-    agent = Agent(wanted)
+    agent = Agent(wanted, reread=lambda: _config(options))
     _end_on_signals(stop, agent)
+    if options.config and not sys.stderr.isatty():  # else the terminal is gone, and so is who started it
+        signal.signal(signal.SIGHUP, lambda *_: agent.reload())
     code = agent.run(stop)
     if code == 0 and any(camera.source.startswith("demo:") for camera in wanted.cameras.values()):
         print(AFTER_DEMO, file=sys.stderr)
