@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +17,11 @@ from edgemass.config import CameraConfig, Config
 from edgemass.config.http import HttpConfig, address
 from edgemass.errors import ConfigError
 from edgemass.messages.health import HealthMessage
+from edgemass.pipeline.line import CameraLine
 from edgemass.pipeline.moment import Identity
 from edgemass.web.access import MIN_TOKEN, Key
 from edgemass.web.artist import Artist
-from edgemass.web.gallery import Gallery, View, Watched
+from edgemass.web.gallery import Gallery, View
 from edgemass.web.given import CameraNow, Given, Status
 
 logger = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ logger = logging.getLogger(__name__)
 TOKEN_FILE = "http-token"  # noqa: S105 (the name of a file)
 STOP_S = 5.0
 COUNTS_ONLY = "privacy = counts-only: no picture of this camera leaves the device"
+OFF = "the camera is switched off"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +67,7 @@ class Page:
         self._identity = identity
         self._clock = clock
         self._told = told
+        self._shown: dict[str, tuple[CameraLine, CameraConfig]] = {}
         self._gallery = Gallery(viewers=http.viewers)
         self._key = _key(http, configuration.state_folder(config.state) / TOKEN_FILE)
         given = Given(
@@ -86,17 +89,28 @@ class Page:
         shown = str(wanted._replace(port=self.port))
         logger.info("the device page is at http://%s/", shown)
 
-    def show(self, lines: Mapping[str, Watched], cameras: Mapping[str, CameraConfig]) -> None:
-        """These cameras from now on."""
-        hidden = {name: COUNTS_ONLY for name in lines if cameras[name].counts_only}
-        views = {name: self._view(line, cameras[name]) for name, line in lines.items() if name not in hidden}
-        self._gallery.show(views, hidden)
+    def show(self, lines: Iterable[CameraLine], cameras: Mapping[str, CameraConfig]) -> None:
+        """These cameras from now on; to be called now and then, it does nothing while they are the same.
+
+        lines: of those that are switched on. cameras: all, by name.
+        """
+        now = {line.camera: (line, cameras[line.camera]) for line in lines if line.camera in cameras}
+        if now == self._shown and list(cameras) == self._gallery.cameras:
+            return
+        self._shown = now
+        hidden = {name: OFF for name in cameras if name not in now}
+        for name, (line, camera) in now.items():
+            if camera.counts_only or line.private:
+                hidden[name] = COUNTS_ONLY
+                self.sink.forget(name)
+        views = {name: self._view(*joined) for name, joined in now.items() if name not in hidden}
+        self._gallery.show(list(cameras), views, hidden)
 
     def close(self) -> None:
         self._gallery.close()
         self._server.close(STOP_S)
 
-    def _view(self, line: Watched, camera: CameraConfig) -> View:
+    def _view(self, line: CameraLine, camera: CameraConfig) -> View:
         name = line.camera
         artist = Artist(
             camera,
@@ -132,7 +146,7 @@ class Page:
         health = self._told.health()
         if health is not None:
             return health.ready
-        states = [self.sink.state_of(name) for name in self._gallery.cameras]
+        states = [self.sink.state_of(name) for name in tuple(self._shown)]
         return bool(states) and all(state is not None and state.state == "online" for state in states)
 
 

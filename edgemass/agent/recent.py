@@ -69,6 +69,13 @@ class RecentSink:
         """Hand over what is asked on the page."""
         self.handle = handle
 
+    def forget(self, camera: str) -> None:
+        """Nothing of this camera's is to be seen any more."""
+        with self._lock:
+            for event in [name for name, kept in self._events.items() if kept.event.camera == camera]:
+                self._picture_bytes -= len(self._events.pop(event).picture or b"")
+        self._latest.pop(camera, None)
+
     # For the page
 
     def latest_of(self, camera: str) -> Latest | None:

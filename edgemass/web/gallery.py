@@ -153,15 +153,16 @@ class Seat:
 
 
 class Gallery:
-    """The views of all cameras. hidden: camera -> why there is none of it. For any thread.
+    """The views of all cameras. For any thread.
 
+    cameras: all that there are, in order. hidden: camera -> why there is no view of it.
     viewers: at most so many at a time.
     """
 
     def __init__(self, *, viewers: int) -> None:
+        self.cameras: list[str] = []
         self.hidden: Mapping[str, str] = {}
         self._views: Mapping[str, View] = {}
-        self._cameras: list[str] = []
         self._most = viewers
         self._seats: list[Seat] = []
         self._lock = threading.Lock()
@@ -172,19 +173,13 @@ class Gallery:
         """How many look now."""
         return len(self._seats)
 
-    @property
-    def cameras(self) -> list[str]:
-        """All that there are, with and without a view."""
-        return self._cameras
-
     def __contains__(self, camera: str) -> bool:
         return camera in self._views
 
-    def show(self, views: Mapping[str, View], hidden: Mapping[str, str]) -> None:
-        """These from now on; whoever looks at others is shown out."""
+    def show(self, cameras: list[str], views: Mapping[str, View], hidden: Mapping[str, str]) -> None:
+        """These from now on; whoever looks is shown out, and may come again."""
+        self.cameras, self.hidden, self._views = cameras, hidden, views
         self._end_all()
-        self._views, self.hidden = dict(views), dict(hidden)
-        self._cameras = sorted({*views, *hidden})
 
     def seat(self, camera: str, wake: Wake) -> Seat | None:
         """A place before a camera's view, None where all are taken.

@@ -12,7 +12,7 @@ import subprocess
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, final
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 PATIENCE_S = 60.0
@@ -23,6 +23,7 @@ def program() -> str | None:
     return next(filter(None, map(shutil.which, NAMES)), None)
 
 
+@final
 class Browser:
     """One page. console: what it said there at level warning or error, and exceptions that nobody caught.
 
@@ -49,7 +50,7 @@ class Browser:
         )
         found = program()
         assert found is not None
-        # It reads from descriptor 3 and writes to 4. A shell puts them there: Popen's pass_fds keeps numbers as they are.
+        # It reads from descriptor 3 and writes to 4. A shell puts them there: pass_fds keeps numbers as they are.
         command = f'exec "$0" "$@" 3<&{from_us} 4>&{to_us}'
         self._process = subprocess.Popen(
             ["bash", "-c", command, found, *switches, "about:blank"],
