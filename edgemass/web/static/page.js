@@ -85,7 +85,7 @@ function wanting(camera, card) {
   const load = () => { card.image.src = `${path}/${now === "live" ? "live.mjpeg" : "frame.jpg"}?${Date.now()}`; };
   card.image.onload = () => {
     const shape = card.image.naturalWidth / card.image.naturalHeight;
-    if (shape) card.view.style.aspectRatio = String(Math.min(Math.max(shape, 4 / 3), 2.4));
+    if (shape) card.view.style.setProperty("--shape", String(Math.min(Math.max(shape, 4 / 3), 2.4)));
     card.image.hidden = false;
     clearTimeout(again);
     if (now === "still") again = setTimeout(load, STILL_MS);
