@@ -85,8 +85,14 @@ def looking(page: DevicePage, path: str = "/camera/door/live.mjpeg") -> Iterator
 def test_nothing_is_shown_without_the_token(path: str) -> None:
     with DevicePage(token=TOKEN) as page:
         page.sink.event(event(1), b"jpeg")
-        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": TOKEN}, {"Cookie": "edgemass=wrong"}):
-            answer = page.ask(path, **headers)
+        tried: tuple[dict[str, str], ...] = (
+            {},
+            {"Authorization": "Bearer wrong"},
+            {"Authorization": TOKEN},
+            {"Cookie": "edgemass=wrong"},
+        )
+        for headers in tried:
+            answer = page.ask(path, headers=headers)
             assert answer.status == (303 if path == "/" else 401)
             assert b"pi-7f3a" not in answer.body
         assert page.gallery.viewers == 0

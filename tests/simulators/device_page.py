@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, final
@@ -177,11 +177,19 @@ class DevicePage:
     def address(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def ask(self, path: str, *, method: str = "GET", body: bytes | None = None, **headers: str) -> Reply:
-        """One request. headers: by name, with `_` for `-`."""
+    def ask(
+        self,
+        path: str,
+        *,
+        method: str = "GET",
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        **more: str,
+    ) -> Reply:
+        """One request. more: headers, with `_` for `-`."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         try:
-            given = {name.replace("_", "-"): value for name, value in headers.items()}
+            given = {**(headers or {}), **{name.replace("_", "-"): value for name, value in more.items()}}
             connection.request(method, path, body=body, headers=given)
             answer = connection.getresponse()
             told = {name.lower(): value for name, value in answer.getheaders()}
