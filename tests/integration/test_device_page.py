@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
 import socket
 import threading
@@ -17,6 +19,7 @@ from edgemass.frame import Frame
 from edgemass.messages import FrameMessage
 from edgemass.messages.health import HealthMessage
 from edgemass.sinks import Answer, Command, Reply
+from edgemass.web import server
 from edgemass.web.access import MOST_FAILURES, WINDOW_S
 from edgemass.web.app import MAX_BODY
 from edgemass.web.server import MAX_CONNECTIONS, bind
@@ -290,12 +293,31 @@ def test_the_server_ends_in_time_with_viewers_and_half_a_request() -> None:
         assert not line.watchers
 
 
+def test_who_takes_nothing_is_cut_off_and_so_is_who_asks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "STALLED_S", 1.0)
+    monkeypatch.setattr(server, "FIRST_REQUEST_S", 1.0)
+    line = Line()
+    with DevicePage(lines={"door": line}, draw=lambda *_: bytes(3_000_000)) as page, frames_given(line):
+        with looking(page), socket.create_connection(("127.0.0.1", page.port), timeout=PATIENCE_S) as half:
+            wait_until(lambda: page.gallery.viewers == 1, "a viewer")
+            half.sendall(b"GET / HTTP/1.1\r\nHo")
+            assert half.recv(1) == b""
+            wait_until(lambda: page.gallery.viewers == 0, "the end of who takes nothing")
+        assert not line.watchers
+
+
 def test_more_connections_than_may_be_are_closed_and_the_page_goes_on() -> None:
     with DevicePage() as page:
         held = [socket.create_connection(("127.0.0.1", page.port)) for _ in range(2 * MAX_CONNECTIONS)]
         for connection in held:
             connection.close()
-        assert page.ask("/healthz").status == 200
+
+        def answers() -> bool:
+            with contextlib.suppress(OSError, http.client.HTTPException):  # while those before are being cleared away
+                return page.ask("/healthz").status == 200
+            return False
+
+        wait_until(answers, "an answer")
 
 
 # Commands
@@ -324,7 +346,8 @@ def test_commands_of_other_sites_and_damaged_ones_are_refused() -> None:
     with DevicePage(handle=lambda command, _: taken.append(command)) as page:
 
         def send(body: bytes, **headers: str) -> int:
-            return page.ask("/api/command", method="POST", body=body, **headers).status
+            dashed = {name.replace("_", "-"): value for name, value in headers.items()}
+            return page.ask("/api/command", method="POST", body=body, headers=dashed).status
 
         assert send(body, Content_Type=JSON, Origin="http://evil.example") == 403
         assert send(body, Content_Type=JSON, Origin="null") == 403
