@@ -1,6 +1,6 @@
 """What the device page's live views cost a camera: nothing while nobody looks, and how much while somebody does.
 
-A real detector on a street in 720p, in turns: without a view, with one that nobody looks at, and with 4 viewers of it at 5
+A real detector on a street in 720p, in turns: without a view, with one that nobody looks at, and with 4 viewers at 5
 pictures a second. CPU seconds of the whole process, drawing included: on a shared machine time on the wall says little.
 
     python tests/benchmarks/page_views.py --rounds 5
