@@ -125,12 +125,13 @@ function makeCard(camera) {
   card.shoot = element("button", { type: "button", textContent: "Take snapshot" });
   card.toggle.onclick = () => command(card, { name: "enabled", camera, value: card.state === "disabled" ? "ON" : "OFF" });
   card.shoot.onclick = () => command(card, { name: "snapshot", camera, value: "" });
+  card.open = element("a", { href: `/camera/${encodeURIComponent(camera)}/frame.jpg`, target: "_blank", textContent: "Picture", hidden: true });
   card.buttons.append(card.toggle, card.shoot, card.told);
   card.view = element("div", { className: "view", dataset: { camera } }, card.note, card.image);
   card.root = element("article", { className: "card", ariaLabel: `Camera ${camera}` },
     card.view,
     element("div", { className: "body" },
-      element("div", { className: "row" }, element("h3", { className: "grow", textContent: camera }), card.pill),
+      element("div", { className: "row" }, element("h3", { className: "grow", textContent: camera }), card.open, card.pill),
       card.reason, card.numbers, card.chips, card.buttons));
   card.want = wanting(camera, card);
   sight.observe(card.view);
@@ -171,7 +172,7 @@ function showCamera(card, camera, now, health, commands) {
   setText(card.evidence, state === "blind" ? evidence.join(": ") : "");
   setText(card.note, now.view ? (state === "online" ? "Waiting for a picture" : `No picture: ${state}`) : `No view: ${now.why || "the camera has not started"}`);
   card.buttons.hidden = !commands;
-  card.shoot.hidden = !now.view;
+  card.shoot.hidden = card.open.hidden = !now.view;
   setText(card.toggle, state === "disabled" ? "Enable" : "Disable");
   showNumbers(card.numbers, camera, now, health);
   card.chips.replaceChildren(...chips(now.counts));
@@ -227,7 +228,7 @@ async function command(card, asked) {
     });
     const json = answer.headers.get("content-type") === "application/json";
     const said = json ? await answer.json() : { ok: false, error: await answer.text() };
-    setText(card.told, said.ok ? "Done" : `Not done: ${said.error}`);
+    setText(card.told, said.ok ? (asked.name === "snapshot" ? "Sent" : "Done") : `Not done: ${said.error}`);
   } catch {
     setText(card.told, "The device does not answer");
   }
