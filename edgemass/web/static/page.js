@@ -163,6 +163,7 @@ function showCamera(card, camera, now, health, commands) {
   const state = now.state?.state ?? health?.state ?? "starting";
   card.state = state;
   card.can = now.view;
+  card.view.classList.toggle("none", !now.view);
   setText(card.pill, state);
   card.pill.className = `pill ${{ online: "good", blind: "bad", offline: "bad", disabled: "warn" }[state] ?? ""}`;
   const reason = now.state?.reason || health?.reason || "";
@@ -301,7 +302,7 @@ function healthFacts(health) {
   const { temperature, throttling, cpu, memory, disk, clock: time, power, failed } = health.system;
   const facts = [["Board", health.board.model || health.board.profile]];
   const add = (name, value, bad = false) => facts.push([name, value, bad]);
-  if (temperature) add("Temperature", `${number(temperature.hottest_c, 1)} °C`, temperature.hottest_c >= 80);
+  if (temperature) add("Temperature", `${number(temperature.hottest_c, 1)} °C`, temperature.hottest_c >= (temperature.limit_c ?? 80));
   if (throttling) {
     const now = [throttling.throttled && "slowed down", throttling.undervoltage && "too little voltage"].filter(Boolean);
     const past = [throttling.throttled_before && "slowed down", throttling.undervoltage_before && "too little voltage"].filter(Boolean);
