@@ -59,7 +59,7 @@ class Page:
             from edgemass.web.server import PageServer, bind  # noqa: PLC0415
         except ImportError as error:
             raise ConfigError(
-                f"the device page needs {error.name or error}; pip install 'edgemass[http]', or leave --http out"
+                f"the device page needs {(error.name or '').partition('.')[0]}; pip install 'edgemass[http]', or leave --http out"
             ) from error
         self.sink = RecentSink(identity.run_id)
         self._config = config
