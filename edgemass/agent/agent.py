@@ -11,11 +11,14 @@ from typing import Any
 
 import msgspec
 
+from edgemass import config as configs
 from edgemass import doctor, sinks
 from edgemass.agent.adjustments import Adjustments
 from edgemass.agent.cameras import Cameras, open_sources
 from edgemass.agent.commands import Board, CommandError, Commands, settings
+from edgemass.agent.discovery import DeviceFacts
 from edgemass.agent.fitting import check_fits
+from edgemass.agent.home_assistant import HomeAssistant, camera_facts
 from edgemass.agent.managed import Managed
 from edgemass.agent.page import Page, Told
 from edgemass.agent.scenes import Scenes
@@ -66,6 +69,7 @@ class Agent:
         self._reload, self._restart = threading.Event(), threading.Event()
         self._adjustments: Adjustments
         self._commands: Commands
+        self._home_assistant: HomeAssistant
         self._channels: list[Channel] = []
         self._managed: Managed | None = None
         self._page: Page | None = None
@@ -125,6 +129,14 @@ class Agent:
             self._cameras.start(opened)
             self._commands = self._take_commands(outputs)
             stack.callback(self._commands.close, STOP_S)
+            self._home_assistant = HomeAssistant(
+                config.home_assistant,
+                self._channels,
+                lambda: self._facts(scenes),
+                file=configs.state_folder(config.state) / "home_assistant.json",
+                clock=self._clock,
+            )
+            self._home_assistant.start()
             tuner.start()
             code = self._watch(stop)
             if managed is not None:
@@ -169,6 +181,17 @@ class Agent:
         self._tell_settings()
         return commands
 
+    def _facts(self, scenes: Scenes) -> DeviceFacts:
+        """What there is to show of this board."""
+        cameras = self._adjustments.effective.cameras
+        return DeviceFacts(
+            device=self._identity.device,
+            cameras=[camera_facts(name, camera, scenes.kept(name)) for name, camera in cameras.items()],
+            slots=[self._slot.name] if self._managed is not None else [],
+            updates=self._managed is not None and self._managed.has_registry,
+            page=self._page.address if self._page is not None else "",
+        )
+
     def _watch(self, stop: threading.Event) -> int:
         """Wait for the end. One camera that fails does not stop the others; all that have ended end the run."""
         while not stop.is_set() and not self._cameras.over:
@@ -184,6 +207,7 @@ class Agent:
             self._commands.tick()
             if self._page is not None:
                 self._page.show([camera.line for camera in self._cameras.at_work], self._adjustments.effective.cameras)
+            self._home_assistant.tick()
             if self._restart.is_set():
                 return self._finish(failed=False) or RESTART
             self._clock.wait(stop, POLL_S)

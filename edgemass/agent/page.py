@@ -58,8 +58,9 @@ class Page:
             from edgemass.web.app import app  # noqa: PLC0415 (an extra that not every device has)
             from edgemass.web.server import PageServer, bind  # noqa: PLC0415
         except ImportError as error:
+            missing = (error.name or "").partition(".")[0]
             raise ConfigError(
-                f"the device page needs {(error.name or '').partition('.')[0]}; pip install 'edgemass[http]', or leave --http out"
+                f"the device page needs {missing}; pip install 'edgemass[http]', or leave --http out"
             ) from error
         self.sink = RecentSink(identity.run_id)
         self._config = config
@@ -86,8 +87,16 @@ class Page:
         self.port: int = listening.getsockname()[1]
         self._server = PageServer(app(given, key=self._key, names=names, clock=clock), listening)
         self._server.start()
-        shown = str(wanted._replace(port=self.port))
-        logger.info("the device page is at http://%s/", shown)
+        self._at = wanted._replace(port=self.port)
+        logger.info("the device page is at http://%s/", self._at)
+
+    @property
+    def address(self) -> str:
+        """Where others find it; "" where they cannot."""
+        if self._at.loopback:
+            return ""
+        anywhere = self._at.host in ("0.0.0.0", "::")  # noqa: S104 (a question, not a wish)
+        return f"http://{self._at._replace(host=_short_name() + '.local') if anywhere else self._at}/"
 
     def show(self, lines: Iterable[CameraLine], cameras: Mapping[str, CameraConfig]) -> None:
         """These cameras from now on; to be called now and then, it does nothing while they are the same.
@@ -187,6 +196,9 @@ def _read(path: Path) -> Key:
 
 def _own_names() -> set[str]:
     """Under which a network knows this machine."""
-    name = socket.gethostname().lower()
-    short = name.partition(".")[0]
-    return {name, short, f"{short}.local", f"{short}.lan"} - {""}
+    short = _short_name()
+    return {socket.gethostname().lower(), short, f"{short}.local", f"{short}.lan"} - {""}
+
+
+def _short_name() -> str:
+    return socket.gethostname().lower().partition(".")[0]

@@ -164,7 +164,8 @@ def _config(options: argparse.Namespace) -> Config:
         for name, table in tables.items()
     }
     sinks = (*base.sinks, *options.sink, *([options.mqtt] if options.mqtt else []))
-    return Config(
+    return msgspec.structs.replace(
+        base,
         cameras=cameras,
         model=options.model or base.model,
         device=base.device or config.device_id(),
@@ -176,10 +177,8 @@ def _config(options: argparse.Namespace) -> Config:
         tune=base.tune and not options.no_tune,
         frames=options.frames or base.frames,
         state=state.asked(options.state, base.state),
-        updates=base.updates,
         http=_http(options.http, base.http),
         record=config.Record(options.record, options.record_frames) if options.record else None,
-        file=base.file,
     )
 
 

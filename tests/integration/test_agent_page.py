@@ -120,6 +120,14 @@ def test_a_missing_extra_is_named_with_what_brings_it(
         opened(tmp_path)
 
 
+def test_others_are_sent_to_the_page_only_where_they_can_reach_it(page: Page, tmp_path: Path) -> None:
+    assert page.address == ""
+    for listen in ("0.0.0.0:0", "[::]:0"):
+        other = opened(tmp_path, listen=listen)
+        assert other.address.endswith(f".local:{other.port}/")
+        other.close()
+
+
 def test_a_state_folder_that_cannot_be_written_is_told_with_a_way_out(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match=r"give http\.token_file"):
