@@ -29,6 +29,7 @@ METRICS = "text/plain; version=0.0.4; charset=utf-8"
 FILES = {
     "/": ("index.html", "text/html"),
     "/page.css": ("page.css", "text/css"),
+    "/words.js": ("words.js", "text/javascript"),
     "/page.js": ("page.js", "text/javascript"),
     "/login.js": ("login.js", "text/javascript"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),

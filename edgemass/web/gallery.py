@@ -49,27 +49,27 @@ class View:
         self._clock = clock
         self._lock = threading.Lock()
         self._wakes: list[Wake] = []
-        self._session: _Session | None = None
+        self._showing: _Showing | None = None
 
     @property
     def newest(self) -> Picture | None:
-        session = self._session
-        return session.picture if session is not None else None
+        showing = self._showing
+        return showing.picture if showing is not None else None
 
     def join(self, wake: Wake) -> None:
         """Begin to look. wake: called, from any thread, whenever there is a newer picture."""
         with self._lock:
             self._wakes.append(wake)
-            if self._session is None:
-                self._session = _Session(self._line, self._draw, self._wake, self._period_s, self._clock)
+            if self._showing is None:
+                self._showing = _Showing(self._line, self._draw, self._wake, self._period_s, self._clock)
 
     def leave(self, wake: Wake) -> None:
         """Look no more; after the last one nothing is drawn, kept or even looked at."""
         with self._lock:
             self._wakes.remove(wake)
-            if not self._wakes and self._session is not None:
-                self._session.end()
-                self._session = None
+            if not self._wakes and self._showing is not None:
+                self._showing.end()
+                self._showing = None
 
     def _wake(self) -> None:
         with self._lock:
@@ -78,7 +78,7 @@ class View:
             wake()
 
 
-class _Session:
+class _Showing:
     """From the first viewer to the last: the newest frame in, the newest picture out."""
 
     def __init__(self, line: Watched, draw: Draw, wake: Wake, period_s: float, clock: Clock) -> None:

@@ -265,7 +265,7 @@ def test_a_viewer_that_takes_nothing_holds_up_neither_frames_nor_other_viewers()
     line = Line()
     with DevicePage(lines={"door": line}, draw=large) as page, looking(page) as stalled:
         wait_until(lambda: bool(line.watchers), "a viewer")
-        session = line.watchers[0]
+        watcher = line.watchers[0]
         for seq in range(1, 200):
             line.give(seq)  # returns at once
         with looking(page) as other:
@@ -275,7 +275,7 @@ def test_a_viewer_that_takes_nothing_holds_up_neither_frames_nor_other_viewers()
                 line.give(seq)
                 received = (received + other.recv(1 << 20))[-(1 << 22) :]
             assert b"picture 2" in received or b"picture 3" in received
-        assert line.watchers == [session]
+        assert line.watchers == [watcher]
         assert stalled.recv(10) == b"HTTP/1.1 2"
 
 
