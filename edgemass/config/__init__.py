@@ -16,6 +16,7 @@ import msgspec
 
 from edgemass.config.camera import CameraConfig
 from edgemass.config.home_assistant import HomeAssistantConfig
+from edgemass.config.http import HttpConfig
 from edgemass.config.names import NAME_WANTED, device_id, is_name, state_folder
 from edgemass.config.reading import convert, join, nearest, read_toml
 from edgemass.config.rules import RuleConfig
@@ -28,6 +29,7 @@ __all__ = [
     "NAME_WANTED",
     "CameraConfig",
     "Config",
+    "HttpConfig",
     "Record",
     "UpdatesConfig",
     "camera_config",
@@ -68,6 +70,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     record: where what the scenes are given is taken down; of the command line, not a key.
     file: where all this was read from, "" for the command line; not a key.
     updates: models that are sent to this board; None = the board runs `model`, and what a person activates.
+    http: the device page and its endpoints; None = there are none.
     home_assistant: how the device shows itself there.
     """
 
@@ -83,6 +86,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     frames: int | None = None
     state: str | None = None
     updates: UpdatesConfig | None = None
+    http: HttpConfig | None = None
     home_assistant: HomeAssistantConfig = HomeAssistantConfig()
     record: Record | None = None
     file: str = ""
