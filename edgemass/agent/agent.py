@@ -6,20 +6,25 @@ import contextlib
 import logging
 import threading
 import uuid
+from pathlib import Path
 
 from edgemass import sinks, sources
+from edgemass.agent.camera_health import CameraWatch
+from edgemass.agent.health import HealthReporter, Parts
 from edgemass.agent.managed import Managed
 from edgemass.agent.scenes import Scenes
 from edgemass.agent.slot import ModelSlot
 from edgemass.agent.starting import load_first
 from edgemass.agent.tuner import AFTER_S, Tuner
 from edgemass.clock import Clock, SystemClock, boot_id
-from edgemass.config import CameraConfig, Config
+from edgemass.config import CameraConfig, Config, state_folder
 from edgemass.config.motion import MotionConfig
 from edgemass.counters import Counters
 from edgemass.errors import BackendError, EdgemassError
+from edgemass.health import Place
 from edgemass.imaging import leave_cores_to_the_runtime
 from edgemass.imaging.orient import Orientation
+from edgemass.messages.health import Board
 from edgemass.pipeline.camera import Camera
 from edgemass.pipeline.capture import Capture
 from edgemass.pipeline.line import CameraLine, LoadedModel
@@ -40,15 +45,18 @@ class Agent:
     """One board at work.
 
     loading: nothing is open yet; whoever does not want to wait for the model may interrupt.
+    health: says how the device is, from when the cameras are wired.
     tune_after_s: of frames, before it is measured what runs best.
     """
 
     def __init__(self, config: Config, clock: Clock | None = None, *, tune_after_s: float = AFTER_S) -> None:
         self.loading = True
+        self.health: HealthReporter | None = None
         self._tune_after_s = tune_after_s
         self._config = config
         self._managed: Managed | None = None
         self._scenes: Scenes
+        self._outputs: list[tuple[Sink, Counters]] = []
         self._clock = clock or SystemClock()
         self._turns = Turns(default_at_once(), self._clock)  # one model, and so one queue for it
         self._identity = Identity(config.device, boot_id(), uuid.uuid4().hex)
@@ -75,7 +83,8 @@ class Agent:
             tuner = Tuner(slot, config, clock=self._clock, after_s=self._tune_after_s)
             stack.callback(tuner.close)
             self.loading = False
-            outputs = self._open_sinks()
+            self._outputs = self._open_sinks()
+            outputs = [sink for sink, _ in self._outputs]
             for sink in outputs:
                 stack.callback(sink.close, STOP_S)
             self._scenes = Scenes(config, outputs, identity=self._identity, clock=self._clock)
@@ -89,8 +98,11 @@ class Agent:
             if managed is not None:
                 managed.start(slot, tuner, cameras, [sink for sink in outputs if isinstance(sink, Channel)])
                 self._managed = managed
+            self.health = self._health(cameras, opened, slot)
+            stack.callback(self.health.close)
             for camera in cameras:
                 camera.start()
+            self.health.start()
             tuner.start()
             code = self._watch(cameras, stop)
             if managed is not None:
@@ -99,14 +111,15 @@ class Agent:
                 )
             return code
 
-    def _open_sinks(self) -> list[Sink]:
-        opened: list[Sink] = []
+    def _open_sinks(self) -> list[tuple[Sink, Counters]]:
+        """Every sink with its counters."""
+        opened: list[tuple[Sink, Counters]] = []
         try:
             for uri in self._config.sinks:
                 context = SinkContext(self._config.device, self._clock, Counters())
-                opened.append(sinks.open(uri, context))
+                opened.append((sinks.open(uri, context), context.counters))
         except EdgemassError:
-            for sink in opened:
+            for sink, _ in opened:
                 sink.close(0)
             raise
         return opened
@@ -148,6 +161,29 @@ class Agent:
             on_failing=lambda error: self._managed is not None and self._managed.blame(error),
         )
 
+    def _health(self, cameras: list[Camera], opened: dict[str, sources.Source], slot: ModelSlot) -> HealthReporter:
+        config, place = self._config, Place(clock=self._clock, state=state_folder(self._config.state))
+        watches = [
+            CameraWatch(
+                camera,
+                config.cameras[camera.line.camera],
+                self._scenes.sights[camera.line.camera],
+                live=opened[camera.line.camera].live,
+                slot=slot.name,
+                clock=self._clock,
+            )
+            for camera in cameras
+        ]
+        parts = Parts(
+            cameras=watches,
+            slots=[slot],
+            outputs=self._outputs,
+            place=place,
+            board=Board(profile="", model=place.tree.model),
+            runtime=Path(config.runtime) if config.runtime is not None else None,
+        )
+        return HealthReporter(config.health, parts, identity=self._identity, clock=self._clock)
+
     def _watch(self, cameras: list[Camera], stop: threading.Event) -> int:
         """Wait for the end. One camera that fails does not stop the others; all that have ended end the run."""
         while not stop.is_set() and any(camera.running for camera in cameras):
@@ -162,6 +198,8 @@ class Agent:
                 if not camera.running:
                     self._scenes.camera_ended(camera.line.camera, camera.failure)
             self._scenes.tick()
+            if self.health is not None:
+                self.health.tick()
             self._clock.wait(stop, POLL_S)
         return self._finish(cameras, failed=False)
 

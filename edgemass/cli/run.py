@@ -158,6 +158,8 @@ def _config(options: argparse.Namespace) -> Config:
         tune=base.tune and not options.no_tune,
         frames=options.frames or base.frames,
         state=state.asked(options.state, base.state),
+        runtime=str(state.runtime(state.asked(options.state, base.state))),
+        health=base.health,
         updates=base.updates,
         record=config.Record(options.record, options.record_frames) if options.record else None,
         file=base.file,

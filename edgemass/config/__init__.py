@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from edgemass.config.camera import CameraConfig
+from edgemass.config.health import HealthConfig
 from edgemass.config.names import NAME_WANTED, device_id, is_name, state_folder
 from edgemass.config.reading import convert, read_toml
 from edgemass.config.rules import RuleConfig
@@ -25,6 +26,7 @@ __all__ = [
     "NAME_WANTED",
     "CameraConfig",
     "Config",
+    "HealthConfig",
     "Record",
     "UpdatesConfig",
     "camera_config",
@@ -58,6 +60,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     frames: end after so many frames of each camera; None = never.
     state: folder of the store, the trust metadata and the orders; None = /var/lib/edgemass where that can be written,
         else ~/.local/state/edgemass.
+    health: how the device tells how it is.
+    runtime: folder of status.json and its lock, None = there is none; of the command line, not a key.
     record: where what the scenes are given is taken down; of the command line, not a key.
     file: where all this was read from, "" for the command line; not a key.
     updates: models that are sent to this board; None = the board runs `model`, and what a person activates.
@@ -75,6 +79,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     frames: int | None = None
     state: str | None = None
     updates: UpdatesConfig | None = None
+    health: HealthConfig = HealthConfig()
+    runtime: str | None = None
     record: Record | None = None
     file: str = ""
 
@@ -95,7 +101,7 @@ def load(path: Path) -> Config:
         ConfigError: it cannot be read, is not TOML, or asks for something that does not exist.
     """
     table = read_toml(path)
-    for key in table.keys() & {"file", "record"}:
+    for key in table.keys() & {"file", "record", "runtime"}:
         raise ConfigError(f"{path}: unknown key `{key}`")
     cameras = table.pop("cameras", {})
     if not isinstance(cameras, Mapping) or not all(isinstance(camera, Mapping) for camera in cameras.values()):

@@ -1,79 +1,84 @@
-"""How much memory the board has, and how much a process takes."""
+"""How much memory the board has, how much a process takes, and how that grows."""
 
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import msgspec
 
-_CGROUP = Path("sys/fs/cgroup")
+from edgemass.health import Place, Read
+from edgemass.health.groups import Groups, fields
+from edgemass.health.slope import Slope
+from edgemass.health.tree import Tree
+from edgemass.messages.health import Memory
 
 
-class Memory(msgspec.Struct, frozen=True):
+class Room(msgspec.Struct, frozen=True):
     """Bytes of a board; 0 where it is not told. available: without swapping, as the kernel estimates it."""
 
     total: int
     available: int
 
 
-def of_board(root: Path = Path("/")) -> Memory:
+def of_board(tree: Tree | None = None) -> Room:
     """What the kernel tells, or less where a container's or a service's limit is tighter."""
-    fields = _fields(root / "proc/meminfo")
-    total, available = fields.get("MemTotal", 0), fields.get("MemAvailable", 0)
-    for place in _groups(root):
-        limit, used = _number(place / "memory.max"), _number(place / "memory.current")
-        if limit is not None and used is not None:
-            reclaimable = _fields(place / "memory.stat", unit=1).get("inactive_file", 0)
-            total, available = min(total, limit), min(available, max(0, limit - used + reclaimable))
-    return Memory(total, available)
+    tree = tree or Tree()
+    told = fields(tree.text("proc/meminfo") or "")
+    total, available = told.get("MemTotal", 0), told.get("MemAvailable", 0)
+    for limit, left in Groups(tree).memory():
+        total, available = min(total, limit), min(available, left)
+    return Room(total, available)
 
 
-def kills(root: Path = Path("/")) -> int:
+def kills(tree: Tree | None = None) -> int:
     """How many processes the kernel has killed for want of memory since it started, in groups of their own too."""
-    return _fields(root / "proc/vmstat", unit=1).get("oom_kill", 0)
+    return fields((tree or Tree()).text("proc/vmstat") or "", unit=1).get("oom_kill", 0)
 
 
-def resident_bytes(root: Path = Path("/")) -> int:
-    """Of this process, what it shares with others too."""
-    pages = int((root / "proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
+def resident_bytes(tree: Tree | None = None) -> int:
+    """Of this process, what it shares with others too.
+
+    Raises:
+        OSError, ValueError: /proc does not tell.
+    """
+    words = ((tree or Tree()).read("proc/self/statm") or "").split()
+    if len(words) < 2:
+        raise ValueError(f"/proc/self/statm must hold two numbers, found {words!r:.40}")
+    return int(words[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def own_bytes(root: Path = Path("/")) -> int:
+def own_bytes(tree: Tree | None = None) -> int:
     """Memory of this process that is backed by no file, swapped or not: what grows when it leaks.
 
     Counted page by page: the quick counters of `statm` may be off by hundreds of kilobytes since Linux 6.2. Where the
     kernel (before 4.14) does not tell, those.
     """
-    fields = _fields(root / "proc/self/smaps_rollup")
-    return fields["Anonymous"] + fields.get("Swap", 0) if "Anonymous" in fields else resident_bytes(root)
+    told = fields((tree or Tree()).text("proc/self/smaps_rollup") or "")
+    return told["Anonymous"] + told.get("Swap", 0) if "Anonymous" in told else resident_bytes(tree)
 
 
-def _groups(root: Path) -> list[Path]:
-    """The control groups (version 2) of this process, from its own to the whole machine's."""
-    try:
-        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return []
-    own = next((Path(line[3:].lstrip("/")) for line in lines if line.startswith("0::")), None)
-    if own is None or ".." in own.parts:
-        return []
-    return [root / _CGROUP / place for place in (own, *own.parents)]
+class MemoryUse:
+    """Keeps what this process took in the last hour."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._slope = Slope()
+
+    def read(self) -> Memory | None:
+        """None where there is no /proc/meminfo.
+
+        Raises:
+            OSError, ValueError: /proc does not tell of this process.
+        """
+        tree = self._place.tree
+        if tree.read("proc/meminfo") is None:
+            return None
+        room = of_board(tree)
+        if not room.total:
+            raise ValueError("/proc/meminfo must hold MemTotal, found none")
+        self._slope.add(self._place.clock.monotonic_ns(), own_bytes(tree))
+        return Memory(room.total, room.available, resident_bytes(tree), self._slope.per_hour())
 
 
-def _fields(path: Path, unit: int = 1024) -> dict[str, int]:
-    """Lines of a name, perhaps a colon, and a number; `unit` is what the number counts."""
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return {}
-    parts = (line.replace(":", " ").split() for line in lines)
-    return {part[0]: int(part[1]) * unit for part in parts if len(part) > 1 and part[1].isdecimal()}
-
-
-def _number(path: Path) -> int | None:
-    try:
-        return int(path.read_text(encoding="ascii"))
-    except (OSError, ValueError):  # "max"
-        return None
+def open(place: Place) -> Read:  # noqa: A001 (the plug-ins' own word)
+    return MemoryUse(place).read

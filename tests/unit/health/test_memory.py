@@ -3,8 +3,9 @@ from __future__ import annotations
 import mmap
 from pathlib import Path
 
-from edgemass.agent import memory
-from edgemass.agent.memory import Memory
+from edgemass.health import memory
+from edgemass.health.memory import Room
+from edgemass.health.tree import Tree
 
 MIB = 1024 * 1024
 
@@ -17,7 +18,7 @@ def write(root: Path, name: str, text: str) -> None:
 
 def test_the_board_has_what_the_kernel_tells(tmp_path: Path) -> None:
     write(tmp_path, "proc/meminfo", "MemTotal:  1000 kB\nMemFree: 5 kB\nMemAvailable:  400 kB\n")
-    assert memory.of_board(tmp_path) == Memory(total=1000 * 1024, available=400 * 1024)
+    assert memory.of_board(Tree(root=tmp_path)) == Room(total=1000 * 1024, available=400 * 1024)
 
 
 def test_the_limit_of_any_control_group_above_counts(tmp_path: Path) -> None:
@@ -28,17 +29,17 @@ def test_the_limit_of_any_control_group_above_counts(tmp_path: Path) -> None:
     write(tmp_path, "sys/fs/cgroup/system.slice/memory.max", f"{300 * MIB}\n")
     write(tmp_path, "sys/fs/cgroup/system.slice/memory.current", f"{200 * MIB}\n")
     write(tmp_path, "sys/fs/cgroup/system.slice/memory.stat", f"anon 5\ninactive_file {50 * MIB}\n")
-    assert memory.of_board(tmp_path) == Memory(total=300 * MIB, available=150 * MIB)
+    assert memory.of_board(Tree(root=tmp_path)) == Room(total=300 * MIB, available=150 * MIB)
 
 
 def test_a_system_that_tells_nothing_has_nothing_to_be_held_to(tmp_path: Path) -> None:
-    assert memory.of_board(tmp_path) == Memory(0, 0)
-    assert memory.kills(tmp_path) == 0
+    assert memory.of_board(Tree(root=tmp_path)) == Room(0, 0)
+    assert memory.kills(Tree(root=tmp_path)) == 0
 
 
 def test_kills_for_want_of_memory_are_counted_by_the_kernel(tmp_path: Path) -> None:
     write(tmp_path, "proc/vmstat", "nr_free_pages 12\noom_kill 3\n")
-    assert memory.kills(tmp_path) == 3
+    assert memory.kills(Tree(root=tmp_path)) == 3
 
 
 def test_what_a_process_takes_is_seen_page_by_page() -> None:
@@ -52,4 +53,4 @@ def test_what_a_process_takes_is_seen_page_by_page() -> None:
 
 def test_a_kernel_without_the_exact_count_gives_the_quick_one(tmp_path: Path) -> None:
     write(tmp_path, "proc/self/statm", "100 25 3 4 0 5 0\n")
-    assert memory.own_bytes(tmp_path) == memory.resident_bytes(tmp_path) > 0
+    assert memory.own_bytes(Tree(root=tmp_path)) == memory.resident_bytes(Tree(root=tmp_path)) > 0
