@@ -11,6 +11,7 @@ from edgemass.health.tree import Tree
 from edgemass.messages.health import Cpu
 
 _IDLE = (3, 4)  # idle and iowait among the columns of /proc/stat
+_MOST_LOAD = 1e6
 _COLUMNS = 8  # user, nice, system, idle, iowait, irq, softirq, steal; what guests took is in user already
 
 
@@ -78,9 +79,10 @@ def _affinity(tree: Tree) -> int | None:
 
 def _load(tree: Tree) -> float:
     try:
-        return float((tree.text("proc/loadavg") or "0").split()[0])
+        load = float((tree.text("proc/loadavg") or "0").split()[0])
     except (ValueError, IndexError):
         return 0.0
+    return load if 0 <= load < _MOST_LOAD else 0.0
 
 
 def _ratio(value: float) -> float:

@@ -6,6 +6,7 @@ import os
 from collections import deque
 
 from edgemass.health import Place, Read
+from edgemass.health.groups import fields
 from edgemass.health.tree import Tree
 from edgemass.messages.health import Disk
 
@@ -30,11 +31,7 @@ class Written:
 
 def written_bytes(tree: Tree) -> int:
     """What this process and its ended children had written to disks; 0 where the kernel does not tell."""
-    for line in (tree.text("proc/self/io") or "").splitlines():
-        name, _, value = line.partition(":")
-        if name == "write_bytes" and value.strip().isdecimal():
-            return int(value)
-    return 0
+    return fields(tree.text("proc/self/io") or "", unit=1).get("write_bytes", 0)
 
 
 class DiskUse:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePosixPath
 
 from edgemass.health.tree import Tree
 
 _CGROUP = "sys/fs/cgroup"
-_UNLIMITED = 1 << 60  # version 1 writes a number near 2^63 for "no limit"
+_SMALL = re.compile(r"[0-9]{1,15}")
 
 
 class Groups:
@@ -35,7 +36,7 @@ class Groups:
                 stat = fields(self._tree.text(f"{folder}/memory.stat") or "", unit=1)
                 found.append((limit, max(0, limit - used + stat.get("inactive_file", 0))))
         limit = self._tree.number(f"{_CGROUP}/memory/memory.limit_in_bytes")
-        if limit is not None and limit < _UNLIMITED:
+        if limit is not None:  # version 1 writes a number near 2^63 for "no limit", which Tree takes for none
             used = self._tree.number(f"{_CGROUP}/memory/memory.usage_in_bytes") or 0
             found.append((limit, max(0, limit - used)))
         return found
@@ -58,5 +59,5 @@ def _folders(tree: Tree) -> list[str]:
 
 def fields(text: str, unit: int = 1024) -> dict[str, int]:
     """Lines of a name, perhaps a colon, and a number; `unit` is what the number counts."""
-    parts = (line.replace(":", " ").split() for line in text.splitlines())
-    return {part[0]: int(part[1]) * unit for part in parts if len(part) > 1 and part[1].isascii() and part[1].isdigit()}
+    parts = (line.replace(":", " ").split()[:2] for line in text.splitlines())
+    return {part[0]: int(part[1]) * unit for part in parts if len(part) == 2 and _SMALL.fullmatch(part[1])}

@@ -9,7 +9,7 @@ import msgspec
 from edgemass.health import Place, Read
 from edgemass.health.groups import Groups, fields
 from edgemass.health.slope import Slope
-from edgemass.health.tree import Tree
+from edgemass.health.tree import MOST, Tree
 from edgemass.messages.health import Memory
 
 
@@ -24,7 +24,8 @@ def of_board(tree: Tree | None = None) -> Room:
     """What the kernel tells, or less where a container's or a service's limit is tighter."""
     tree = tree or Tree()
     told = fields(tree.text("proc/meminfo") or "")
-    total, available = told.get("MemTotal", 0), told.get("MemAvailable", 0)
+    old = told.get("MemFree", 0) + told.get("Buffers", 0) + told.get("Cached", 0)  # kernels before 3.14 do not estimate
+    total, available = told.get("MemTotal", 0), told.get("MemAvailable", old)
     for limit, left in Groups(tree).memory():
         total, available = min(total, limit), min(available, left)
     return Room(total, available)
@@ -44,7 +45,7 @@ def resident_bytes(tree: Tree | None = None) -> int:
     words = ((tree or Tree()).read("proc/self/statm") or "").split()
     if len(words) < 2:
         raise ValueError(f"/proc/self/statm must hold two numbers, found {words!r:.40}")
-    return int(words[1]) * os.sysconf("SC_PAGE_SIZE")
+    return min(int(words[1]), MOST >> 16) * os.sysconf("SC_PAGE_SIZE")
 
 
 def own_bytes(tree: Tree | None = None) -> int:
@@ -74,8 +75,10 @@ class MemoryUse:
         if tree.read("proc/meminfo") is None:
             return None
         room = of_board(tree)
-        if not room.total:
-            raise ValueError("/proc/meminfo must hold MemTotal, found none")
+        if not 0 < room.available <= room.total:
+            raise ValueError(
+                f"/proc/meminfo must hold MemTotal and MemAvailable, found {room.total} and {room.available} bytes"
+            )
         self._slope.add(self._place.clock.monotonic_ns(), own_bytes(tree))
         return Memory(room.total, room.available, resident_bytes(tree), self._slope.per_hour())
 

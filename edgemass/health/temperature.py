@@ -1,4 +1,4 @@
-"""How hot the chips are: the kernel's thermal zones, and the sensors that PCs have in their CPUs."""
+"""How hot the chips are: the kernel's thermal zones, the sensors that PCs have in their CPUs, and Edge TPUs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgemass.messages.health import Temperature
 SLOWING_C = 80.0
 """Where the board names no limit of its own: a Raspberry Pi begins to slow down there (its documentation)."""
 _SANE_C = (-40.0, 150.0)  # zones without a sensor report 0 K, or -256 and 255
-_PASSIVE = ("passive", "hot", "critical")
+_SLOWING = ("passive", "hot")  # trip points; at "critical" it switches the board off
 # PMIC-Die of a Jetson is a constant that the device tree made up; radios and batteries are not what slows a board down.
 _LEFT_OUT = ("pmic-die", "iwlwifi", "battery")
 _CPU_SENSORS = ("coretemp", "k10temp", "zenpower")  # hwmon drivers of Intel and AMD; others repeat a thermal zone
@@ -39,14 +39,14 @@ def read(tree: Tree) -> Temperature | None:
     found = zones(tree)
     if not found:
         return None
-    hottest = max(found, key=_closeness)
     celsius = {zone.name: round(zone.celsius, 1) for zone in found}
-    return Temperature(round(max(zone.celsius for zone in found), 1), celsius, hottest.limit_c)
+    return Temperature(max(celsius.values()), celsius, closest(found).limit_c)
 
 
 def closest(found: list[Zone]) -> Zone:
-    """The zone that is closest to its limit, or furthest beyond."""
-    return max(found, key=_closeness)
+    """The zone that is closest to its limit, or furthest beyond; the hottest where none has one."""
+    limited = [zone for zone in found if zone.limit_c is not None]
+    return max(limited or found, key=lambda zone: zone.celsius - (zone.limit_c or 0))
 
 
 def zones(tree: Tree) -> list[Zone]:
@@ -57,7 +57,7 @@ def zones(tree: Tree) -> list[Zone]:
     """
     found: dict[str, Zone] = {}
     trouble: Exception | None = None
-    for name, path, limit_c in (*_thermal(tree), *_hwmon(tree)):
+    for name, path, limit_c in (*_thermal(tree), *_hwmon(tree), *_edge_tpus(tree)):
         try:
             millidegrees = tree.integer(path)
         except (OSError, ValueError) as error:  # a zone that is switched off answers EAGAIN or ENODATA
@@ -83,7 +83,7 @@ def _limit_c(tree: Tree, folder: str) -> float | None:
     limits = []
     for trip in tree.find(folder, "trip_point_*_type"):
         limit = tree.number(f"{trip.removesuffix('_type')}_temp")
-        if limit and limit > 0 and tree.text(trip) in _PASSIVE:
+        if limit and limit > 0 and tree.text(trip) in _SLOWING:
             limits.append(limit / 1000)
     return min(limits, default=None)
 
@@ -99,8 +99,11 @@ def _hwmon(tree: Tree) -> Iterator[tuple[str, str, float | None]]:
                 yield f"{driver} {label[:64]}".strip(), path, crit / 1000 if crit and crit > 0 else None
 
 
-def _closeness(zone: Zone) -> float:
-    return zone.celsius - (SLOWING_C if zone.limit_c is None else zone.limit_c)
+def _edge_tpus(tree: Tree) -> Iterator[tuple[str, str, float | None]]:
+    """Those on PCIe, whose driver slows them down by trip points of its own."""
+    for folder in tree.find("sys/class/apex", "apex_*"):
+        limits = [limit for path in tree.find(folder, "trip_point*_temp") if (limit := tree.number(path)) and limit > 0]
+        yield folder.rpartition("/")[2][:64], f"{folder}/temp", min(limits, default=0) / 1000 or None
 
 
 def _switched_off(trouble: Exception) -> bool:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MAX_BYTES = 1 << 20
+MOST = 1 << 53
+"""No number that a board tells is larger, and every reader of JSON keeps those below."""
 _SHOWN = 40
 
 
@@ -38,9 +40,12 @@ class Tree:
         if text is None:
             return None
         try:
-            return int(text[:_SHOWN], base)
+            value = int(text[:_SHOWN], base)
         except ValueError:
-            raise ValueError(f"/{path} must hold an integer, found {text[:_SHOWN]!r}") from None
+            value = MOST + 1
+        if abs(value) > MOST:
+            raise ValueError(f"/{path} must hold an integer, found {text[:_SHOWN]!r}")
+        return value
 
     def text(self, path: str) -> str | None:
         """As `read`; None too where it cannot be read."""
