@@ -33,7 +33,9 @@ from tests.documents import health_message
 from tests.simulators.manual_clock import ManualClock
 
 BOARDS = Path(__file__).resolve().parents[1] / "data" / "boards"
-KINDS = dict(zip(COLLECTORS, (Temperature, Throttling, Cpu, Memory, Disk, ClockReading, Power), strict=True))
+KINDS: dict[str, type] = dict(
+    zip(COLLECTORS, (Temperature, Throttling, Cpu, Memory, Disk, ClockReading, Power), strict=True)
+)
 ROWS = pytest.mark.parametrize("name", COLLECTORS)
 EVERY_BOARD = pytest.mark.parametrize("board", sorted(path.name for path in BOARDS.iterdir() if path.is_dir()))
 GARBAGE = (
@@ -136,7 +138,7 @@ def mishandle(draw: random.Random, path: Path) -> None:
                 os.truncate(file.fileno(), 50 * MAX_BYTES)  # sparse: it takes no room
 
 
-@pytest.mark.parametrize("rounds", [60, pytest.param(6000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [25, pytest.param(6000, marks=pytest.mark.slow)])
 @pytest.mark.timeout(0)
 def test_damaged_files_are_survived_and_leave_a_document(rounds: int, tmp_path: Path) -> None:
     draw = random.Random(21)

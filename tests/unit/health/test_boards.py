@@ -44,7 +44,9 @@ def pi(tmp_path: Path) -> Path:
         ("mini-pc", 71.0, 100.0),
     ],
 )
-def test_the_hottest_zone_is_told_with_the_boards_own_limit(board: str, hottest_c: float, limit_c: float | None) -> None:
+def test_the_hottest_zone_is_told_with_the_boards_own_limit(
+    board: str, hottest_c: float, limit_c: float | None
+) -> None:
     reading = temperature.read(tree(board))
     assert reading is not None
     assert reading.hottest_c == hottest_c
