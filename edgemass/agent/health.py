@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgemass import __version__
-from edgemass.agent.camera_health import SAMPLE_S, CameraWatch, copied
+from edgemass.agent.camera_health import SAMPLE_S, CameraWatch, Seen, copied
 from edgemass.agent.slot import ModelSlot
 from edgemass.agent.status_file import StatusFile
 from edgemass.clock import Clock, clock_synced, rfc3339
@@ -45,11 +45,12 @@ _NS = 1_000_000_000
 class Parts:
     """What there is to look at.
 
-    outputs: every sink with its counters. runtime: the folder of status.json, None = there is none.
-    governor: what it does now. others: problems that somebody else knows of, in words.
+    cameras: as they are at this moment. outputs: every sink with its counters.
+    runtime: the folder of status.json, None = there is none. governor: what it does now.
+    others: problems that somebody else knows of, in words.
     """
 
-    cameras: Sequence[CameraWatch]
+    cameras: Callable[[], Mapping[str, Seen]]
     slots: Sequence[ModelSlot]
     outputs: Sequence[tuple[Sink, Counters]]
     place: Place
@@ -76,6 +77,7 @@ class HealthReporter:
         self._names = dict(zip(_names([sink for sink, _ in parts.outputs]), parts.outputs, strict=True))
         self._file = StatusFile(parts.runtime) if parts.runtime is not None else None
         self._began_ns = self._ticked_ns = clock.monotonic_ns()
+        self._watches: dict[str, CameraWatch] = {}
         self._seq = 0
         self._due_ns = self._began_ns
         self._known: set[str] = set()
@@ -124,20 +126,27 @@ class HealthReporter:
 
     def look(self) -> None:
         """Sample the cameras, and tell where that is due."""
-        for watch in self._parts.cameras:
-            watch.sample()
-        cameras = {watch.name: watch.health() for watch in self._parts.cameras}
+        seen = self._parts.cameras()
+        self._watches = {name: self._watches.get(name) or self._watch() for name in seen}
+        for name, watch in self._watches.items():
+            watch.sample(seen[name])
+        cameras = {name: watch.health(seen[name]) for name, watch in self._watches.items()}
         now_ns = self._clock.monotonic_ns()
         turned = self.latest is not None and self.latest.ready != is_ready(cameras)
         if now_ns < self._due_ns and not turned:
             return
         self._due_ns = now_ns + round(self._config.every_s * _NS)
-        self._tell(self._make(cameras))
+        failed = {name: _failed(sink, seen.values()) for name, (sink, _) in self._names.items()}
+        self._tell(self._make(cameras, failed))
 
-    def _make(self, cameras: Mapping[str, CameraHealth]) -> HealthMessage:
+    def _watch(self) -> CameraWatch:
+        return CameraWatch(self._parts.slots[0].name, self._clock)
+
+    def _make(self, cameras: Mapping[str, CameraHealth], failed: Mapping[str, int]) -> HealthMessage:
+        """failed: documents that an output could not take, by its name."""
         system = self._collectors.collect()
         models = {slot.name: _model(slot) for slot in self._parts.slots}
-        outputs = {name: self._output(sink, counters) for name, (sink, counters) in self._names.items()}
+        outputs = {name: _output(sink, counters, failed[name]) for name, (sink, counters) in self._names.items()}
         queues = dict(self._queues())
         governor = self._parts.governor()
         self._seq += 1
@@ -184,17 +193,6 @@ class HealthReporter:
         self._known = set(found)
         return [*found.values(), *problems.of_collectors(system)]
 
-    def _output(self, sink: Sink, counters: Counters) -> OutputHealth:
-        totals = counters.snapshot()
-        failed = sum(watch.failed(sink.name) for watch in self._parts.cameras)
-        if failed:
-            totals["failed"] = failed
-        if not isinstance(sink, Linked):
-            return OutputHealth(counters=totals)
-        connected = sink.connected
-        trouble = "" if connected else redact(sink.trouble or "")
-        return OutputHealth(connected=connected, trouble=trouble, held_bytes=sink.held_bytes, counters=totals)
-
     def _queues(self) -> Iterator[tuple[str, QueueHealth]]:
         for name, (sink, _) in self._names.items():
             if isinstance(sink, Queued) and (queue := sink.queue()) is not None:
@@ -210,6 +208,20 @@ class HealthReporter:
             self._file.write(document)
         if self._config.textfile is not None:
             write_fleeting(Path(self._config.textfile), render(message).encode())
+
+
+def _output(sink: Sink, counters: Counters, failed: int) -> OutputHealth:
+    totals = counters.snapshot() | ({"failed": failed} if failed else {})
+    if not isinstance(sink, Linked):
+        return OutputHealth(counters=totals)
+    connected = sink.connected
+    trouble = "" if connected else redact(sink.trouble or "")
+    return OutputHealth(connected=connected, trouble=trouble, held_bytes=sink.held_bytes, counters=totals)
+
+
+def _failed(sink: Sink, cameras: Iterable[Seen]) -> int:
+    """Documents of all cameras that a sink could not take; see pipeline.outlets."""
+    return sum(camera.counters[f"sink_failed.{sink.name}"] for camera in cameras)
 
 
 def _model(slot: ModelSlot) -> ModelHealth:

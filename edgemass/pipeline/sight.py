@@ -22,7 +22,7 @@ ONLINE, OFFLINE, BLIND = "online", "offline", "blind"
 class Sight:
     """One camera's. `captured` is for the capture's thread, `look` for the detect loop.
 
-    tell: told of every change of the state, in order; it must not wait. state: what was told last, None before.
+    tell: told of every change of the state, in order; it must not wait.
     ledger: where what is normal before this camera outlives the process.
     """
 
@@ -43,7 +43,6 @@ class Sight:
         self._captured: CameraState | None = None
         self._cause = ""
         self._forget = False
-        self.state: CameraState | None = None
 
     def captured(self, state: CameraState) -> None:
         """The camera came or went."""
@@ -51,7 +50,7 @@ class Sight:
             self._captured = state
             if state.state != ONLINE:
                 self._cause, self._forget = "", True
-            self._say(state)
+            self._tell(state)
 
     def look(self, frame: Frame) -> None:
         """Judge a frame; to be shown every one, also those that no detector sees."""
@@ -84,11 +83,7 @@ class Sight:
             if cause:
                 numbers = ", ".join(f"{name} {value:g}" for name, value in evidence.items())
                 logger.warning("the camera is blind: %s (%s)", cause, numbers, extra={"camera": self._camera})
-                self._say(CameraState(BLIND, f"{cause}: {numbers}" if numbers else cause, since))
+                self._tell(CameraState(BLIND, f"{cause}: {numbers}" if numbers else cause, since))
             else:
                 logger.info("the camera sees again", extra={"camera": self._camera})
-                self._say(CameraState(ONLINE, "", since))
-
-    def _say(self, state: CameraState) -> None:
-        self.state = state
-        self._tell(state)
+                self._tell(CameraState(ONLINE, "", since))

@@ -9,7 +9,7 @@ from typing import cast
 
 import pytest
 
-from edgemass.agent.camera_health import SAMPLE_S, CameraWatch
+from edgemass.agent.camera_health import SAMPLE_S, Seen
 from edgemass.agent.health import HealthReporter, Parts
 from edgemass.agent.slot import ModelSlot
 from edgemass.agent.status_file import STATUS, StatusFile, held
@@ -23,7 +23,6 @@ from edgemass.messages.health import Board, CameraHealth
 from edgemass.pipeline.camera import Camera
 from edgemass.pipeline.durations import Durations
 from edgemass.pipeline.moment import Identity
-from edgemass.pipeline.sight import Sight
 from edgemass.sinks import Sink
 from tests.documents import OFFLINE, ONLINE
 from tests.simulators.manual_clock import ManualClock
@@ -40,20 +39,13 @@ class Rig:
         self.clock = ManualClock()
         self.counters = Counters()
         line = SimpleNamespace(camera="door", age_ms=deque([1.0]), total_ms=deque([2.0]), infer_ms=Durations(10))
-        self.camera = SimpleNamespace(counters=self.counters, line=line, running=True, failure=None, last_ns=0)
-        self.sight = Sight("door", None, lambda _: None, self.clock)
-        self.watch = CameraWatch(
-            cast("Camera", self.camera),
-            CameraConfig(source="0", max_fps=5.0),
-            self.sight,
-            live=live,
-            slot="main",
-            clock=self.clock,
-        )
+        self.camera: SimpleNamespace | None = SimpleNamespace(line=line, running=True, failure=None, last_ns=0)
+        self.state: CameraState | None = None
+        self.live = live
         self.channel = Channel()
         self.slot = SimpleNamespace(name="main", lines=[line], running=running())
         parts = Parts(
-            cameras=[self.watch],
+            cameras=lambda: {"door": self.seen},
             slots=[cast("ModelSlot", self.slot)],
             outputs=[(cast("Sink", self.channel), Counters())],
             place=Place(clock=self.clock, state=folder, tree=Tree(root=BOARDS / board), synced=lambda: True),
@@ -72,8 +64,17 @@ class Rig:
             self.reporter.look()
 
     @property
+    def seen(self) -> Seen:
+        return Seen(
+            config=CameraConfig(source="0", max_fps=5.0),
+            counters=self.counters,
+            state=self.state,
+            camera=cast("Camera", self.camera),
+            live=self.live,
+        )
+
     def door(self) -> CameraHealth:
-        return self.watch.health()
+        return self.reporter._watches["door"].health(self.seen)
 
 
 class Channel:
@@ -94,6 +95,14 @@ class Channel:
 
     def send(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> None: ...
 
+    def show(self, *levels: str, jpeg: bytes) -> None: ...
+
+    def announce(self, topic: str, document: bytes) -> None: ...
+
+    def hear(self, topic: str, callback: Callable[[bytes], None]) -> None: ...
+
+    def repeat(self) -> None: ...
+
     def listen(self, leaf: str, callback: Callable[[bytes], None]) -> None: ...
 
 
@@ -109,64 +118,76 @@ def rig(tmp_path: Path) -> Rig:
 
 
 def test_rates_are_those_of_the_last_minute(rig: Rig) -> None:
-    rig.sight.captured(ONLINE)
+    rig.state = ONLINE
     rig.passes(120, captured=25, processed=5)
-    assert (rig.door.fps_captured, rig.door.fps_processed) == (25.0, 5.0)
+    assert (rig.door().fps_captured, rig.door().fps_processed) == (25.0, 5.0)
     rig.passes(60, captured=10, processed=5)
-    assert rig.door.fps_captured == 10.0
+    assert rig.door().fps_captured == 10.0
 
 
 def test_the_quality_of_a_connection_falls_with_its_breaks_and_recovers_in_an_hour(rig: Rig) -> None:
-    rig.sight.captured(ONLINE)
+    rig.state = ONLINE
     rig.passes(600, captured=25, processed=5)
-    assert rig.door.quality == "excellent"
-    rig.sight.captured(OFFLINE)
+    assert rig.door().quality == "excellent"
+    rig.state = OFFLINE
     rig.passes(10)
-    assert rig.door.quality == "unusable"
-    rig.sight.captured(ONLINE)
+    assert rig.door().quality == "unusable"
+    rig.state = ONLINE
     rig.counters.add("reconnects")
     rig.passes(300, captured=25, processed=5)
-    assert rig.door.quality == "fair"
+    assert rig.door().quality == "fair"
     rig.passes(3720, captured=25, processed=5)
-    assert rig.door.quality == "excellent"
+    assert rig.door().quality == "excellent"
 
 
 def test_a_camera_that_stands_still_while_it_is_there_stalls_once_however_long(rig: Rig) -> None:
-    rig.sight.captured(ONLINE)
+    rig.state = ONLINE
     rig.passes(60, captured=25, processed=5)
     rig.passes(20)
-    assert rig.watch._stalls == 1
+    assert rig.reporter._watches["door"]._stalls == 1
 
 
 def test_a_file_has_no_connection_and_ends_without_a_problem(tmp_path: Path) -> None:
     rig = Rig(tmp_path, live=False)
-    rig.sight.captured(ONLINE)
+    rig.state = ONLINE
     rig.passes(10, captured=25, processed=25)
-    rig.camera.running = False
-    rig.sight.captured(CameraState("offline", "the file ended", ""))
-    assert (rig.door.state, rig.door.quality) == ("ended", None)
+    rig.camera.running = False  # type: ignore[union-attr]
+    rig.state = CameraState("offline", "the file ended", "")
+    assert (rig.door().state, rig.door().quality) == ("ended", None)
     rig.passes(30)
     assert rig.reporter.latest is not None
     assert not any("camera" in problem for problem in rig.reporter.latest.problems)
+
+
+def test_a_camera_that_is_switched_off_is_neither_missed_nor_a_problem(rig: Rig) -> None:
+    rig.state = ONLINE
+    rig.passes(60, captured=25, processed=5)
+    rig.camera, rig.state = None, CameraState("disabled", "switched off", "")
+    rig.passes(60)
+    message = rig.reporter.latest
+    assert message is not None
+    assert message.cameras["door"].state == "disabled"
+    assert message.cameras["door"].frames_captured == 1500
+    assert not any("camera" in problem for problem in message.problems)
 
 
 def test_a_document_is_made_when_it_is_due_and_at_once_when_the_device_gets_ready_or_is_no_longer(rig: Rig) -> None:
     rig.reporter.look()
     rig.passes(10)
     assert [json.loads(document)["ready"] for document in rig.channel.retained] == [False]
-    rig.sight.captured(ONLINE)
+    rig.state = ONLINE
     rig.passes(5, captured=25, processed=5)
     assert [json.loads(document)["ready"] for document in rig.channel.retained] == [False, True]
     rig.passes(300, captured=25, processed=5)
     assert len(rig.channel.retained) == 12
-    rig.sight.captured(OFFLINE)
+    rig.state = OFFLINE
     rig.passes(5)
     assert json.loads(rig.channel.retained[-1])["ready"] is False
 
 
 def test_problems_are_said_in_words_without_passwords(tmp_path: Path) -> None:
     rig = Rig(tmp_path, board="raspberry-pi-4")
-    rig.sight.captured(CameraState("offline", "rtsp://me:hunter2@camera/1 does not answer", ""))
+    rig.state = CameraState("offline", "rtsp://me:hunter2@camera/1 does not answer", "")
     rig.slot.running = running("no GPU at rtsp://me:hunter2@camera/1")
     rig.reporter.look()
     message = rig.reporter.latest
@@ -185,7 +206,7 @@ def test_problems_are_said_in_words_without_passwords(tmp_path: Path) -> None:
 
 def test_the_loop_that_stands_still_is_not_healthy_and_its_device_not_ready(rig: Rig) -> None:
     assert not rig.reporter.live()
-    rig.sight.captured(ONLINE)
+    rig.state = ONLINE
     rig.passes(5, captured=25, processed=5)
     rig.reporter.tick()
     assert rig.reporter.live()
