@@ -185,7 +185,9 @@ class Agent:
         return DeviceFacts(
             device=self._identity.device,
             cameras=[camera_facts(name, camera, scenes.kept(name)) for name, camera in cameras.items()],
+            model=self.health.board.model if self.health is not None else "",
             slots=[self._slot.name] if self._managed is not None else [],
+            readings=self.health.readings if self.health is not None else (),
             updates=self._managed is not None and self._managed.has_registry,
         )
 

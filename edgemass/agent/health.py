@@ -16,7 +16,7 @@ from edgemass.clock import Clock, clock_synced, rfc3339
 from edgemass.config.health import HealthConfig
 from edgemass.counters import Counters
 from edgemass.durable import write_fleeting
-from edgemass.health import Place, problems
+from edgemass.health import COLLECTORS, Place, problems
 from edgemass.health.collecting import Collectors
 from edgemass.health.judging import healthy, is_ready, percentiles
 from edgemass.health.prometheus import render
@@ -69,6 +69,7 @@ class HealthReporter:
 
     def __init__(self, config: HealthConfig, parts: Parts, *, identity: Identity, clock: Clock) -> None:
         self.latest: HealthMessage | None = None
+        self.board = parts.board
         self._config = config
         self._parts = parts
         self._identity = identity
@@ -112,6 +113,12 @@ class HealthReporter:
     def ready(self) -> bool:
         """For `/readyz`: whether every camera that is wanted gives frames to a model."""
         return self.latest is not None and self.latest.ready and self.live()
+
+    @property
+    def readings(self) -> tuple[str, ...]:
+        """Collectors that found something on this board."""
+        latest = self.latest
+        return tuple(name for name in COLLECTORS if latest is not None and getattr(latest.system, name) is not None)
 
     def _run(self) -> None:
         while not self._stop.is_set():
