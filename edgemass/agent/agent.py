@@ -14,7 +14,7 @@ from edgemass.agent.slot import ModelSlot
 from edgemass.agent.starting import load_first
 from edgemass.agent.tuner import AFTER_S, Tuner
 from edgemass.clock import Clock, SystemClock, boot_id
-from edgemass.config import CameraConfig, Config
+from edgemass.config import CameraConfig, Config, state_folder
 from edgemass.config.motion import MotionConfig
 from edgemass.counters import Counters
 from edgemass.errors import BackendError, EdgemassError
@@ -103,7 +103,13 @@ class Agent:
         opened: list[Sink] = []
         try:
             for uri in self._config.sinks:
-                context = SinkContext(self._config.device, self._clock, Counters())
+                context = SinkContext(
+                    self._config.device,
+                    self._clock,
+                    Counters(),
+                    state=state_folder(self._config.state),
+                    delivery=self._config.delivery,
+                )
                 opened.append(sinks.open(uri, context))
         except EdgemassError:
             for sink in opened:

@@ -159,6 +159,7 @@ def _config(options: argparse.Namespace) -> Config:
         frames=options.frames or base.frames,
         state=state.asked(options.state, base.state),
         updates=base.updates,
+        delivery=base.delivery,
         record=config.Record(options.record, options.record_frames) if options.record else None,
         file=base.file,
     )

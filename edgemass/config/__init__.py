@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from edgemass.config.camera import CameraConfig
+from edgemass.config.delivery import DeliveryConfig
 from edgemass.config.names import NAME_WANTED, device_id, is_name, state_folder
 from edgemass.config.reading import convert, read_toml
 from edgemass.config.rules import RuleConfig
@@ -25,6 +26,7 @@ __all__ = [
     "NAME_WANTED",
     "CameraConfig",
     "Config",
+    "DeliveryConfig",
     "Record",
     "UpdatesConfig",
     "camera_config",
@@ -60,6 +62,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         else ~/.local/state/edgemass.
     record: where what the scenes are given is taken down; of the command line, not a key.
     file: where all this was read from, "" for the command line; not a key.
+    delivery: how events wait for a broker that is away.
     updates: models that are sent to this board; None = the board runs `model`, and what a person activates.
     """
 
@@ -75,6 +78,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     frames: int | None = None
     state: str | None = None
     updates: UpdatesConfig | None = None
+    delivery: DeliveryConfig = DeliveryConfig()
     record: Record | None = None
     file: str = ""
 
