@@ -172,7 +172,7 @@ class QueueMachine(RuleBasedStateMachine):
 
 def test_the_queue_keeps_its_promises_whatever_happens() -> None:
     run_state_machine_as_test(
-        QueueMachine, settings=settings(max_examples=60, stateful_step_count=40, deadline=None, derandomize=True)
+        QueueMachine, settings=settings(max_examples=150, stateful_step_count=40, deadline=None, derandomize=True)
     )
 
 
