@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from edgemass.spool.stream import RunVerdict, Stream, Verdict
 from tests.simulators import broker as broker_simulator
 from tests.simulators.broker import Broker, Heard, Listener, wait_until
-from tests.simulators.daemon import edgemass
+from tests.simulators.daemon import Daemon, edgemass
 from tests.simulators.event_source import EventSource
 
 pytestmark = [
@@ -38,7 +39,7 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
 def verdict(heard: list[Heard]) -> Verdict:
     stream = Stream()
     for message in heard:
-        if not message.topic.endswith("/availability"):
+        if message.topic.endswith("/events") or "/account/" in message.topic:
             stream.take(message.payload, retained=message.retain)
     return stream.verdict()
 
@@ -138,6 +139,63 @@ def test_what_never_met_a_broker_is_not_called_a_duplicate(broker: Broker, tmp_p
     assert len(inherited) == runs.received
     assert all(document["replayed"] for document in inherited)
     assert not any("duplicate_possible" in document for document in inherited)
+
+
+@pytest.mark.assets
+@pytest.mark.runtime
+def test_a_daemon_without_a_broker_that_is_killed_tells_all_later(assets: Path, broker: Broker, tmp_path: Path) -> None:
+    broker.kill()
+    arguments = ["--camera", f"yard={assets / 'videos' / 'vtest.avi'}", "--realtime", "--max-fps", "10", "--no-tune"]
+    arguments += ["--events", "--mqtt", broker.url, "--state", str(tmp_path / "state")]
+
+    def sink(number: int) -> list[str]:
+        return ["--sink", f"jsonl:{tmp_path / f'told{number}.jsonl'}?only=events"]
+
+    def told() -> list[tuple[str, int]]:
+        lines = [
+            line for path in sorted(tmp_path.glob("told*")) for line in path.read_bytes().splitlines(keepends=True)
+        ]
+        documents = [json.loads(line) for line in lines if line.endswith(b"\n")]
+        return [(each["run_id"], each["seq"]) for each in documents if each["schema"] == "edgemass.event/1"]
+
+    for number in range(2):
+        wanted = len(told()) + 5
+        with Daemon(tmp_path, *arguments, *sink(number)) as daemon:
+            wait_until(lambda: len(told()) >= wanted, f"events: {daemon.err}", PATIENCE_S)  # noqa: B023 (called here)
+            os.kill(daemon.pid, signal.SIGKILL)
+    broker.start()
+    with (
+        Listener(broker, "edgemass/v1/#") as listener,
+        Daemon(tmp_path, *arguments, *sink(2), "--frames", "30") as daemon,
+    ):
+        assert daemon.wait(PATIENCE_S) == 0, daemon.err
+        runs = {run_id for run_id, _ in told()}
+        wait_until(lambda: sum(run.state == "final" for run in verdict(listener.heard()).runs) == len(runs), "accounts")
+        result = verdict(listener.heard())
+        heard = [json.loads(message.payload) for message in listener.heard() if message.topic.endswith("/events")]
+    assert result.ok, result
+    assert {(document["run_id"], document["seq"]) for document in heard} >= set(told())
+    assert len(runs) == 3
+    assert not any(run.dropped for run in result.runs)
+
+
+def test_what_was_in_flight_when_the_broker_died_comes_again_flagged(broker: Broker, tmp_path: Path) -> None:
+    with EventSource(broker.url, tmp_path / "state", tmp_path / "out") as source:
+        with Listener(broker, "edgemass/v1/#") as before:
+            wait_until(lambda: len(verdict(before.heard()).runs) == 1, "events")
+        broker.freeze()
+        count = len(source.told) + 100
+        wait_until(lambda: len(source.told) >= count, source.err)
+        broker.kill()
+        broker.start()
+        with Listener(broker, "edgemass/v1/#") as after:
+            wait_until(lambda: verdict(after.heard()).runs, "events again")
+            assert source.end() == 0
+            closed(after, source)
+            documents = [json.loads(heard.payload) for heard in after.heard() if heard.topic.endswith("/events")]
+    flagged = [document for document in documents if "duplicate_possible" in document]
+    assert 1 <= len(flagged) <= 64
+    assert documents.index(flagged[-1]) < len(documents) - 1, "what had not left is not flagged"
 
 
 def closed_run(listener: Listener, source: EventSource) -> RunVerdict:
