@@ -117,7 +117,7 @@ class MqttConnection:
         """
         self._hooks.append(hook)
 
-    def publish(
+    def publish(  # noqa: PLR0913 (a PUBLISH has so many properties)
         self,
         topic: str,
         payload: bytes,
@@ -128,6 +128,7 @@ class MqttConnection:
         content_type: str | None = None,
         settled: Callable[[str], None] | None = None,
         again: Callable[[], bytes] | None = None,
+        correlation: bytes | None = None,
     ) -> bool:
         """Queue a message; never waits. True when it was taken, False when it is lost at once (and counted).
 
@@ -136,6 +137,7 @@ class MqttConnection:
         expiry_s: not sent, and by MQTT 5 brokers not kept, for longer. settled: called once, with "" when a broker has
         acknowledged (QoS 0: the network has taken) the message, with the reason when it is lost. again: makes the
         payload when it has to be sent once more, since the connection broke before an acknowledgement.
+        correlation: which request of MQTT 5 this answers.
         A topic that the broker's ACL forbids is reported for QoS 1 and 2 over MQTT 5 only: no broker answers to QoS 0.
 
         Raises:
@@ -146,6 +148,7 @@ class MqttConnection:
             raise ValueError(f"qos must be 0, 1 or 2, got {qos}")
         deadline_ns = None if expiry_s is None else self._clock.monotonic_ns() + int(expiry_s * 1e9)
         message = Outgoing(topic, payload, qos, retain, content_type, deadline_ns, settled, again)
+        message.correlation = correlation
         limit = self._packet_limit
         if self._closing:
             self._outbox.drop(message, "closed")

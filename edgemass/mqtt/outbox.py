@@ -40,6 +40,8 @@ class Outgoing:
     settled: Callable[[str], None] | None = None
     again: Callable[[], bytes] | None = None
     sends: int = 0
+    correlation: bytes | None = None
+    """Of MQTT 5: which request this answers."""
 
     @property
     def size(self) -> int:
