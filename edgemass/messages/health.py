@@ -153,6 +153,9 @@ class QueueHealth(msgspec.Struct, frozen=True, kw_only=True):
     oldest_s: float | None = None
     in_memory: bool = False
     """The disk takes nothing: what waits now would not survive the process."""
+    delivered: int = 0
+    dropped: dict[str, int] = {}
+    """Since this process began, by reason as in Account."""
     written_bytes: int = 0
     """To the disk since this process began, in whole pages."""
     budget_bytes: int | None = None

@@ -6,6 +6,7 @@ search through the queue finds missing is dropped as "damaged".
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 import msgspec
@@ -45,6 +46,9 @@ class Accounts:
 
     def __init__(self, runs: Mapping[str, Run] | None = None) -> None:
         self.runs: dict[str, Run] = dict(runs or {})
+        self.delivered = 0
+        self.dropped: Counter[str] = Counter()
+        """Of all runs, since these accounts were opened."""
 
     def produce(self, run_id: str, boot_id: str, camera: str, seq: int, *, unseen: str = "unseen") -> None:
         """Count one event, and with it those before it that never came here, as dropped for the reason `unseen`."""
@@ -53,12 +57,15 @@ class Accounts:
         run.cameras[camera] = max(seq, run.cameras.get(camera, 0))
         run.produced += 1 + missed
         run.drop(unseen, missed)
+        self.dropped.update({unseen: missed} if missed else {})
 
     def deliver(self, run_id: str) -> None:
         self.runs[run_id].delivered += 1
+        self.delivered += 1
 
     def drop(self, run_id: str, reason: str, count: int = 1) -> None:
         self.runs[run_id].drop(reason, count)
+        self.dropped.update({reason: count} if count else {})
 
     def reconcile(self, found: Mapping[str, int]) -> int:
         """After a search that found so many queued events of each run; how many are damaged."""
@@ -67,6 +74,7 @@ class Accounts:
             missing = run.queued - found.get(run_id, 0)
             if missing > 0:
                 run.drop("damaged", missing)
+                self.dropped.update({"damaged": missing})
                 damaged += missing
             else:  # found again, though it could not be read before
                 again = min(-missing, run.dropped.get("damaged", 0))

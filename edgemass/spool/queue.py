@@ -451,6 +451,8 @@ class Queue:
             size_bytes=size,
             limit_bytes=self._config.memory_bytes if self.in_memory else self._config.max_bytes,
             in_memory=self.in_memory,
+            delivered=self.accounts.delivered,
+            dropped=dict(self.accounts.dropped),
             written_bytes=self._wear.written_bytes,
             budget_bytes=self._wear.daily_bytes,
         )

@@ -230,7 +230,7 @@ def _problems(run: _Run, verdict: RunVerdict, gaps: dict[str, list[tuple[int, in
         found.append(
             f"{verdict.missing} are missing, {excused} of them dropped or queued by the account: {_named(gaps)}"
         )
-    if verdict.queued:
+    if verdict.queued and verdict.missing > dropped:
         found.append(f"{verdict.queued} are still queued")
     if verdict.state == "final" and run.before is None:
         assert run.account is not None

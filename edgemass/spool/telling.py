@@ -18,6 +18,9 @@ from edgemass.spool.queue import Queue
 KEPT = 8
 """Final accounts that stay on the broker, for who comes later; older ones are taken back."""
 
+PAUSE_NS = NS
+"""Most events are acknowledged by then, and an account that says so is worth more."""
+
 Publish = Callable[[str, bytes, Callable[[str], None]], None]
 """topic, payload, what to call with "" or the reason why it is lost."""
 
@@ -38,6 +41,8 @@ class Telling:
         """Runs whose final account is on its way."""
         self._answers: deque[tuple[str, str]] = deque()
         self._told_ns = -math.inf
+        self._news_ns: int | None = None
+        """Since when there is something to tell of open runs."""
 
     def anew(self) -> None:
         """The broker may have forgotten all."""
@@ -52,22 +57,32 @@ class Telling:
         """Publish what is due; returns when there is more to do, monotonic, infinity where there is not."""
         self._hear(queue)
         over = set(queue.accounts.over(_open(queue)))
-        due = now.mono_ns >= self._told_ns + every_s * NS
-        news = [name for name, run in queue.accounts.runs.items() if self._told.get(name) != run.account()]
-        if due and any(name not in over for name in news):
-            queue.keep(now, force=True)  # what was told of must not be forgotten
-            self._told_ns = now.mono_ns
-        for name in news:
-            run = queue.accounts.runs.get(name)
-            if run is not None and name not in over and due:
-                self._told[name] = run.account()
-                self._send(name, run, now, final=False, settled=_ignore)
+        due_ns = self._tell_open(queue, now, every_s, over)
         for name in over - self._finals:
             self._finals.add(name)
             answer = partial(self._answer, name)
             self._send(name, queue.accounts.runs[name], now, final=True, settled=answer)
-        waiting = any(name not in over for name in news) and not due
-        return self._told_ns + every_s * NS if waiting else math.inf
+        return due_ns
+
+    def _tell_open(self, queue: Queue, now: Now, every_s: float, over: set[str]) -> float:
+        """What changed of runs that go on; as `tell`."""
+        runs = {name: run for name, run in queue.accounts.runs.items() if name not in over}
+        news = [name for name, run in runs.items() if self._told.get(name) != run.account()]
+        if not news:
+            self._news_ns = None
+            return math.inf
+        self._news_ns = now.mono_ns if self._news_ns is None else self._news_ns
+        waits = any(run.queued for run in runs.values())
+        due_ns = max(self._told_ns + every_s * NS, self._news_ns + (PAUSE_NS if waits else 0))
+        if now.mono_ns < due_ns:
+            return due_ns
+        queue.keep(now, force=True)  # what was told of must not be forgotten
+        for name in news:
+            self._told[name] = runs[name].account()
+            self._send(name, runs[name], now, final=False, settled=_ignore)
+        self._told_ns = now.mono_ns
+        self._news_ns = None
+        return math.inf
 
     def _answer(self, run_id: str, reason: str) -> None:
         self._answers.append((run_id, reason))

@@ -131,7 +131,7 @@ def test_what_never_met_a_broker_is_not_called_a_duplicate(broker: Broker, tmp_p
         first.kill()
     broker.start()
     with Listener(broker, "edgemass/v1/#") as listener:
-        with EventSource(broker.url, tmp_path / "state", tmp_path / "out1") as second:
+        with EventSource(broker.url, tmp_path / "state", tmp_path / "out1", settle_s=0.0) as second:
             runs = closed_run(listener, first)
             assert second.end() == 0
         documents = [json.loads(heard.payload) for heard in listener.heard() if heard.topic.endswith("/events")]

@@ -1,4 +1,4 @@
-"""A process that has events to tell: python -m tests.simulators.event_source URL STATE RATE [SETTLE_S].
+"""A process that has events to tell: python -m tests.simulators.event_source URL STATE RATE SETTLE_S.
 
 It opens an MQTT sink as an agent does and gives it RATE events a second of two cameras until SIGTERM, after which it
 closes the sink and ends. On standard output: "RUN_ID CAMERA SEQ" for every event, when the sink has it.
@@ -29,7 +29,7 @@ CAMERAS = ("door", "yard")
 CLOSE_S = 20.0
 
 
-def main(url: str, state: str, rate: str, settle_s: str = "2") -> None:
+def main(url: str, state: str, rate: str, settle_s: str) -> None:
     clock = SystemClock()
     config = DeliveryConfig(rate=2000.0, settle_s=float(settle_s))
     sink = sinks.open(url, SinkContext(DEVICE, clock, Counters(), state=Path(state), delivery=config))
@@ -53,10 +53,14 @@ def main(url: str, state: str, rate: str, settle_s: str = "2") -> None:
 
 @final
 class EventSource:
-    """The process, as a test holds it. state: folder that it keeps its queue in. rate: events a second."""
+    """The process, as a test holds it. state: folder that it keeps its queue in. rate: events a second.
 
-    def __init__(self, url: str, state: Path, out: Path, *, rate: float = 200.0) -> None:
-        self._command = [sys.executable, "-m", "tests.simulators.event_source", url, str(state), str(rate)]
+    settle_s: what subscribers get after an outage; those of the tests come back after a second.
+    """
+
+    def __init__(self, url: str, state: Path, out: Path, *, rate: float = 200.0, settle_s: float = 2.0) -> None:
+        module = "tests.simulators.event_source"
+        self._command = [sys.executable, "-m", module, url, str(state), str(rate), str(settle_s)]
         self._out = out
         self._process: subprocess.Popen[bytes] | None = None
 

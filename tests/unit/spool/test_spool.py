@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from edgemass.clock import SystemClock
@@ -16,6 +17,7 @@ from edgemass.spool import Spool
 from edgemass.spool import spool as module
 from tests.documents import event
 from tests.simulators.broker import wait_until
+from tests.simulators.manual_clock import ManualClock
 from tests.unit.spool.queues import BOOT, TOPIC
 
 
@@ -131,6 +133,34 @@ def test_what_was_not_acknowledged_is_sent_again_by_the_next_process_and_flagged
     wait_until(broker.events, "sent again")
     second.close(5)
     assert broker.events()[0]["duplicate_possible"]
+
+
+def test_an_event_made_before_the_clock_was_set_leaves_with_its_true_time(tmp_path: Path) -> None:
+    known: list[bool] = []
+    broker = FakeBroker(connected=False)
+    spool = Spool(
+        tmp_path,
+        broker,
+        device="pi-7f3a",
+        base="edgemass/v1/pi-7f3a",
+        config=DeliveryConfig(settle_s=0.0),
+        clock=ManualClock(),
+        synced=lambda: bool(known),
+        boot=BOOT,
+    )
+    spool.start()
+    made = msgspec.structs.replace(
+        event(1, synced=False), time="1970-01-01T00:10:00.000Z", started="1970-01-01T00:09:00Z"
+    )
+    spool.put(made, TOPIC)
+    wait_until(lambda: (health := spool.queue()) is not None and health.messages == 1, "queued")
+    known.append(True)
+    broker.comes(spool)
+    wait_until(broker.events, "the event")
+    spool.close(5)
+    document = broker.events()[0]
+    assert (document["time"], document["started"]) == (event(1).time, "2026-11-22T01:59:00.000Z")
+    assert (document["time_stamped"], document["time_corrected"]) == ("1970-01-01T00:10:00.000Z", True)
 
 
 def test_a_connection_without_room_is_tried_again_in_order(

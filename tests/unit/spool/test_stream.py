@@ -87,6 +87,7 @@ def test_order_is_checked() -> None:
 
 def test_what_waits_is_not_lost_but_the_account_is_not_closed_either() -> None:
     assert heard(1, 2, account(5, 2, queued=3, final=False)).problems == ["3 are still queued"]
+    assert not heard(1, 2, 3, account(3, 2, queued=1, final=False)).problems  # acknowledged since
 
 
 def test_without_an_account_nothing_is_fine() -> None:

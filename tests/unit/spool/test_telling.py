@@ -52,13 +52,15 @@ def test_an_open_account_is_told_at_once_then_every_so_often_where_it_changed(
 ) -> None:
     opened = Opened(tmp_path)
     opened.put(2)
-    assert telling.tell(opened.queue, now(0), 60) == float("inf")
+    assert telling.tell(opened.queue, now(0), 60) == now(1).mono_ns  # most are acknowledged by then
+    assert not told.messages
+    assert telling.tell(opened.queue, now(1), 60) == float("inf")
     assert (told.last.final, told.last.cameras) == (False, {"door": 2})
     assert told.last.classes["events"] == Account(produced=2, queued=2)
     opened.send()
-    assert telling.tell(opened.queue, now(10), 60) == now(60).mono_ns
+    assert telling.tell(opened.queue, now(10), 60) == now(61).mono_ns
     assert len(told.messages) == 1
-    telling.tell(opened.queue, now(60), 60)
+    telling.tell(opened.queue, now(61), 60)
     assert told.last.classes["events"] == Account(produced=2, delivered=2)
     telling.tell(opened.queue, now(600), 60)
     assert len(told.messages) == 2
@@ -72,6 +74,7 @@ def test_the_account_of_a_run_that_was_killed_is_final_when_its_last_event_is_ou
     first.kill()
     second = Opened(tmp_path, run_id="b")
     telling.tell(second.queue, now(), 60)
+    telling.tell(second.queue, now(1), 60)
     assert not told.last.final
     second.send()
     telling.tell(second.queue, now(), 60)
@@ -104,8 +107,10 @@ def test_a_new_connection_is_told_all_anew(tmp_path: Path, told: Told, telling: 
     opened = Opened(tmp_path)
     opened.put(1)
     telling.tell(opened.queue, now(0), 60)
-    telling.anew()
     telling.tell(opened.queue, now(1), 60)
+    telling.anew()
+    telling.tell(opened.queue, now(2), 60)
+    telling.tell(opened.queue, now(3), 60)
     assert len(told.messages) == 2
 
 
@@ -127,6 +132,7 @@ def test_what_was_told_of_is_not_forgotten_in_a_power_cut(tmp_path: Path, told: 
     opened = Opened(tmp_path)
     opened.put(3)
     telling.tell(opened.queue, now(0), 60)
+    telling.tell(opened.queue, now(1), 60)
     assert opened.log is not None
     assert opened.log._synced == opened.log.segments[-1].size
     assert told.last.classes["events"].produced == 3
