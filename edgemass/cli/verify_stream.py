@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgemass.errors import UsageError
+from edgemass.errors import EdgemassError, UsageError
 
 if TYPE_CHECKING:
     from edgemass.spool.stream import RunVerdict, Stream, Verdict
@@ -87,7 +87,7 @@ def _listen(options: argparse.Namespace, stream: Stream) -> int:
         trouble = connection.trouble
         connection.close(0)
     if not connected:
-        raise UsageError(f"nothing was heard: {trouble or f'cannot connect to {address.where}'}")
+        raise EdgemassError(f"nothing was heard: {trouble or f'cannot connect to {address.where}'}")
     return len(connected) - 1
 
 

@@ -100,6 +100,8 @@ class Spool:
         self._outage = False
         """Events have waited for a connection that was lost, or could not be made."""
         self._send_ns = 0.0
+        self._room_ns = 0.0
+        """Until then the connection's memory is taken to be full."""
         self._health: tuple[QueueHealth, Document | None] | None = None
         self._closing = False
         self._deadline_ns = 0
@@ -221,6 +223,9 @@ class Spool:
         """Hand over what may leave now; `_send_ns` says when there may be more."""
         while queue.in_flight < WINDOW:
             now = self._now()
+            if now.mono_ns < self._room_ns:
+                self._send_ns = self._room_ns
+                return
             document = queue.peek()
             if document is None:
                 return
@@ -231,8 +236,7 @@ class Spool:
             if document is None:
                 return
             if not self._hand_over(queue, document, now):
-                self._send_ns = now.mono_ns + LOOK_S * NS
-                return
+                self._room_ns = now.mono_ns + LOOK_S * NS
 
     def _may_replay(self, queue: Queue, now: Now) -> bool:
         if self._closing and queue.in_memory:  # now or never

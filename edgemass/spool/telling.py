@@ -41,6 +41,8 @@ class Telling:
         """Runs whose final account is on its way."""
         self._answers: deque[tuple[str, str]] = deque()
         self._told_ns = -math.inf
+        self._room_ns = 0
+        """Until then the connection's memory is taken to be full."""
         self._news_ns: int | None = None
         """Since when there is something to tell of open runs."""
 
@@ -51,14 +53,17 @@ class Telling:
 
     def owes(self, queue: Queue) -> bool:
         """Whether a final account is still to be acknowledged."""
-        return bool(self._answers) or bool(queue.accounts.over(_open(queue)))
+        return bool(self._answers) or bool(queue.accounts.over(queue.own))
 
     def tell(self, queue: Queue, now: Now, every_s: float) -> float:
         """Publish what is due; returns when there is more to do, monotonic, infinity where there is not."""
-        self._hear(queue)
-        over = set(queue.accounts.over(_open(queue)))
+        self._hear(queue, now)
+        over = set(queue.accounts.over(queue.own))
         due_ns = self._tell_open(queue, now, every_s, over)
-        for name in over - self._finals:
+        finals = over - self._finals
+        if finals and now.mono_ns < self._room_ns:
+            return min(due_ns, self._room_ns)
+        for name in finals:
             self._finals.add(name)
             answer = partial(self._answer, name)
             self._send(name, queue.accounts.runs[name], now, final=True, settled=answer)
@@ -87,13 +92,14 @@ class Telling:
     def _answer(self, run_id: str, reason: str) -> None:
         self._answers.append((run_id, reason))
 
-    def _hear(self, queue: Queue) -> None:
+    def _hear(self, queue: Queue, now: Now) -> None:
         """Take in what the broker has acknowledged."""
         while self._answers:
             run_id, reason = self._answers.popleft()
             self._finals.discard(run_id)
             self._told.pop(run_id, None)
             if reason in ("full", "closed"):
+                self._room_ns = now.mono_ns + PAUSE_NS
                 continue  # it will be told again
             told = (*(name for name in queue.told if name != run_id), run_id)
             for oldest in told[:-KEPT]:
@@ -113,10 +119,6 @@ class Telling:
             cameras=dict(run.cameras),
         )
         self._publish(f"{self._base}/account/{run_id}", to_json(message), settled)
-
-
-def _open(queue: Queue) -> set[str]:
-    return queue.own
 
 
 def _ignore(_: str) -> None:

@@ -96,10 +96,12 @@ def test_a_final_account_that_did_not_leave_is_told_again(tmp_path: Path, told: 
     assert (told.last.final, told.last.interrupted) == (True, False)
     told.acknowledge("closed")
     assert telling.owes(opened.queue)
-    telling.tell(opened.queue, now(), 60)
+    assert telling.tell(opened.queue, now(), 60) == now(1).mono_ns
+    assert len(told.messages) == 1
+    telling.tell(opened.queue, now(1), 60)
     assert len(told.messages) == 2
     told.acknowledge()
-    telling.tell(opened.queue, now(), 60)
+    telling.tell(opened.queue, now(1), 60)
     assert not telling.owes(opened.queue)
 
 
