@@ -27,7 +27,7 @@ SEED = "EDGEMASS_DELIVERY_SEED"
 """Environment variable with the seed of a campaign that is to be repeated."""
 PATIENCE_S = 60.0
 AT_A_KILL_S = 0.1
-"""Events that the sink was given so shortly before the kill may not be written yet: the thread that writes syncs too."""
+"""What came so shortly before a kill may not be written yet: the thread that writes syncs too."""
 
 
 @pytest.fixture
