@@ -16,6 +16,7 @@ import msgspec
 
 from edgemass.config.camera import CameraConfig
 from edgemass.config.delivery import DeliveryConfig
+from edgemass.config.home_assistant import HomeAssistantConfig
 from edgemass.config.names import NAME_WANTED, device_id, is_name, state_folder
 from edgemass.config.reading import convert, join, nearest, read_toml
 from edgemass.config.rules import RuleConfig
@@ -70,6 +71,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     file: where all this was read from, "" for the command line; not a key.
     delivery: how events wait for a broker that is away.
     updates: models that are sent to this board; None = the board runs `model`, and what a person activates.
+    home_assistant: how the device shows itself there.
     """
 
     cameras: dict[str, CameraConfig]
@@ -85,6 +87,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     state: str | None = None
     updates: UpdatesConfig | None = None
     delivery: DeliveryConfig = DeliveryConfig()
+    home_assistant: HomeAssistantConfig = HomeAssistantConfig()
     record: Record | None = None
     file: str = ""
 
