@@ -17,6 +17,7 @@ import msgspec
 from edgemass.config.camera import CameraConfig
 from edgemass.config.delivery import DeliveryConfig
 from edgemass.config.home_assistant import HomeAssistantConfig
+from edgemass.config.http import HttpConfig
 from edgemass.config.names import NAME_WANTED, device_id, is_name, state_folder
 from edgemass.config.reading import convert, join, nearest, read_toml
 from edgemass.config.rules import RuleConfig
@@ -30,6 +31,7 @@ __all__ = [
     "CameraConfig",
     "Config",
     "DeliveryConfig",
+    "HttpConfig",
     "Record",
     "UpdatesConfig",
     "camera_config",
@@ -71,6 +73,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     file: where all this was read from, "" for the command line; not a key.
     delivery: how events wait for a broker that is away.
     updates: models that are sent to this board; None = the board runs `model`, and what a person activates.
+    http: the device page and its endpoints; None = there are none.
     home_assistant: how the device shows itself there.
     """
 
@@ -87,6 +90,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     state: str | None = None
     updates: UpdatesConfig | None = None
     delivery: DeliveryConfig = DeliveryConfig()
+    http: HttpConfig | None = None
     home_assistant: HomeAssistantConfig = HomeAssistantConfig()
     record: Record | None = None
     file: str = ""
