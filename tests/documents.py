@@ -15,6 +15,7 @@ from edgemass.messages import (
     ClassScore,
     Detection,
     DetectionMessage,
+    EventMessage,
     FrameSize,
     Latency,
     ModelRef,
@@ -52,6 +53,29 @@ def classification(*labels: str, at_s: float = 0.0, camera: str = "door", seq: i
     return ClassificationMessage(
         classes=[ClassScore(label, index, round(0.8 / (index + 1), 2)) for index, label in enumerate(labels)],
         **_common(at_s, camera, seq),
+    )
+
+
+def event(number: int = 1, camera: str = "door") -> EventMessage:
+    """A person came into view."""
+    return EventMessage(
+        type="new",
+        kind="object",
+        id=f"{camera}-5f0c5f0c-{number}",
+        device="pi-7f3a",
+        camera=camera,
+        seq=number,
+        run_id="5f0c",
+        boot_id="",
+        mono_ns=START_MONO_NS,
+        time=rfc3339(START_UNIX_NS),
+        clock_synced=True,
+        started=rfc3339(START_UNIX_NS),
+        duration_s=0.0,
+        label="person",
+        score=0.5,
+        top_score=0.5,
+        box=(0.1, 0.2, 0.3, 0.4),
     )
 
 

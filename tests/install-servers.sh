@@ -17,6 +17,7 @@ installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = i
 missing() {
     command -v mosquitto >/dev/null 2>&1 || echo mosquitto
     command -v docker-registry >/dev/null 2>&1 || echo docker-registry
+    command -v socat >/dev/null 2>&1 || echo socat
     command -v dpkg-query >/dev/null 2>&1 || { echo "$rtsp"; return; }
     for package in $rtsp; do installed "$package" || echo "$package"; done
 }
@@ -64,6 +65,7 @@ fi
 for package in $packages; do
     case $package in
         mosquitto) echo "Skipped: tests marked broker, no mosquitto ($reason)" ;;
+        socat) echo "Skipped: tests of serial lines with two ends, no socat ($reason)" ;;
         docker-registry) echo "Skipped: tests marked registry, no docker-registry ($reason)" ;;
     esac
 done
