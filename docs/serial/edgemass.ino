@@ -12,6 +12,7 @@
 
 const long BAUD = 115200;
 const size_t MAX_LINE = 128;  // the same as max_line= of the address
+const char CAMERA[] = "cam0";  // of the snapshot
 const int LED = 13, BUTTON = 2;
 const int SURE_PERCENT = 60;
 const unsigned long AGAIN_MS = 2000;  // no answer: ask again, under the same number
@@ -186,7 +187,11 @@ unsigned long askedAt = 0, heardAt = 0;
 int triesLeft = 0;
 bool wasPressed = false;
 
-void askForSnapshot() { sendLine(waitingFor, "\"k\":\"snapshot\""); }
+void askForSnapshot() {
+  char rest[64];
+  snprintf(rest, sizeof rest, "\"k\":\"snapshot\",\"c\":\"%s\"", CAMERA);
+  sendLine(waitingFor, rest);
+}
 
 void handle(const char *json) {
   heardAt = millis();

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 from collections import OrderedDict
@@ -183,7 +182,9 @@ class Requests:
 
 def _text(value: str | float | bool | None) -> str:  # noqa: FBT001 (JSON has them)
     """As it would be written over MQTT."""
-    return value if isinstance(value, str) else "" if value is None else json.dumps(value)
+    if isinstance(value, bool):
+        return "ON" if value else "OFF"
+    return "" if value is None else str(value)
 
 
 def _body(request: Request, answer: Answer) -> Body:

@@ -40,6 +40,11 @@ def open(uri: str, context: SinkContext) -> SerialSink:  # noqa: A001 (the plug-
     return sink
 
 
+def check(uri: str) -> None:
+    """Raise what `open` would raise."""
+    parse(uri)
+
+
 class SerialSink:
     """One microcontroller. `connected`, `trouble`: see SerialLink."""
 

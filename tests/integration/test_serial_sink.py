@@ -18,7 +18,9 @@ from edgemass.counters import Counters
 from edgemass.sinks import Answer, Command, Commandable, Reply, SinkContext
 from edgemass.sinks.serial import SerialSink
 from tests.documents import OFFLINE, ONLINE, detections, event, frame
+from tests.simulators.daemon import Daemon
 from tests.simulators.serial_device import PATIENCE_S, SocatPair, closed, terminal
+from tests.simulators.tiny_detectors import yolo_v8
 
 Open = Callable[..., SerialSink]
 needs_socat = pytest.mark.skipif(shutil.which("socat") is None, reason="needs socat (tests/install-servers.sh)")
@@ -104,7 +106,7 @@ def test_a_request_is_done_once_however_often_it_comes_and_answered_each_time(op
         assert isinstance(sink, Commandable)
         sink.obey(handle)
         mcu.wait_for_kind("hi")
-        line = closed({"n": 7, "k": "threshold", "c": "door", "v": 0.5})
+        line = closed({"n": 7, "k": "score", "c": "door", "v": 0.5})
         for _ in range(3):
             mcu.send(line)
         until(lambda: mcu.read(0.1) and sum(body["k"] == "ans" for body in mcu.seen) == 3, "three answers")
@@ -115,7 +117,7 @@ def test_a_request_is_done_once_however_often_it_comes_and_answered_each_time(op
             "ok": 1,
             "v": {"file": "door.jpg"},
         }
-        assert done == [Command("threshold", "door", "0.5")]
+        assert done == [Command("score", "door", "0.5")]
         mcu.send(closed({"n": 7, "k": "snapshot"}))  # it has begun anew, and said nothing of it
         until(lambda: len(done) == 2, "another request of the same number is a new one")
 
@@ -361,3 +363,20 @@ def test_a_reader_that_sips_a_few_bytes_at_a_time_gets_whole_lines(open_sink: Op
             sink.event(event(number), None)
         mcu.wait_for_kind("evt", i="5f0c5f0c-100")
         assert [body["n"] for body in mcu.seen] == list(range(1, 102))
+
+
+@pytest.mark.runtime
+def test_a_daemon_tells_what_it_sees_and_does_what_it_is_asked(tmp_path: Path) -> None:
+    model = yolo_v8(tmp_path / "tiny.onnx")
+    with terminal() as (mcu, path):
+        sink = f"serial://{path}?detections=all&max_per_s=0"
+        camera = "door=synthetic:?width=64&height=64&fps=30"
+        with Daemon(tmp_path, "--camera", camera, "--model", str(model), "--sink", sink) as daemon:
+            mcu.wait_for_kind("hi", v=1)
+            mcu.wait_for_kind("det", c="door")
+            asked = mcu.ask("enabled", c="door", v=False)
+            assert mcu.wait_for_kind("ans", r=asked)["v"]["enabled"] is False
+            mcu.wait_for_kind("cam", c="door", s="disabled")
+            asked = mcu.ask("snapshot", c="yard")
+            assert "no camera 'yard'" in mcu.wait_for_kind("ans", r=asked, ok=0)["e"]
+            assert daemon.end() == 0

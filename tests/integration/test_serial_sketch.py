@@ -159,7 +159,7 @@ def test_the_sketch_lights_its_led_for_a_person_and_gets_a_snapshot_for_its_butt
                 while len(done) < presses and time.monotonic() < give_up:
                     time.sleep(0.005)
                 time.sleep(0.1)  # the answer's way back; a press before it would be ignored
-            assert done == [Command("snapshot", "", "")] * 2
+            assert done == [Command("snapshot", "cam0", "")] * 2
             assert counters["damaged"] == 0
         finally:
             sink.close(0)
