@@ -26,7 +26,9 @@ class Machine:
     """root: what /proc, /sys, /dev, /etc, /usr and /run are read under.
 
     architecture: as `uname -m` says. pointer_bits: of this Python, which may be 32 on a 64-bit kernel.
-    packages: folders to look for installed packages in. camera, mqtt: addresses that the user asked about.
+    packages: folders to look for installed packages in.
+    camera, mqtt, http, model_asked, config: addresses, MODEL and file that the user asked about.
+    daemon: an edgemass runs here with this configuration: what it has is not opened.
     """
 
     root: Path = Path("/")
@@ -36,6 +38,10 @@ class Machine:
     packages: Sequence[str] = field(default_factory=lambda: tuple(sys.path))
     camera: str | None = None
     mqtt: str | None = None
+    http: str | None = None
+    model_asked: str | None = None
+    config: Path | None = None
+    daemon: bool = False
     ask: Ask = ask
     _answers: dict[str, Answer] = field(default_factory=dict)
 

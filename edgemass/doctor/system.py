@@ -6,6 +6,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from edgemass.clock import clock_synced
 from edgemass.doctor.finding import Finding, Status
@@ -37,11 +38,17 @@ def judge_clock(now_s: float, *, synced: bool, where: str = "") -> Finding:
 
 
 def disk(machine: Machine) -> Sequence[Finding]:
+    folder = state_folder(machine)
+    usage = shutil.disk_usage(folder)
+    return [judge_disk(f"/{folder.relative_to(machine.root)}".replace("/.", "/"), usage.free, usage.total)]
+
+
+def state_folder(machine: Machine) -> Path:
+    """Where the state lies, or the nearest folder above that is there."""
     folder = machine.root / STATE
     while not folder.exists() and folder != machine.root:
         folder = folder.parent
-    usage = shutil.disk_usage(folder)
-    return [judge_disk(f"/{folder.relative_to(machine.root)}".replace("/.", "/"), usage.free, usage.total)]
+    return folder
 
 
 def judge_disk(folder: str, free_bytes: int, total_bytes: int) -> Finding:
@@ -68,19 +75,34 @@ def temporary(_: Machine) -> Sequence[Finding]:
 
 def memory(machine: Machine) -> Sequence[Finding]:
     """The kernel's estimate of what can be had without swapping, or what a cgroup leaves of it."""
-    lines = (line.split() for line in (machine.text("proc/meminfo") or "").splitlines())
-    kilobytes = {words[0].rstrip(":"): int(words[1]) for words in lines if len(words) > 1 and words[1].isdigit()}
-    if "MemAvailable" not in kilobytes:
+    available = available_bytes(machine)
+    if available is None:
         return [Finding(Status.NOTE, "/proc/meminfo does not tell")]
-    available, total = kilobytes["MemAvailable"] * 1024, kilobytes.get("MemTotal", 0) * 1024
+    total = _meminfo(machine).get("MemTotal", 0)
     found = f"{_size(available)} of {_size(total)} available"
     limit = _limit(machine)
     if limit is not None and limit[0] < total:
-        available = min(available, limit[0] - limit[1])
-        found = f"{_size(max(0, available))} available, by the limit of {_size(limit[0])} of its cgroup"
+        found = f"{_size(available)} available, by the limit of {_size(limit[0])} of its cgroup"
     if available < MEMORY_WARN_BYTES:
         return [Finding(Status.WARN, found, "end other programs, raise the limit, or take a smaller model")]
     return [Finding(Status.OK, found)]
+
+
+def available_bytes(machine: Machine) -> int | None:
+    """Memory that can be had; None where the kernel does not tell."""
+    bytes_ = _meminfo(machine)
+    if "MemAvailable" not in bytes_:
+        return None
+    limit = _limit(machine)
+    if limit is not None and limit[0] < bytes_.get("MemTotal", 0):
+        return max(0, min(bytes_["MemAvailable"], limit[0] - limit[1]))
+    return bytes_["MemAvailable"]
+
+
+def _meminfo(machine: Machine) -> dict[str, int]:
+    """In bytes."""
+    lines = (line.split() for line in (machine.text("proc/meminfo") or "").splitlines())
+    return {words[0].rstrip(":"): int(words[1]) * 1024 for words in lines if len(words) > 1 and words[1].isdigit()}
 
 
 def _limit(machine: Machine) -> tuple[int, int] | None:

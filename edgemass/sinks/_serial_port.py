@@ -66,7 +66,7 @@ def _trouble(error: Exception, options: SerialOptions) -> Trouble:
     path = options.path
     number = _number(error)
     if number in (errno.EACCES, errno.EPERM):
-        return _forbidden(path)
+        return forbidden(path)
     if number in (errno.EBUSY, errno.EAGAIN):
         return Trouble("busy", f"another program uses {path}{_named(holders(path))}; end it, or give another port")
     settings = f"{path} cannot do baud={options.baud} parity={options.parity}; give others"
@@ -91,7 +91,8 @@ def _number(error: BaseException | None) -> int:
     return 0
 
 
-def _forbidden(path: Path) -> Trouble:
+def forbidden(path: Path) -> Trouble:
+    """Which group this user lacks."""
     group = _group(path)
     return Trouble(
         "forbidden",
