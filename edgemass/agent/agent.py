@@ -12,11 +12,14 @@ from typing import Any
 
 import msgspec
 
+from edgemass import config as configs
 from edgemass import doctor, sinks
 from edgemass.agent.adjustments import Adjustments
 from edgemass.agent.cameras import Cameras, open_sources
 from edgemass.agent.commands import Board, CommandError, Commands, settings
+from edgemass.agent.discovery import DeviceFacts
 from edgemass.agent.fitting import check_fits
+from edgemass.agent.home_assistant import HomeAssistant, camera_facts
 from edgemass.agent.managed import Managed
 from edgemass.agent.scenes import Scenes
 from edgemass.agent.slot import ModelSlot
@@ -65,6 +68,7 @@ class Agent:
         self._reload, self._restart = threading.Event(), threading.Event()
         self._adjustments: Adjustments
         self._commands: Commands
+        self._home_assistant: HomeAssistant
         self._channels: list[Channel] = []
         self._managed: Managed | None = None
         self._slot: ModelSlot
@@ -117,6 +121,14 @@ class Agent:
             self._cameras.start(opened)
             self._commands = self._take_commands(outputs)
             stack.callback(self._commands.close, STOP_S)
+            self._home_assistant = HomeAssistant(
+                config.home_assistant,
+                self._channels,
+                lambda: self._facts(scenes),
+                file=configs.state_folder(config.state) / "home_assistant.json",
+                clock=self._clock,
+            )
+            self._home_assistant.start()
             tuner.start()
             code = self._watch(stop)
             if managed is not None:
@@ -155,6 +167,16 @@ class Agent:
         self._tell_settings()
         return commands
 
+    def _facts(self, scenes: Scenes) -> DeviceFacts:
+        """What there is to show of this board."""
+        cameras = self._adjustments.effective.cameras
+        return DeviceFacts(
+            device=self._identity.device,
+            cameras=[camera_facts(name, camera, scenes.kept(name)) for name, camera in cameras.items()],
+            slots=[self._slot.name] if self._managed is not None else [],
+            updates=self._managed is not None and self._managed.has_registry,
+        )
+
     def _watch(self, stop: threading.Event) -> int:
         """Wait for the end. One camera that fails does not stop the others; all that have ended end the run."""
         while not stop.is_set() and not self._cameras.over:
@@ -168,6 +190,7 @@ class Agent:
                 with contextlib.suppress(EdgemassError):  # it is logged
                     self._change_over()
             self._commands.tick()
+            self._home_assistant.tick()
             if self._restart.is_set():
                 return self._finish(failed=False) or RESTART
             self._clock.wait(stop, POLL_S)

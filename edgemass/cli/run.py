@@ -12,6 +12,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from edgemass import config
 from edgemass.cli import state
 from edgemass.config import CameraConfig, Config
@@ -155,7 +157,8 @@ def _config(options: argparse.Namespace) -> Config:
         for name, table in tables.items()
     }
     sinks = (*base.sinks, *options.sink, *([options.mqtt] if options.mqtt else []))
-    return Config(
+    return msgspec.structs.replace(
+        base,
         cameras=cameras,
         model=options.model or base.model,
         device=base.device or config.device_id(),
@@ -167,9 +170,7 @@ def _config(options: argparse.Namespace) -> Config:
         tune=base.tune and not options.no_tune,
         frames=options.frames or base.frames,
         state=state.asked(options.state, base.state),
-        updates=base.updates,
         record=config.Record(options.record, options.record_frames) if options.record else None,
-        file=base.file,
     )
 
 
