@@ -111,9 +111,8 @@ def test_a_whole_configuration_is_tried_and_put_into_a_file_without_its_secrets(
         "[cameras.door]\nsource = 'synthetic:?width=64&height=48'\n"
         "[cameras.yard]\nsource = 'rtsp://me:geheim@127.0.0.1:9/x'\n"
     )
-    done = edgemass(
-        "doctor", "--json", "--config", str(config), "--bundle", str(tmp_path / "report.zip"), timeout_s=100
-    )
+    bundle = tmp_path / "report.zip"
+    done = edgemass("doctor", "--json", "--config", str(config), "--bundle", str(bundle), timeout_s=100)
     said: dict[str, list[str]] = {}
     for check in json.loads(done.stdout)["checks"]:
         said.setdefault(check["code"], []).append(check["status"])
