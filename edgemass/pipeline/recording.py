@@ -38,6 +38,8 @@ logger = logging.getLogger(__name__)
 HEADER = "recording.json"
 MAX_BYTES = 1 << 30
 """Of one camera's files; then its recording ends."""
+MAX_SIDE = 65535
+MAX_CLASS = 1_000_000
 _SYNC_LINES = 20
 
 
@@ -80,11 +82,22 @@ class GivenModel(msgspec.Struct, frozen=True, tag="model"):
 
 
 class GivenFrame(msgspec.Struct, frozen=True, tag="frame"):
-    """size: width and height in pixels. found: of each box x1, y1, x2, y2 as fractions, score, class id."""
+    """size: width and height in pixels. found: of each box x1, y1, x2, y2 as fractions, score, class id.
+
+    Raises:
+        ValueError: a size that no picture has, or a class below 0.
+    """
 
     moment: Moment
     size: tuple[int, int]
     found: list[tuple[float, float, float, float, float, int]]
+
+    def __post_init__(self) -> None:
+        if not all(0 < side <= MAX_SIDE for side in self.size):
+            raise ValueError(f"size must lie between 1 and {MAX_SIDE}, found {list(self.size)}")
+        for *_, class_id in self.found:
+            if not 0 <= class_id <= MAX_CLASS:
+                raise ValueError(f"class id must lie between 0 and {MAX_CLASS}, found {class_id}")
 
     @classmethod
     def of(cls, found: Detections, moment: Moment, size: tuple[int, int]) -> GivenFrame:

@@ -105,7 +105,7 @@ BAD = [
     ("events = { stationery_s = 5 }\n", "events", "did you mean `stationary_s`?"),
     ("tracking = { lost_s = -1 }\n", "track", "lost_s must lie between"),
     ("tracking = { low_score = 0.5 }\n", "track", "low_score must not be above high_score"),
-    ("events = false\n" + ZONE, "events", "events = false, but there are zones, lines or rules"),
+    ("events = false\n" + ZONE, "events", "events = false does not go with zones"),
     (f'masks = [{SQUARE}]\nclips = {{ folder = "clips" }}\n', "clips", "mask"),
     ('privacy = "counts-only"\nclips = { folder = "clips" }\n', "clips", "counts-only"),
     ('clips = { folder = "" }\n', "clips", "folder must name a folder"),
