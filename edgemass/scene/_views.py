@@ -20,6 +20,7 @@ ALIKE = 0.7  # fraction of blocks: more, and two views of one band are one
 FEW_BLOCKS = 6  # with fewer to look at, nothing is told
 SOFT = 0.4  # of the usual steps between neighbouring pixels, for as much of what is larger: a block out of focus
 GONE, SURELY = 0.06, 4.0  # of what the light would leave of them, where that is so many times what can be seen
+MOST = 1000.0  # no number of a view is greater
 LESS = 0.9  # of the usual steps, whatever makes them
 LEAST_STEPS = 6.0  # squared; below, a block has nothing small in it
 STEPS_OF_NOISE = 4.0  # two of a pixel and two of its neighbour, times the variance of one
@@ -168,10 +169,13 @@ def restored(memory: Memory) -> Views:
 
 def _is_whole(stored: StoredView, shape: tuple[int, int]) -> bool:
     rows, columns = shape
+    numbers = (stored.low, stored.high, stored.level, stored.saturated, stored.noise, stored.contrast, stored.changed)
     return (
         (stored.rows, stored.columns) == shape
         and len(stored.cells) == rows * columns
         and len(stored.steps) == 4 * math.prod(blocks_of(shape))
+        and all(0 <= number <= MOST for number in numbers)
+        and bool(np.isfinite(np.frombuffer(stored.steps, "<f4")).all())
     )
 
 
