@@ -20,9 +20,13 @@ class Watched:
         return self.hold.cause
 
 
+def _times(cause: Cause | None, times: int) -> list[Cause | None]:
+    return [cause] * times
+
+
 def test_a_cause_is_told_when_it_has_held_for_long_enough_and_from_when_it_began() -> None:
     watched = Watched()
-    assert watched.see(None, None, *["covered"] * 6) == ""
+    assert watched.see(None, None, *_times("covered", 6)) == ""
     assert watched.see("covered") == "covered"
     assert watched.hold.since_ns == 1.5 * NS
 
@@ -47,14 +51,14 @@ def test_one_bad_look_now_and_then_is_never_told() -> None:
 
 
 def test_what_most_looks_speak_for_is_told_whatever_the_last_one_says() -> None:
-    assert Watched().see(*["moved"] * 6, "blurred") == "moved"
+    assert Watched().see(*_times("moved", 6), "blurred") == "moved"
 
 
 def test_what_was_suspected_before_a_good_while_has_no_vote() -> None:
     watched = Watched()
-    watched.see(*["blurred"] * 4, *[None] * 6)
+    watched.see(*_times("blurred", 4), *_times(None, 6))
     assert not watched.hold.suspicious
-    assert watched.see(*["moved"] * 7) == "moved"
+    assert watched.see(*_times("moved", 7)) == "moved"
 
 
 def test_a_frozen_picture_has_been_waited_for_already() -> None:
@@ -63,17 +67,17 @@ def test_a_frozen_picture_has_been_waited_for_already() -> None:
 
 def test_it_is_over_after_good_looks_for_long_enough_in_a_row() -> None:
     watched = Watched()
-    watched.see(*["covered"] * 7)
-    assert watched.see(*[None] * 5, "covered", *[None] * 5) == "covered"
+    watched.see(*_times("covered", 7))
+    assert watched.see(*_times(None, 5), "covered", *_times(None, 5)) == "covered"
     assert watched.see(None) == ""
     assert watched.hold.since_ns == round(watched.second * NS)
 
 
 def test_another_cause_must_hold_too_before_it_takes_the_place_of_the_first() -> None:
     watched = Watched()
-    watched.see(*["blurred"] * 7)
+    watched.see(*_times("blurred", 7))
     began_ns = watched.hold.since_ns
-    assert watched.see("covered", "blurred", *["covered"] * 6) == "blurred"
+    assert watched.see("covered", "blurred", *_times("covered", 6)) == "blurred"
     assert watched.see("covered") == "covered"
     assert watched.hold.since_ns == began_ns, "it is one outage"
 
@@ -83,7 +87,7 @@ def test_while_something_is_suspected_or_told_it_is_suspicious() -> None:
     assert not watched.hold.suspicious
     watched.see("covered")
     assert watched.hold.suspicious
-    watched.see(*["covered"] * 6)
+    watched.see(*_times("covered", 6))
     assert watched.hold.suspicious
     watched.hold.clear(NS)
-    assert (watched.hold.cause, watched.hold.suspicious) == ("", False)
+    assert [watched.hold.cause, watched.hold.suspicious] == ["", False]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edgemass.config.integrity import IntegrityConfig
-from edgemass.scene import integrity as integrity_module
+from edgemass.scene._look import Look, take_look
 from edgemass.scene.integrity import Integrity, Verdict
 from tests.simulators.manual_clock import NS
 from tests.simulators.mishaps import Grey, noisy
@@ -21,13 +21,12 @@ class Watched:
         self.looks = 0
         self._second = 0.0
         self._rng = np.random.default_rng(1)
-        take = integrity_module.take_look
 
-        def counted(luma: Grey) -> object:
+        def counted(luma: Grey) -> Look:
             self.looks += 1
-            return take(luma)
+            return take_look(luma)
 
-        monkeypatch.setattr(integrity_module, "take_look", counted)
+        monkeypatch.setattr("edgemass.scene.integrity.take_look", counted)
 
     def see(self, shown: Grey, seconds: float) -> Verdict:
         for _ in range(round(seconds * FPS)):

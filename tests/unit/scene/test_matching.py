@@ -85,7 +85,7 @@ def test_noise_alone_is_no_structure_and_tells_no_block_from_another() -> None:
 
 
 def test_a_blurred_view_is_broadly_alike_and_a_flat_one_is_not() -> None:
-    import cv2  # noqa: PLC0415 (for this one only)
+    import cv2
 
     before = scene()
     blurred = np.asarray(cv2.GaussianBlur(before, (0, 0), 3), np.float32)
