@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -16,9 +17,12 @@ from edgemass.agent.scenes import Scenes
 from edgemass.cli import main
 from edgemass.config import Config, Record, camera_config
 from edgemass.counters import Counters
+from edgemass.detections import Detections
 from edgemass.pipeline.moment import Identity
-from tests.data.make_recording import CAMERA, FOLDER, make
+from edgemass.pipeline.recording import GivenFrame
+from tests.data.make_recording import CAMERA, FOLDER, make, moment
 from tests.simulators.manual_clock import ManualClock
+from tests.simulators.walkers import START_NS
 
 THREE_FRAMES = 3
 
@@ -33,6 +37,14 @@ def told(folder: Path) -> list[bytes]:
     sink = replay.Told()
     replay.replay(folder, CAMERA, [sink])
     return sink.lines
+
+
+def test_what_is_no_box_is_not_recorded_and_costs_the_recording_nothing() -> None:
+    xyxy = np.array([[0.1, 0.1, 0.2, 0.2], [np.nan, 0, 1, 1], [0, 0, np.inf, 1], [0.3, 0.3, 0.4, 0.4]], np.float32)
+    found = Detections(xyxy, np.array([0.5, 0.5, 0.5, np.nan], np.float32), np.zeros(4, np.int64))
+    taken = GivenFrame.of(found, moment(START_NS), (64, 36))
+    again = msgspec.json.decode(msgspec.json.encode(taken), type=GivenFrame)
+    assert again.detections().xyxy.tolist() == xyxy[:1].tolist()
 
 
 def documents(text: str) -> list[dict[str, Any]]:
@@ -253,6 +265,10 @@ def test_recorded_frames_can_be_detected_in_anew(tmp_path: Path, capsys: pytest.
     assert then
     assert main(["replay", str(folder), "--model", "edgemass-person"]) == 0
     assert capsys.readouterr().out == then  # the pictures are there without loss
+    trial = tmp_path / "trial.toml"
+    trial.write_text('[cameras.cam0]\nsource = "0"\nevents = true\nmasks = [[[0, 0], [1, 0], [1, 1], [0, 1]]]\n')
+    assert main(["replay", str(folder), "--model", "edgemass-person", "--config", str(trial)]) == 0
+    assert not [said for said in documents(capsys.readouterr().out) if said.get("kind") == "object"], "all is masked"
     (folder / "cam0.mkv").unlink()
     assert main(["replay", str(folder), "--model", "edgemass-person"]) == 2
     assert "cannot read" in capsys.readouterr().err
