@@ -22,6 +22,7 @@ from edgemass.cli import (
     registry,
     replay,
     run,
+    status,
     trust,
     update,
     verify_stream,
@@ -40,7 +41,7 @@ MAX_MESSAGE = 2000
 
 logger = logging.getLogger(__name__)
 
-VERBS = (run, model, update, registry, trust, annotate, evaluate, bench, replay, verify_stream, config, doctor)
+VERBS = (run, status, model, update, registry, trust, annotate, evaluate, bench, replay, verify_stream, config, doctor)
 
 
 class Parser(argparse.ArgumentParser):

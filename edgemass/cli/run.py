@@ -178,6 +178,7 @@ def _config(options: argparse.Namespace) -> Config:
         frames=options.frames or base.frames,
         state=state.asked(options.state, base.state),
         http=_http(options.http, base.http),
+        runtime=str(state.runtime(state.asked(options.state, base.state))),
         record=config.Record(options.record, options.record_frames) if options.record else None,
     )
 

@@ -16,6 +16,7 @@ import msgspec
 
 from edgemass.config.camera import CameraConfig
 from edgemass.config.delivery import DeliveryConfig
+from edgemass.config.health import HealthConfig
 from edgemass.config.home_assistant import HomeAssistantConfig
 from edgemass.config.http import HttpConfig
 from edgemass.config.names import NAME_WANTED, device_id, is_name, state_folder
@@ -31,6 +32,7 @@ __all__ = [
     "CameraConfig",
     "Config",
     "DeliveryConfig",
+    "HealthConfig",
     "HttpConfig",
     "Record",
     "UpdatesConfig",
@@ -69,6 +71,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     frames: end after so many frames of each camera; None = never.
     state: folder of the store, the trust metadata and the orders; None = /var/lib/edgemass where that can be written,
         else ~/.local/state/edgemass.
+    health: how the device tells how it is.
+    runtime: folder of status.json and its lock, None = there is none; of the command line, not a key.
     record: where what the scenes are given is taken down; of the command line, not a key.
     file: where all this was read from, "" for the command line; not a key.
     delivery: how events wait for a broker that is away.
@@ -91,6 +95,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     updates: UpdatesConfig | None = None
     delivery: DeliveryConfig = DeliveryConfig()
     http: HttpConfig | None = None
+    health: HealthConfig = HealthConfig()
+    runtime: str | None = None
     home_assistant: HomeAssistantConfig = HomeAssistantConfig()
     record: Record | None = None
     file: str = ""
@@ -105,7 +111,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError(f"frames must be above 0, found {self.frames}")
 
 
-NO_KEYS = frozenset({"file", "record"})
+NO_KEYS = frozenset({"file", "record", "runtime"})
 """Fields of Config that no file may set."""
 
 
