@@ -18,7 +18,7 @@ from edgemass.agent.observing import Observer, Probation
 from edgemass.agent.probation import Failed, Passed, ProbationLimits
 from edgemass.agent.proving import How, prove
 from edgemass.agent.reports import Reports
-from edgemass.agent.slot import ModelSlot, load
+from edgemass.agent.slot import ModelSlot, board_defaults, load
 from edgemass.agent.tuner import Tuner
 from edgemass.bundles import Bundle
 from edgemass.clock import Clock, boot_id
@@ -196,7 +196,13 @@ class Changeover:
         return prove(
             bundle,
             self._slot.bundle,
-            how=How(backend=config.backend, threads=config.threads, strict=config.strict, variant=config.variant),
+            how=How(
+                backend=config.backend,
+                threads=config.threads,
+                strict=config.strict,
+                variant=config.variant,
+                defaults=board_defaults(config),
+            ),
             frames=self._observer.pictures(self.stop) if beside else (),
             limits=self._proving,
             wanted_labels=wanted_labels(config),

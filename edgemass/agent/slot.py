@@ -7,11 +7,13 @@ import ctypes
 import logging
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 from edgemass.bundles import Bundle, open_detector
 from edgemass.clock import Clock
 from edgemass.config import Config
 from edgemass.detector import Detector, Thresholds, made_up_picture
+from edgemass.device_profile import Defaults, recognise
 from edgemass.errors import BackendError, EdgemassError
 from edgemass.manifest import Variant
 from edgemass.messages import ModelRef
@@ -24,21 +26,34 @@ _POLL_S = 0.2
 _WARM_UP_RUNS = 3
 
 
-def load(bundle: Bundle, config: Config, clock: Clock, *, warm: bool = False) -> LoadedModel:
+def board_defaults(config: Config) -> Defaults:
+    """What the board's profile runs on where the configuration asks for nothing.
+
+    Raises:
+        ConfigError: there is no profile of the name that it asks for.
+    """
+    return recognise(Path(config.root), config.profile).defaults
+
+
+def load(
+    bundle: Bundle, config: Config, clock: Clock, *, warm: bool = False, variant: str | None = None
+) -> LoadedModel:
     """Open a bundle as the configuration says.
 
-    warm: run it on a made-up picture until its first, slow runs are over.
+    variant: this one instead of the configuration's. warm: run it on a made-up picture until its first, slow runs are
+        over.
 
     Raises:
         EdgemassError: it cannot be loaded or run.
     """
-    detector, variant = open_detector(
+    detector, running = open_detector(
         bundle,
         runtime=config.backend,
         threads=config.threads,
         strict=config.strict,
         clock=clock,
-        variant=config.variant,
+        variant=config.variant if variant is None else variant,
+        defaults=board_defaults(config),
     )
     if warm:
         _warm_up(detector, bundle)
@@ -46,12 +61,12 @@ def load(bundle: Bundle, config: Config, clock: Clock, *, warm: bool = False) ->
         "model loaded",
         extra={
             "model": bundle.manifest.name,
-            "variant": variant.name,
+            "variant": running.name,
             "backend": detector.backend.name,
             "requested": detector.backend.requested,
         },
     )
-    return LoadedModel(detector, reference(bundle, variant))
+    return LoadedModel(detector, reference(bundle, running))
 
 
 def reference(bundle: Bundle, variant: Variant) -> ModelRef:

@@ -13,11 +13,13 @@ from typing import Any
 import msgspec
 
 from edgemass.config.camera import CameraConfig
+from edgemass.config.governor import GovernorConfig
 from edgemass.config.names import NAME_WANTED, device_id, is_name, state_folder
 from edgemass.config.reading import convert, read_toml
 from edgemass.config.rules import RuleConfig
 from edgemass.config.scene import Filters, LineConfig, ZoneConfig
 from edgemass.config.updates import UpdatesConfig
+from edgemass.device_profile import AUTO
 from edgemass.errors import ConfigError
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "NAME_WANTED",
     "CameraConfig",
     "Config",
+    "GovernorConfig",
     "Record",
     "UpdatesConfig",
     "camera_config",
@@ -53,12 +56,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     device: its id in topics and documents. model: MODEL as the command line takes it. sinks: addresses.
     backend: what to run on, in order of preference, as `--backend` takes it; one text or a list.
     threads, strict: asked of the runtime; strict refuses to run on anything else than the first that was asked for.
+    profile: of device-profiles/, for what nobody asks for and nothing was measured; "auto" = as the board is
+        recognised.
     variant: run this one of the model and no other.
     tune: where neither backend nor threads nor variant is asked for, measure once in the background what runs best.
     frames: end after so many frames of each camera; None = never.
     state: folder of the store, the trust metadata and the orders; None = /var/lib/edgemass where that can be written,
         else ~/.local/state/edgemass.
+    root: what /proc and /sys are read under; of the command line, not a key.
     record: where what the scenes are given is taken down; of the command line, not a key.
+    governor: what is done when the board gets hot, or lacks power.
     file: where all this was read from, "" for the command line; not a key.
     updates: models that are sent to this board; None = the board runs `model`, and what a person activates.
     """
@@ -71,10 +78,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     threads: int | None = None
     strict: bool = False
     variant: str | None = None
+    profile: str = AUTO
     tune: bool = True
     frames: int | None = None
     state: str | None = None
     updates: UpdatesConfig | None = None
+    governor: GovernorConfig = GovernorConfig()
+    root: str = "/"
     record: Record | None = None
     file: str = ""
 
@@ -95,7 +105,7 @@ def load(path: Path) -> Config:
         ConfigError: it cannot be read, is not TOML, or asks for something that does not exist.
     """
     table = read_toml(path)
-    for key in table.keys() & {"file", "record"}:
+    for key in table.keys() & {"file", "record", "root"}:
         raise ConfigError(f"{path}: unknown key `{key}`")
     cameras = table.pop("cameras", {})
     if not isinstance(cameras, Mapping) or not all(isinstance(camera, Mapping) for camera in cameras.values()):

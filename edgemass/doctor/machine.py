@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import msgspec
 
+from edgemass.device_profile import Board
 from edgemass.doctor.child import Answer, ask
 
 T = TypeVar("T")
@@ -74,11 +75,7 @@ class Machine:
     @property
     def model(self) -> str:
         """The board's name of itself; "" where it has none."""
-        for path in ("proc/device-tree/model", "sys/firmware/devicetree/base/model"):
-            if name := self.text(path):
-                return name
-        parts = (self.text(f"sys/class/dmi/id/{part}") for part in ("sys_vendor", "product_name"))
-        return " ".join(part for part in parts if part)
+        return Board.read(self.root).model
 
     @property
     def is_pi(self) -> bool:
