@@ -62,7 +62,12 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     add("--model", metavar="MODEL", help="the model to run (default: the configuration's, else edgemass-person)")
     add("--mqtt", metavar="URL", help="publish to this broker; the same as --sink URL")
     add("--sink", action="append", default=[], metavar="URI", help="where documents go; may be repeated")
-    add("--config", type=Path, metavar="FILE", help="TOML configuration; the other options add to it or override it")
+    add(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help=f"TOML configuration, to which the other options add (default without --camera: {config.SYSTEM})",
+    )
     add("--score", type=float, metavar="S", help="only what is found with a score above S (default: the model's own)")
     add("--max-fps", type=float, metavar="F", help="frames a second offered to the detector, per camera")
     add(
@@ -102,7 +107,7 @@ def call(options: argparse.Namespace) -> int:
     stop = threading.Event()
     agent = Agent(wanted, reread=lambda: _config(options))
     _end_on_signals(stop, agent)
-    if options.config and not sys.stderr.isatty():  # else the terminal is gone, and so is who started it
+    if wanted.file and not sys.stderr.isatty():  # else the terminal is gone, and so is who started it
         signal.signal(signal.SIGHUP, lambda *_: agent.reload())
     code = agent.run(stop)
     if code == 0 and any(camera.source.startswith("demo:") for camera in wanted.cameras.values()):
@@ -133,7 +138,8 @@ def _config(options: argparse.Namespace) -> Config:
     _check_ranges(options)
     if options.record_frames and not options.record:
         raise UsageError("--record-frames needs --record DIR")
-    base = config.load(options.config) if options.config else Config(cameras={})
+    file = options.config or (config.SYSTEM if not options.camera and config.SYSTEM.is_file() else None)
+    base = config.load(file) if file else Config(cameras={})
     over = {
         "max_fps": options.max_fps,
         "score": options.score,

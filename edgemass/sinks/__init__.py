@@ -129,6 +129,14 @@ class SinkModule(Protocol):
     def open(self, uri: str, context: SinkContext) -> Sink: ...
 
 
+@runtime_checkable
+class Checked(Protocol):
+    """What a module of SINKS may offer beside."""
+
+    def check(self, uri: str) -> None:
+        """Raise what `open` would raise for this address, without opening anything."""
+
+
 def open(uri: str, context: SinkContext) -> Sink:  # noqa: A001 (the plug-ins' own word)
     """Open a sink by its address.
 
@@ -137,6 +145,22 @@ def open(uri: str, context: SinkContext) -> Sink:  # noqa: A001 (the plug-ins' o
         ConfigError: a file that the address names (CA, certificate, password) cannot be read.
         SinkError: the output cannot be written.
     """
+    module = cast("SinkModule", importlib.import_module(SINKS[_scheme(uri)]))
+    return module.open(uri, context)
+
+
+def check(uri: str) -> None:
+    """Read the address, as far as that goes without opening anything.
+
+    Raises:
+        UsageError, ConfigError: as `open`.
+    """
+    module = importlib.import_module(SINKS[_scheme(uri)])
+    if isinstance(module, Checked):
+        module.check(uri)
+
+
+def _scheme(uri: str) -> str:
     try:
         scheme = urlsplit(uri).scheme
     except ValueError as error:
@@ -144,5 +168,4 @@ def open(uri: str, context: SinkContext) -> Sink:  # noqa: A001 (the plug-ins' o
     if scheme not in SINKS:
         known = ", ".join(f"{row}:" for row in SINKS)
         raise UsageError(f"unknown sink {redact_address(uri)!r}; it must begin with one of {known}")
-    module = cast("SinkModule", importlib.import_module(SINKS[scheme]))
-    return module.open(uri, context)
+    return scheme

@@ -66,6 +66,11 @@ def open(uri: str, context: SinkContext) -> MqttSink:  # noqa: A001 (the plug-in
     return sink
 
 
+def check(uri: str) -> None:
+    """See `sinks.check`."""
+    mqtt.parse(uri)
+
+
 class _State(NamedTuple):
     payload: bytes
     content_type: str
