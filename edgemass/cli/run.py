@@ -105,7 +105,7 @@ def call(options: argparse.Namespace) -> int:
     from edgemass.agent import Agent  # after what may be wrong: an error need not wait for OpenCV
 
     stop = threading.Event()
-    agent = Agent(wanted, reread=lambda: _config(options))
+    agent = Agent(wanted, reread=lambda: _config(options), restartable="NOTIFY_SOCKET" in os.environ)
     _end_on_signals(stop, agent)
     if wanted.file and not sys.stderr.isatty():  # else the terminal is gone, and so is who started it
         signal.signal(signal.SIGHUP, lambda *_: agent.reload())

@@ -83,6 +83,18 @@ class Channel(Protocol):
     def clear(self, *levels: str) -> None:
         """Take back what was retained under this name, by this run or an earlier one; each a name of its own."""
 
+    def show(self, *levels: str, jpeg: bytes) -> None:
+        """Publish a picture under this name, each a name of its own, and keep it there until the next one."""
+
+    def announce(self, topic: str, document: bytes) -> None:
+        """As `retain`, under a name of somebody else's; an empty document takes it back."""
+
+    def hear(self, topic: str, callback: Callable[[bytes], None]) -> None:
+        """As `listen`, under a name of somebody else's."""
+
+    def repeat(self) -> None:
+        """Publish every state anew: somebody begins to listen who has missed them."""
+
     def send(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> None:
         """Publish what a person asked for, under any name."""
 
