@@ -7,15 +7,19 @@ import logging
 import threading
 import uuid
 from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from edgemass import doctor, sinks
+from edgemass.agent import sensors
 from edgemass.agent.adjustments import Adjustments
 from edgemass.agent.cameras import Cameras, open_sources
 from edgemass.agent.commands import Board, CommandError, Commands, settings
 from edgemass.agent.fitting import check_fits
+from edgemass.agent.governor import Governor
 from edgemass.agent.managed import Managed
 from edgemass.agent.scenes import Scenes
 from edgemass.agent.slot import ModelSlot
@@ -118,6 +122,15 @@ class Agent:
             self._commands = self._take_commands(outputs)
             stack.callback(self._commands.close, STOP_S)
             tuner.start()
+            governor = Governor(
+                slot,
+                config,
+                cameras=lambda: self._cameras.at_work,
+                collect=partial(sensors.read, Path(config.root)),
+                clock=self._clock,
+            )
+            stack.callback(governor.close)
+            governor.start()
             code = self._watch(stop)
             if managed is not None:
                 managed.clean = not managed.failure and not any(

@@ -150,9 +150,13 @@ class Changeover:
         while not self._tuner.close():
             if self.stop.is_set() or self._clock.monotonic_ns() > ends_ns:
                 raise Refused("a measurement in the background does not end")
+        while not self._slot.changing.acquire(timeout=_LOOK_S):
+            if self.stop.is_set() or self._clock.monotonic_ns() > ends_ns:
+                raise Refused("another exchange of the model does not end")
         try:
             yield
         finally:
+            self._slot.changing.release()
             if not self.stop.is_set():
                 self._tuner.start()
 
@@ -164,7 +168,8 @@ class Changeover:
         verdict = self._prove(bundle, step, beside=True)
         if not verdict.ok and (verdict.fits_beside or verdict.quarantine):
             raise Refused(verdict.reason, quarantine=verdict.quarantine)
-        baseline = self._observer.baseline(self._probation)
+        # A lighter variant that runs since the board is hot is nothing to hold a whole model to.
+        baseline = None if self._slot.lightened else self._observer.baseline(self._probation)
         self._say("swapping", step)
         self._beside = verdict.ok and verdict.fits_beside
         probation = None

@@ -107,7 +107,7 @@ class Tuner:
 
     def _wait_for_frames(self) -> bool:
         """True when the cameras have run for a while; False when it is over before."""
-        while not self._frames.enough:
+        while not self._frames.enough or self._slot.fps_ratio < 1.0:  # a board that is held back is not to be heated
             if self._clock.wait(self._stop, _POLL_S):
                 return False
         for line in self._slot.lines:
@@ -176,9 +176,12 @@ class Tuner:
     def _exchange(self, reason: str) -> None:
         """Load and warm the better one beside the old, and hand it to the cameras."""
         slot = self._slot
-        old, new = slot.running, load(slot.bundle, self._config, self._clock, warm=True)
-        if self._stop.is_set():
-            new.detector.backend.close()
-            return
-        logger.info("model exchanged: %s", reason, extra={"from": old.ref.variant, "to": new.ref.variant})
-        slot.exchange(slot.bundle, new, self._stop)
+        with slot.changing:
+            if slot.lightened:  # the governor takes what was picked when the board is cool again
+                return
+            old, new = slot.running, load(slot.bundle, self._config, self._clock, warm=True)
+            if self._stop.is_set():
+                new.detector.backend.close()
+                return
+            logger.info("model exchanged: %s", reason, extra={"from": old.ref.variant, "to": new.ref.variant})
+            slot.exchange(slot.bundle, new, self._stop)
