@@ -17,6 +17,7 @@ installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = i
 missing() {
     command -v mosquitto >/dev/null 2>&1 || echo mosquitto
     command -v docker-registry >/dev/null 2>&1 || echo docker-registry
+    command -v chromium >/dev/null 2>&1 || command -v google-chrome >/dev/null 2>&1 || echo chromium
     command -v dpkg-query >/dev/null 2>&1 || { echo "$rtsp"; return; }
     for package in $rtsp; do installed "$package" || echo "$package"; done
 }
@@ -65,6 +66,7 @@ for package in $packages; do
     case $package in
         mosquitto) echo "Skipped: tests marked broker, no mosquitto ($reason)" ;;
         docker-registry) echo "Skipped: tests marked registry, no docker-registry ($reason)" ;;
+        chromium) echo "Skipped: tests of the device page in a browser, no Chromium ($reason)" ;;
     esac
 done
 case " $packages " in

@@ -13,14 +13,18 @@ from typing import Any
 
 import msgspec
 
+from edgemass import config as configs
 from edgemass import doctor, sinks
 from edgemass.agent import sensors
 from edgemass.agent.adjustments import Adjustments
 from edgemass.agent.cameras import Cameras, open_sources
 from edgemass.agent.commands import Board, CommandError, Commands, settings
+from edgemass.agent.discovery import DeviceFacts
 from edgemass.agent.fitting import check_fits
 from edgemass.agent.governor import Governor
+from edgemass.agent.home_assistant import HomeAssistant, camera_facts
 from edgemass.agent.managed import Managed
+from edgemass.agent.page import Page, Told
 from edgemass.agent.scenes import Scenes
 from edgemass.agent.slot import ModelSlot
 from edgemass.agent.starting import load_first
@@ -69,8 +73,10 @@ class Agent:
         self._reload, self._restart = threading.Event(), threading.Event()
         self._adjustments: Adjustments
         self._commands: Commands
+        self._home_assistant: HomeAssistant
         self._channels: list[Channel] = []
         self._managed: Managed | None = None
+        self._page: Page | None = None
         self._slot: ModelSlot
         self._cameras: Cameras
         self._clock = clock or SystemClock()
@@ -91,6 +97,9 @@ class Agent:
         config = self._adjustments.effective
         opened = open_sources(config.cameras, self._clock)
         with contextlib.ExitStack() as stack:
+            page = self._open_page()
+            if page is not None:
+                stack.callback(page.close)
             managed = Managed.open(config, self._clock)
             if managed is not None:
                 stack.callback(managed.close)
@@ -103,8 +112,10 @@ class Agent:
             outputs = self._open_sinks()
             for sink in outputs:
                 stack.callback(sink.close, STOP_S)
+            readers = [page.sink] if page is not None else []
+            outputs += readers
             self._channels = [sink for sink in outputs if isinstance(sink, Channel)]
-            scenes = Scenes(config, outputs, identity=self._identity, clock=self._clock)
+            scenes = Scenes(config, outputs, readers=readers, identity=self._identity, clock=self._clock)
             stack.callback(scenes.close)
             self._cameras = Cameras(
                 config,
@@ -118,25 +129,43 @@ class Agent:
             if managed is not None:
                 managed.start(slot, tuner, self._cameras.counters, self._channels)
                 self._managed = managed
+            self._page = page
             self._cameras.start(opened)
             self._commands = self._take_commands(outputs)
             stack.callback(self._commands.close, STOP_S)
-            tuner.start()
-            governor = Governor(
-                slot,
-                config,
-                cameras=lambda: self._cameras.at_work,
-                collect=partial(sensors.read, Path(config.root)),
+            self._home_assistant = HomeAssistant(
+                config.home_assistant,
+                self._channels,
+                lambda: self._facts(scenes),
+                file=configs.state_folder(config.state) / "home_assistant.json",
                 clock=self._clock,
             )
-            stack.callback(governor.close)
-            governor.start()
+            self._home_assistant.start()
+            tuner.start()
+            stack.callback(self._govern(slot).close)
             code = self._watch(stop)
             if managed is not None:
                 managed.clean = not managed.failure and not any(
                     isinstance(camera.failure, BackendError) for camera in self._cameras.at_work
                 )
             return code
+
+    def _govern(self, slot: ModelSlot) -> Governor:
+        governor = Governor(
+            slot,
+            self._config,
+            cameras=lambda: self._cameras.at_work,
+            collect=partial(sensors.read, Path(self._config.root)),
+            clock=self._clock,
+        )
+        governor.start()
+        return governor
+
+    def _open_page(self) -> Page | None:
+        http = self._config.http
+        if http is None:
+            return None
+        return Page(self._config, http, identity=self._identity, clock=self._clock, told=Told())
 
     def _open_sinks(self) -> list[Sink]:
         opened: list[Sink] = []
@@ -168,6 +197,17 @@ class Agent:
         self._tell_settings()
         return commands
 
+    def _facts(self, scenes: Scenes) -> DeviceFacts:
+        """What there is to show of this board."""
+        cameras = self._adjustments.effective.cameras
+        return DeviceFacts(
+            device=self._identity.device,
+            cameras=[camera_facts(name, camera, scenes.kept(name)) for name, camera in cameras.items()],
+            slots=[self._slot.name] if self._managed is not None else [],
+            updates=self._managed is not None and self._managed.has_registry,
+            page=self._page.address if self._page is not None else "",
+        )
+
     def _watch(self, stop: threading.Event) -> int:
         """Wait for the end. One camera that fails does not stop the others; all that have ended end the run."""
         while not stop.is_set() and not self._cameras.over:
@@ -181,6 +221,9 @@ class Agent:
                 with contextlib.suppress(EdgemassError):  # it is logged
                     self._change_over()
             self._commands.tick()
+            if self._page is not None:
+                self._page.show([camera.line for camera in self._cameras.at_work], self._adjustments.effective.cameras)
+            self._home_assistant.tick()
             if self._restart.is_set():
                 return self._finish(failed=False) or RESTART
             self._clock.wait(stop, POLL_S)

@@ -45,14 +45,20 @@ COUNTS, VIEWS = ".counts.json", ".views.json"
 
 
 class Scenes:
-    """Of one board. reporters, sights: by camera; cameras that follow no objects have no reporter."""
+    """Of one board. reporters, sights: by camera; cameras that follow no objects have no reporter.
 
-    def __init__(self, config: Config, outputs: Sequence[Sink], *, identity: Identity, clock: Clock) -> None:
+    readers: those of the outputs beside the brokers where nobody has to read what is told, such as the device page.
+    """
+
+    def __init__(
+        self, config: Config, outputs: Sequence[Sink], *, identity: Identity, clock: Clock, readers: Sequence[Sink] = ()
+    ) -> None:
         self.reporters: dict[str, SceneReporter] = {}
         self.sights: dict[str, Sight] = {}
         self._config = config
         self._outputs = outputs
         self._channels = [sink for sink in outputs if isinstance(sink, Channel)]
+        self._readers = [sink for sink in outputs if isinstance(sink, Channel) or sink in readers]
         self._identity = identity
         self._clock = clock
         self._states: dict[str, CameraState] = {}
@@ -123,7 +129,8 @@ class Scenes:
             return None
         ledger = self._counts_file(name) if source.live else None
         kept = (before.kept if before is not None else None) or (ledger.read() if ledger is not None else None)
-        self.reporters[name] = self._reporter(name, kept or Entry(), ledger, self._clips.get(name), source)
+        entry = _with_named(kept or Entry(), camera)
+        self.reporters[name] = self._reporter(name, entry, ledger, self._clips.get(name), source)
         return self.reporters[name]
 
     def retire(self, reporter: SceneReporter | None) -> None:
@@ -154,6 +161,11 @@ class Scenes:
             with contextlib.suppress(SinkError):
                 sink.camera_state(name, state)
 
+    def kept(self, name: str) -> Entry:
+        """What was counted of a camera so far."""
+        reporter = self.reporters.get(name)
+        return reporter.kept if reporter is not None else Entry()
+
     def state(self, name: str) -> CameraState | None:
         """Of a camera, as it was told last."""
         return self._states.get(name)
@@ -166,7 +178,9 @@ class Scenes:
         clips = self._open_clips(name, source, counters)
         if clips is not None:
             self._clips[name] = clips
-        self.reporters[name] = self._reporter(name, kept, ledger, clips, source)
+        self.reporters[name] = self._reporter(
+            name, _with_named(kept, self._config.cameras[name]), ledger, clips, source
+        )
 
     def tick(self) -> None:
         """What is to be done now and then."""
@@ -272,10 +286,10 @@ class Scenes:
                 channel.clear("camera", camera, *levels)
 
     def _wants_scene(self, camera: CameraConfig, task: str) -> bool:
-        """Where that is asked for, and where there is a broker that somebody may watch."""
+        """Where that is asked for, and where there is a broker or a page that somebody may watch."""
         if camera.has_scene or self._config.record is not None:
             return True
-        return camera.events is None and task == "detection" and bool(self._channels)
+        return camera.events is None and task == "detection" and bool(self._readers)
 
     def _reporter(
         self, name: str, kept: Entry, ledger: Ledger[Entry] | None, clips: ClipRecorder | None, source: Source
@@ -308,11 +322,11 @@ class Scenes:
         return reporter
 
     def _audience(self, camera: str) -> Sequence[Sink]:
-        """Where a camera's events go: everywhere if they were asked for, else only to brokers, where nobody has to read
-        them.
+        """Where a camera's events go: everywhere if they were asked for, else only to brokers and the page, where
+        nobody has to read them.
         """
         asked = self._config.cameras[camera].has_scene or self._config.record is not None
-        return self._outputs if asked else self._channels
+        return self._outputs if asked else self._readers
 
     def _sight(self, name: str, source: Source) -> Sight:
         """Files are not judged: what they show is over, and nobody can take a cloth away."""
@@ -368,6 +382,21 @@ class Scenes:
 
     def _path(self, name: str) -> Path:
         return configuration.state_folder(self._config.state) / "scene" / name
+
+
+def _with_named(kept: Entry, camera: CameraConfig) -> Entry:
+    """With the labels that the configuration names, which are counted as none before the first is seen."""
+    known = {place: list(labels) for place, labels in kept.known.items()}
+    lines = {line: {way: dict(crossed) for way, crossed in total.items()} for line, total in kept.lines.items()}
+    named = [(FRAME, camera.events_config.labels), *((zone, table.labels) for zone, table in camera.zones.items())]
+    for place, labels in named:
+        known[place] = list(dict.fromkeys([*known.get(place, ()), *labels]))
+    for line, table in camera.lines.items():
+        total = lines.setdefault(line, {"in": {}, "out": {}})
+        for crossed in total.values():
+            for label in table.labels:
+                crossed.setdefault(label, 0)
+    return Entry(lines=lines, known={place: labels for place, labels in known.items() if labels})
 
 
 def _labels(entry: Entry) -> list[str]:

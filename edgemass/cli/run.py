@@ -12,9 +12,12 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from edgemass import config
 from edgemass.cli import state
 from edgemass.config import CameraConfig, Config
+from edgemass.config.http import LOOPBACK, PORT, HttpConfig, address
 from edgemass.config.scene import EventsConfig
 from edgemass.errors import UsageError
 
@@ -95,6 +98,13 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     )
     add("--record", type=Path, metavar="DIR", help="take down what is detected, for `edgemass replay`")
     add("--record-frames", action="store_true", help="with --record: the frames too, without loss")
+    add(
+        "--http",
+        nargs="?",
+        const="",
+        metavar="[HOST:]PORT",
+        help=f"serve the device page there (default: {LOOPBACK}:{PORT}); for others than this machine with a token",
+    )
     add("--strict", action="store_true", help="refuse to run on anything else than the first --backend")
     add("--realtime", action="store_true", help="play files at their own speed, dropping frames as a camera would")
     parser.set_defaults(call=call)
@@ -158,7 +168,8 @@ def _config(options: argparse.Namespace) -> Config:
         for name, table in tables.items()
     }
     sinks = (*base.sinks, *options.sink, *([options.mqtt] if options.mqtt else []))
-    return Config(
+    return msgspec.structs.replace(
+        base,
         cameras=cameras,
         model=options.model or base.model,
         device=base.device or config.device_id(),
@@ -171,12 +182,28 @@ def _config(options: argparse.Namespace) -> Config:
         tune=base.tune and not options.no_tune,
         frames=options.frames or base.frames,
         state=state.asked(options.state, base.state),
-        updates=base.updates,
-        governor=base.governor,
         root=os.environ.get(ROOT_VARIABLE) or base.root,
+        http=_http(options.http, base.http),
         record=config.Record(options.record, options.record_frames) if options.record else None,
-        file=base.file,
     )
+
+
+def _http(listen: str | None, base: HttpConfig | None) -> HttpConfig | None:
+    """The table with the address of the command line. listen: "" leaves it as it is, None asks for no page.
+
+    Raises:
+        UsageError: it is no address.
+    """
+    if listen is None:
+        return base
+    wanted = base or HttpConfig()
+    if not listen:
+        return wanted
+    try:
+        address(listen)
+    except ValueError as error:
+        raise UsageError(str(error).replace("listen", "--http", 1)) from error
+    return msgspec.structs.replace(wanted, listen=listen)
 
 
 def _over(table: Mapping[str, object], given: Mapping[str, object]) -> Mapping[str, object]:

@@ -16,6 +16,8 @@ import msgspec
 
 from edgemass.config.camera import CameraConfig
 from edgemass.config.governor import GovernorConfig
+from edgemass.config.home_assistant import HomeAssistantConfig
+from edgemass.config.http import HttpConfig
 from edgemass.config.names import NAME_WANTED, device_id, is_name, state_folder
 from edgemass.config.reading import convert, join, nearest, read_toml
 from edgemass.config.rules import RuleConfig
@@ -30,6 +32,7 @@ __all__ = [
     "CameraConfig",
     "Config",
     "GovernorConfig",
+    "HttpConfig",
     "Record",
     "UpdatesConfig",
     "camera_config",
@@ -74,6 +77,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     governor: what is done when the board gets hot, or lacks power.
     file: where all this was read from, "" for the command line; not a key.
     updates: models that are sent to this board; None = the board runs `model`, and what a person activates.
+    http: the device page and its endpoints; None = there are none.
+    home_assistant: how the device shows itself there.
     """
 
     cameras: dict[str, CameraConfig]
@@ -91,6 +96,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     updates: UpdatesConfig | None = None
     governor: GovernorConfig = GovernorConfig()
     root: str = "/"
+    http: HttpConfig | None = None
+    home_assistant: HomeAssistantConfig = HomeAssistantConfig()
     record: Record | None = None
     file: str = ""
 
