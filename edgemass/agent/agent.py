@@ -7,7 +7,6 @@ import logging
 import threading
 import uuid
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,13 @@ import msgspec
 
 from edgemass import config as configs
 from edgemass import doctor, sinks
-from edgemass.agent import sensors
 from edgemass.agent.adjustments import Adjustments
 from edgemass.agent.cameras import Cameras, open_sources
 from edgemass.agent.commands import Board, CommandError, Commands, settings
 from edgemass.agent.discovery import DeviceFacts
 from edgemass.agent.fitting import check_fits
 from edgemass.agent.governor import Governor
+from edgemass.agent.health import HealthReporter, Parts
 from edgemass.agent.home_assistant import HomeAssistant, camera_facts
 from edgemass.agent.managed import Managed
 from edgemass.agent.page import Page, Told
@@ -32,9 +31,14 @@ from edgemass.agent.tuner import AFTER_S, Tuner
 from edgemass.clock import Clock, SystemClock, boot_id
 from edgemass.config import Config
 from edgemass.counters import Counters
+from edgemass.device_profile import recognise
 from edgemass.doctor.finding import worst
 from edgemass.errors import BackendError, EdgemassError
+from edgemass.health import Place
+from edgemass.health.prometheus import render
+from edgemass.health.tree import Tree
 from edgemass.imaging import leave_cores_to_the_runtime
+from edgemass.messages import health as messages
 from edgemass.pipeline.moment import Identity
 from edgemass.sinks import Channel, Commandable, Sink, SinkContext
 
@@ -52,6 +56,7 @@ class Agent:
     """One board at work.
 
     loading: nothing is open yet; whoever does not want to wait for the model may interrupt.
+    health: says how the device is, from when the cameras are wired.
     reread: reads the configuration again, for `reload`. restartable: a service manager starts it again when it ends.
     tune_after_s: of frames, before it is measured what runs best.
     """
@@ -66,6 +71,7 @@ class Agent:
         tune_after_s: float = AFTER_S,
     ) -> None:
         self.loading = True
+        self.health: HealthReporter | None = None
         self._tune_after_s = tune_after_s
         self._config = config
         self._reread = reread
@@ -77,6 +83,7 @@ class Agent:
         self._channels: list[Channel] = []
         self._managed: Managed | None = None
         self._page: Page | None = None
+        self._outputs: list[tuple[Sink, Counters]] = []
         self._slot: ModelSlot
         self._cameras: Cameras
         self._clock = clock or SystemClock()
@@ -109,7 +116,8 @@ class Agent:
             tuner = Tuner(slot, config, clock=self._clock, after_s=self._tune_after_s)
             stack.callback(tuner.close)
             self.loading = False
-            outputs = self._open_sinks()
+            self._outputs = self._open_sinks()
+            outputs = [sink for sink, _ in self._outputs]
             for sink in outputs:
                 stack.callback(sink.close, STOP_S)
             readers = [page.sink] if page is not None else []
@@ -141,8 +149,13 @@ class Agent:
                 clock=self._clock,
             )
             self._home_assistant.start()
+            governor = Governor.of_board(slot, config, cameras=lambda: self._cameras.at_work, clock=self._clock)
+            self.health = self._health(config, governor)
+            stack.callback(self.health.close)
+            self.health.start()
             tuner.start()
-            stack.callback(self._govern(slot).close)
+            stack.callback(governor.close)
+            governor.start()
             code = self._watch(stop)
             if managed is not None:
                 managed.clean = not managed.failure and not any(
@@ -150,31 +163,30 @@ class Agent:
                 )
             return code
 
-    def _govern(self, slot: ModelSlot) -> Governor:
-        governor = Governor(
-            slot,
-            self._config,
-            cameras=lambda: self._cameras.at_work,
-            collect=partial(sensors.read, Path(self._config.root)),
-            clock=self._clock,
-        )
-        governor.start()
-        return governor
-
     def _open_page(self) -> Page | None:
         http = self._config.http
         if http is None:
             return None
-        return Page(self._config, http, identity=self._identity, clock=self._clock, told=Told())
+        told = Told(
+            health=lambda: self.health.latest if self.health is not None else None,
+            metrics=self._metrics,
+            alive=lambda: self.health is None or self.health.live(),
+        )
+        return Page(self._config, http, identity=self._identity, clock=self._clock, told=told)
 
-    def _open_sinks(self) -> list[Sink]:
-        opened: list[Sink] = []
+    def _metrics(self) -> str:
+        latest = self.health.latest if self.health is not None else None
+        return render(latest) if latest is not None else ""
+
+    def _open_sinks(self) -> list[tuple[Sink, Counters]]:
+        """Every sink with its counters."""
+        opened: list[tuple[Sink, Counters]] = []
         try:
             for uri in self._config.sinks:
                 context = SinkContext(self._config.device, self._clock, Counters())
-                opened.append(sinks.open(uri, context))
+                opened.append((sinks.open(uri, context), context.counters))
         except EdgemassError:
-            for sink in opened:
+            for sink, _ in opened:
                 sink.close(0)
             raise
         return opened
@@ -203,10 +215,27 @@ class Agent:
         return DeviceFacts(
             device=self._identity.device,
             cameras=[camera_facts(name, camera, scenes.kept(name)) for name, camera in cameras.items()],
+            model=self.health.board.model if self.health is not None else "",
             slots=[self._slot.name] if self._managed is not None else [],
+            readings=self.health.readings if self.health is not None else (),
             updates=self._managed is not None and self._managed.has_registry,
             page=self._page.address if self._page is not None else "",
         )
+
+    def _health(self, config: Config, governor: Governor) -> HealthReporter:
+        root = Path(config.root)
+        place = Place(clock=self._clock, state=configs.state_folder(config.state), tree=Tree(root=root))
+        found = recognise(root, config.profile)
+        parts = Parts(
+            cameras=self._cameras.seen,
+            slots=[self._slot],
+            outputs=self._outputs,
+            place=place,
+            board=messages.Board(profile=found.profile.name, model=found.board.model),
+            runtime=Path(config.runtime) if config.runtime is not None else None,
+            governor=governor.health,
+        )
+        return HealthReporter(config.health, parts, identity=self._identity, clock=self._clock)
 
     def _watch(self, stop: threading.Event) -> int:
         """Wait for the end. One camera that fails does not stop the others; all that have ended end the run."""
@@ -223,6 +252,8 @@ class Agent:
             self._commands.tick()
             if self._page is not None:
                 self._page.show([camera.line for camera in self._cameras.at_work], self._adjustments.effective.cameras)
+            if self.health is not None:
+                self.health.tick()
             self._home_assistant.tick()
             if self._restart.is_set():
                 return self._finish(failed=False) or RESTART

@@ -15,15 +15,19 @@ from edgemass.agent.lighter import FASTER, lighter_variant, speed_ratio
 from edgemass.agent.pacing import Pace
 from edgemass.agent.slot import ModelSlot, load
 from edgemass.clock import Clock, rfc3339
-from edgemass.config import Config
+from edgemass.config import Config, state_folder
 from edgemass.device_profile import recognise
 from edgemass.errors import BackendError, EdgemassError
+from edgemass.health import COLLECTORS, Place
+from edgemass.health.collecting import Collectors
+from edgemass.health.tree import Tree
 from edgemass.messages.health import GovernorHealth, System
 from edgemass.pipeline.camera import Camera
 
 logger = logging.getLogger(__name__)
 
 LOOK_S = 2.0
+SENSES = ("temperature", "throttling", "memory")
 AGAIN_S = 300.0
 """A variant that did not load, or has no room, is tried again after so long."""
 ROOM_BYTES, ROOM_TIMES = 64 * 1024 * 1024, 4
@@ -74,6 +78,15 @@ class Governor:
         self._not_before_s = 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="governor", daemon=True)
+
+    @classmethod
+    def of_board(
+        cls, slot: ModelSlot, config: Config, *, cameras: Callable[[], Sequence[Camera]], clock: Clock
+    ) -> Governor:
+        """One that goes by the sensors of this board."""
+        place = Place(clock=clock, state=state_folder(config.state), tree=Tree(root=Path(config.root)))
+        collectors = Collectors(place, {name: COLLECTORS[name] for name in SENSES})
+        return cls(slot, config, cameras=cameras, collect=collectors.collect, clock=clock)
 
     def start(self) -> None:
         """Look from now on, where the configuration lets it."""

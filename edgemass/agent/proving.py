@@ -17,7 +17,6 @@ import numpy as np
 
 from edgemass import cache
 from edgemass import manifest as manifests
-from edgemass.agent import memory
 from edgemass.agent._proving_child import Load, Order
 from edgemass.agent.judging import Ending, Evidence, Measurements, ProvingLimits, Verdict, judge, needs_met
 from edgemass.backends import own_process
@@ -25,6 +24,7 @@ from edgemass.bundles import Bundle, picks
 from edgemass.bundles.loading import LOAD_S
 from edgemass.device_profile import Defaults
 from edgemass.frame import Image
+from edgemass.health import memory
 
 __all__ = ["How", "ProvingLimits", "Verdict", "prove"]
 

@@ -184,6 +184,7 @@ def _config(options: argparse.Namespace) -> Config:
         state=state.asked(options.state, base.state),
         root=os.environ.get(ROOT_VARIABLE) or base.root,
         http=_http(options.http, base.http),
+        runtime=str(state.runtime(state.asked(options.state, base.state))),
         record=config.Record(options.record, options.record_frames) if options.record else None,
     )
 

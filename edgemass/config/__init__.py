@@ -16,6 +16,7 @@ import msgspec
 
 from edgemass.config.camera import CameraConfig
 from edgemass.config.governor import GovernorConfig
+from edgemass.config.health import HealthConfig
 from edgemass.config.home_assistant import HomeAssistantConfig
 from edgemass.config.http import HttpConfig
 from edgemass.config.names import NAME_WANTED, device_id, is_name, state_folder
@@ -32,6 +33,7 @@ __all__ = [
     "CameraConfig",
     "Config",
     "GovernorConfig",
+    "HealthConfig",
     "HttpConfig",
     "Record",
     "UpdatesConfig",
@@ -73,6 +75,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     state: folder of the store, the trust metadata and the orders; None = /var/lib/edgemass where that can be written,
         else ~/.local/state/edgemass.
     root: what /proc and /sys are read under; of the command line, not a key.
+    health: how the device tells how it is.
+    runtime: folder of status.json and its lock, None = there is none; of the command line, not a key.
     record: where what the scenes are given is taken down; of the command line, not a key.
     governor: what is done when the board gets hot, or lacks power.
     file: where all this was read from, "" for the command line; not a key.
@@ -97,6 +101,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     governor: GovernorConfig = GovernorConfig()
     root: str = "/"
     http: HttpConfig | None = None
+    health: HealthConfig = HealthConfig()
+    runtime: str | None = None
     home_assistant: HomeAssistantConfig = HomeAssistantConfig()
     record: Record | None = None
     file: str = ""
@@ -111,7 +117,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError(f"frames must be above 0, found {self.frames}")
 
 
-NO_KEYS = frozenset({"file", "record", "root"})
+NO_KEYS = frozenset({"file", "record", "root", "runtime"})
 """Fields of Config that no file may set."""
 
 

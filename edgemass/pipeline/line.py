@@ -34,6 +34,7 @@ from edgemass.messages import (
     ModelRef,
 )
 from edgemass.pipeline.album import Shown
+from edgemass.pipeline.durations import Durations
 from edgemass.pipeline.moment import Identity, Moment
 from edgemass.pipeline.numbering import Numbering
 from edgemass.pipeline.outlets import Outlets
@@ -66,7 +67,8 @@ class CameraLine:
     score: threshold for all labels, or by label with "*" for the others; None = the model's own, and so for labels that
         are not named.
     max_age_ms: a frame older than this is not run; None = any age will do, as for a file.
-    age_ms: how old the last frames were when their runs began.
+    total_ms, age_ms: of the last frames, how long they took, and how old they were when their runs began.
+    infer_ms: of the runtime alone.
     reporter: sees what is found and tells of tracks, events and counts; None = boxes only.
     numbering: goes on from there; None = from the beginning.
     """
@@ -88,6 +90,7 @@ class CameraLine:
         self.camera = camera
         self.total_ms: deque[float] = deque(maxlen=LATENCIES_KEPT)
         self.age_ms: deque[float] = deque(maxlen=LATENCIES_KEPT)
+        self.infer_ms = Durations(LATENCIES_KEPT)
         self._watchers: tuple[Watcher, ...] = ()
         self._watching = threading.Lock()  # while that is changed
         self._at_work = threading.Lock()  # held while a frame is in the line
@@ -224,6 +227,7 @@ class CameraLine:
         """Make the document of a frame, publish it, and then what its scene saw in it."""
         message, observation = self._make(frame, inference, started_ns)
         self.total_ms.append(message.latency_ms.total)
+        self.infer_ms.add(message.latency_ms.infer)
         self._counters.add("frames_processed")
         if not self.private:
             self._outlets.hand(lambda sink: sink.publish(message, frame))

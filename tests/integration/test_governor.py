@@ -44,11 +44,11 @@ def _quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Pi:
-    """A Raspberry Pi 4 whose temperature and firmware bits can be set."""
+    """A Raspberry Pi 400 whose temperature and firmware bits can be set."""
 
     def __init__(self, folder: Path) -> None:
         self.root = folder / "root"
-        shutil.copytree(BOARDS / "raspberry-pi-4", self.root)
+        shutil.copytree(BOARDS / "raspberry-pi-400", self.root)
         zone = self.root / "sys/class/thermal/thermal_zone0"
         zone.mkdir(parents=True, exist_ok=True)
         (zone / "type").write_text("cpu-thermal\n")

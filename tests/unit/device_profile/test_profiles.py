@@ -11,8 +11,8 @@ import pytest
 from edgemass.backends.choice import parse
 from edgemass.device_profile import profiles
 from edgemass.device_profile.profile import FOLDERS, load
-from edgemass.doctor import heat
 from edgemass.errors import ConfigError
+from edgemass.health import throttling
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -50,10 +50,10 @@ def test_a_profile_says_where_its_figures_are_from(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in EVERY if name.startswith("raspberry")])
-def test_the_bits_are_those_that_doctor_reads(name: str) -> None:
+def test_the_bits_are_those_that_are_read(name: str) -> None:
     bits = profiles()[name].thermal.bits
-    assert bits["undervoltage"] == heat.UNDER_VOLTAGE
-    assert {bits[what] for what in ("capped", "throttled", "soft_limit")} == {1, 2, 3}
+    assert bits["undervoltage"] == throttling.UNDERVOLTAGE
+    assert {bits[what] for what in ("capped", "throttled", "soft_limit")} == throttling.SLOWED.keys()
 
 
 @pytest.mark.parametrize(
