@@ -26,6 +26,7 @@ from edgemass.cli import (
     status,
     trust,
     update,
+    verify_stream,
 )
 from edgemass.cli.logs import set_up_logging
 from edgemass.errors import ConfigError, EdgemassError, UsageError
@@ -41,7 +42,22 @@ MAX_MESSAGE = 2000
 
 logger = logging.getLogger(__name__)
 
-VERBS = (run, status, model, update, registry, trust, annotate, evaluate, bench, replay, config, profile, doctor)
+VERBS = (
+    run,
+    status,
+    model,
+    update,
+    registry,
+    trust,
+    annotate,
+    evaluate,
+    bench,
+    replay,
+    verify_stream,
+    config,
+    profile,
+    doctor,
+)
 
 
 class Parser(argparse.ArgumentParser):

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from edgemass.config.camera import CameraConfig
+from edgemass.config.delivery import DeliveryConfig
 from edgemass.config.governor import GovernorConfig
 from edgemass.config.health import HealthConfig
 from edgemass.config.home_assistant import HomeAssistantConfig
@@ -32,6 +33,7 @@ __all__ = [
     "NAME_WANTED",
     "CameraConfig",
     "Config",
+    "DeliveryConfig",
     "GovernorConfig",
     "HealthConfig",
     "HttpConfig",
@@ -80,6 +82,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     record: where what the scenes are given is taken down; of the command line, not a key.
     governor: what is done when the board gets hot, or lacks power.
     file: where all this was read from, "" for the command line; not a key.
+    delivery: how events wait for a broker that is away.
     updates: models that are sent to this board; None = the board runs `model`, and what a person activates.
     http: the device page and its endpoints; None = there are none.
     home_assistant: how the device shows itself there.
@@ -100,6 +103,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     updates: UpdatesConfig | None = None
     governor: GovernorConfig = GovernorConfig()
     root: str = "/"
+    delivery: DeliveryConfig = DeliveryConfig()
     http: HttpConfig | None = None
     health: HealthConfig = HealthConfig()
     runtime: str | None = None
