@@ -19,6 +19,7 @@ from edgemass.agent.cameras import Cameras, open_sources
 from edgemass.agent.commands import Board, CommandError, Commands, settings
 from edgemass.agent.discovery import DeviceFacts
 from edgemass.agent.fitting import check_fits
+from edgemass.agent.governor import Governor
 from edgemass.agent.health import HealthReporter, Parts
 from edgemass.agent.home_assistant import HomeAssistant, camera_facts
 from edgemass.agent.managed import Managed
@@ -30,9 +31,11 @@ from edgemass.agent.tuner import AFTER_S, Tuner
 from edgemass.clock import Clock, SystemClock, boot_id
 from edgemass.config import Config
 from edgemass.counters import Counters
+from edgemass.device_profile import recognise
 from edgemass.errors import BackendError, EdgemassError
 from edgemass.health import Place
 from edgemass.health.prometheus import render
+from edgemass.health.tree import Tree
 from edgemass.imaging import leave_cores_to_the_runtime
 from edgemass.messages import health as messages
 from edgemass.pipeline.moment import Identity
@@ -145,10 +148,13 @@ class Agent:
                 clock=self._clock,
             )
             self._home_assistant.start()
-            self.health = self._health(config)
+            governor = Governor.of_board(slot, config, cameras=lambda: self._cameras.at_work, clock=self._clock)
+            self.health = self._health(config, governor)
             stack.callback(self.health.close)
             self.health.start()
             tuner.start()
+            stack.callback(governor.close)
+            governor.start()
             code = self._watch(stop)
             if managed is not None:
                 managed.clean = not managed.failure and not any(
@@ -221,15 +227,18 @@ class Agent:
             page=self._page.address if self._page is not None else "",
         )
 
-    def _health(self, config: Config) -> HealthReporter:
-        place = Place(clock=self._clock, state=configs.state_folder(config.state))
+    def _health(self, config: Config, governor: Governor) -> HealthReporter:
+        root = Path(config.root)
+        place = Place(clock=self._clock, state=configs.state_folder(config.state), tree=Tree(root=root))
+        found = recognise(root, config.profile)
         parts = Parts(
             cameras=self._cameras.seen,
             slots=[self._slot],
             outputs=self._outputs,
             place=place,
-            board=messages.Board(profile="", model=place.tree.model),
+            board=messages.Board(profile=found.profile.name, model=found.board.model),
             runtime=Path(config.runtime) if config.runtime is not None else None,
+            governor=governor.health,
         )
         return HealthReporter(config.health, parts, identity=self._identity, clock=self._clock)
 

@@ -19,6 +19,7 @@ from edgemass.cli import (
     doctor,
     evaluate,
     model,
+    profile,
     registry,
     replay,
     run,
@@ -41,7 +42,22 @@ MAX_MESSAGE = 2000
 
 logger = logging.getLogger(__name__)
 
-VERBS = (run, status, model, update, registry, trust, annotate, evaluate, bench, replay, verify_stream, config, doctor)
+VERBS = (
+    run,
+    status,
+    model,
+    update,
+    registry,
+    trust,
+    annotate,
+    evaluate,
+    bench,
+    replay,
+    verify_stream,
+    config,
+    profile,
+    doctor,
+)
 
 
 class Parser(argparse.ArgumentParser):
