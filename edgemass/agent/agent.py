@@ -8,6 +8,7 @@ import threading
 import uuid
 
 from edgemass import sinks, sources
+from edgemass.agent.heartbeat import Heartbeat
 from edgemass.agent.managed import Managed
 from edgemass.agent.scenes import Scenes
 from edgemass.agent.slot import ModelSlot
@@ -27,6 +28,7 @@ from edgemass.pipeline.moment import Identity
 from edgemass.pipeline.selection import Selection
 from edgemass.pipeline.turns import Turns, default_at_once
 from edgemass.scene.motion import MotionGate
+from edgemass.sdnotify import Notifier
 from edgemass.sinks import Channel, Sink, SinkContext
 from edgemass.sources import CaptureOptions
 
@@ -40,16 +42,24 @@ class Agent:
     """One board at work.
 
     loading: nothing is open yet; whoever does not want to wait for the model may interrupt.
-    tune_after_s: of frames, before it is measured what runs best.
+    tune_after_s: of frames, before it is measured what runs best. notifier: the service manager, where there is one.
     """
 
-    def __init__(self, config: Config, clock: Clock | None = None, *, tune_after_s: float = AFTER_S) -> None:
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock | None = None,
+        *,
+        tune_after_s: float = AFTER_S,
+        notifier: Notifier | None = None,
+    ) -> None:
         self.loading = True
         self._tune_after_s = tune_after_s
         self._config = config
         self._managed: Managed | None = None
         self._scenes: Scenes
         self._clock = clock or SystemClock()
+        self._heartbeat = Heartbeat(notifier or Notifier(), self._clock)
         self._turns = Turns(default_at_once(), self._clock)  # one model, and so one queue for it
         self._identity = Identity(config.device, boot_id(), uuid.uuid4().hex)
 
@@ -66,6 +76,8 @@ class Agent:
             for name, camera in config.cameras.items()
         }
         with contextlib.ExitStack() as stack:
+            stack.callback(self._heartbeat.close)
+            self._heartbeat.start()
             managed = Managed.open(config, self._clock)
             if managed is not None:
                 stack.callback(managed.close)
@@ -92,6 +104,7 @@ class Agent:
             for camera in cameras:
                 camera.start()
             tuner.start()
+            self._heartbeat.ready(cameras, slot)
             code = self._watch(cameras, stop)
             if managed is not None:
                 managed.clean = not managed.failure and not any(
@@ -162,10 +175,12 @@ class Agent:
                 if not camera.running:
                     self._scenes.camera_ended(camera.line.camera, camera.failure)
             self._scenes.tick()
+            self._heartbeat.tick()
             self._clock.wait(stop, POLL_S)
         return self._finish(cameras, failed=False)
 
     def _finish(self, cameras: list[Camera], *, failed: bool) -> int:
+        self._heartbeat.stopping()
         if self._managed is not None:
             self._managed.stop()
         for camera in cameras:

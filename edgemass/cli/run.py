@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import os.path
+import faulthandler
+import os
 import re
 import signal
 import sys
@@ -12,7 +13,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgemass import config
+from edgemass import config, sdnotify
 from edgemass.cli import state
 from edgemass.config import CameraConfig, Config
 from edgemass.config.scene import EventsConfig
@@ -96,12 +97,22 @@ def call(options: argparse.Namespace) -> int:
     from edgemass.agent import Agent  # after what may be wrong: an error need not wait for OpenCV
 
     stop = threading.Event()
-    agent = Agent(wanted)
+    agent = Agent(wanted, notifier=_service_manager())
     _end_on_signals(stop, agent)
     code = agent.run(stop)
     if code == 0 and any(camera.source.startswith("demo:") for camera in wanted.cameras.values()):
         print(AFTER_DEMO, file=sys.stderr)
     return code
+
+
+def _service_manager() -> sdnotify.Notifier:
+    """Who watches over this process and is told how it is; its children have nothing to tell."""
+    notifier = sdnotify.from_environment(os.environ, os.getpid())
+    for name in (sdnotify.NOTIFY_SOCKET, sdnotify.WATCHDOG_USEC, sdnotify.WATCHDOG_PID):
+        os.environ.pop(name, None)
+    if notifier.watchdog_s is not None and sys.stderr is not None:
+        faulthandler.enable()  # whoever is killed by the watchdog tells where every thread was
+    return notifier
 
 
 def _end_on_signals(stop: threading.Event, agent: Agent) -> None:
