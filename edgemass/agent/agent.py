@@ -6,8 +6,14 @@ import contextlib
 import logging
 import threading
 import uuid
+from collections.abc import Callable
 
-from edgemass import sinks, sources
+import msgspec
+
+from edgemass import sinks
+from edgemass.agent.cameras import Cameras, open_sources
+from edgemass.agent.crash_loop import CrashLoop, what_runs, without
+from edgemass.agent.fitting import check_fits
 from edgemass.agent.heartbeat import Heartbeat
 from edgemass.agent.managed import Managed
 from edgemass.agent.scenes import Scenes
@@ -15,34 +21,28 @@ from edgemass.agent.slot import ModelSlot
 from edgemass.agent.starting import load_first
 from edgemass.agent.tuner import AFTER_S, Tuner
 from edgemass.clock import Clock, SystemClock, boot_id
-from edgemass.config import CameraConfig, Config
-from edgemass.config.motion import MotionConfig
+from edgemass.config import Config, state_folder
 from edgemass.counters import Counters
 from edgemass.errors import BackendError, EdgemassError
 from edgemass.imaging import leave_cores_to_the_runtime
-from edgemass.imaging.orient import Orientation
-from edgemass.pipeline.camera import Camera
-from edgemass.pipeline.capture import Capture
-from edgemass.pipeline.line import CameraLine, LoadedModel
 from edgemass.pipeline.moment import Identity
-from edgemass.pipeline.selection import Selection
-from edgemass.pipeline.turns import Turns, default_at_once
-from edgemass.scene.motion import MotionGate
 from edgemass.sdnotify import Notifier
 from edgemass.sinks import Channel, Sink, SinkContext
-from edgemass.sources import CaptureOptions
 
 logger = logging.getLogger(__name__)
 
 POLL_S = 0.2
 STOP_S = 5.0
+LIVE = frozenset({"cameras", "file"})
+"""Keys of the configuration that a reload changes; the others wait for the next start."""
 
 
 class Agent:
     """One board at work.
 
     loading: nothing is open yet; whoever does not want to wait for the model may interrupt.
-    tune_after_s: of frames, before it is measured what runs best. notifier: the service manager, where there is one.
+    reread: reads the configuration again, for `reload`. tune_after_s: of frames, before it is measured what runs best.
+    notifier: the service manager, where there is one.
     """
 
     def __init__(
@@ -50,18 +50,27 @@ class Agent:
         config: Config,
         clock: Clock | None = None,
         *,
+        reread: Callable[[], Config] | None = None,
         tune_after_s: float = AFTER_S,
         notifier: Notifier | None = None,
     ) -> None:
         self.loading = True
         self._tune_after_s = tune_after_s
         self._config = config
+        self._reread = reread
+        self._reload = threading.Event()
         self._managed: Managed | None = None
-        self._scenes: Scenes
+        self._slot: ModelSlot
+        self._cameras: Cameras
         self._clock = clock or SystemClock()
-        self._heartbeat = Heartbeat(notifier or Notifier(), self._clock)
-        self._turns = Turns(default_at_once(), self._clock)  # one model, and so one queue for it
+        notifier = notifier or Notifier()
+        self._heartbeat = Heartbeat(notifier, self._clock)
+        self._crash_loop = CrashLoop(state_folder(config.state) if notifier.address else None)
         self._identity = Identity(config.device, boot_id(), uuid.uuid4().hex)
+
+    def reload(self) -> None:
+        """Ask to read the configuration again and change what it changes; for any thread, and for signals."""
+        self._reload.set()
 
     def run(self, stop: threading.Event) -> int:
         """Run until `stop` is set or every camera has ended; returns the exit code.
@@ -71,10 +80,7 @@ class Agent:
         """
         leave_cores_to_the_runtime()
         config = self._config
-        opened = {
-            name: sources.open(camera.source, _capture_options(camera), self._clock)
-            for name, camera in config.cameras.items()
-        }
+        opened = open_sources(config.cameras, self._clock)
         with contextlib.ExitStack() as stack:
             stack.callback(self._heartbeat.close)
             self._heartbeat.start()
@@ -82,7 +88,11 @@ class Agent:
             if managed is not None:
                 stack.callback(managed.close)
             store, name = (managed.store, managed.slot_name) if managed else (None, "main")
-            slot = ModelSlot(name, *load_first(config, store, name, self._clock), clock=self._clock)
+            stack.enter_context(self._crash_loop)
+            self._crash_loop.begin(*what_runs(config, store, name))
+            config, avoid = without(self._crash_loop.step, config, store, name)
+            loaded = load_first(config, store, name, self._clock, avoid=avoid)
+            self._slot = slot = ModelSlot(name, *loaded, clock=self._clock)
             stack.callback(slot.close)
             tuner = Tuner(slot, config, clock=self._clock, after_s=self._tune_after_s)
             stack.callback(tuner.close)
@@ -90,26 +100,30 @@ class Agent:
             outputs = self._open_sinks()
             for sink in outputs:
                 stack.callback(sink.close, STOP_S)
-            self._scenes = Scenes(config, outputs, identity=self._identity, clock=self._clock)
-            stack.callback(self._scenes.close)
-            counters = {name: Counters() for name in opened}
-            self._scenes.open(opened, counters, slot.bundle.manifest.task)
-            cameras = [
-                self._camera(name, source, slot.running, outputs, counters[name]) for name, source in opened.items()
-            ]
-            slot.lines = [camera.line for camera in cameras]
+            scenes = Scenes(config, outputs, identity=self._identity, clock=self._clock)
+            stack.callback(scenes.close)
+            self._cameras = Cameras(
+                config,
+                slot,
+                scenes,
+                outputs,
+                identity=self._identity,
+                clock=self._clock,
+                on_failing=lambda error: self._managed is not None and self._managed.blame(error),
+            )
             if managed is not None:
-                managed.start(slot, tuner, cameras, [sink for sink in outputs if isinstance(sink, Channel)])
-                self._managed = managed
-            for camera in cameras:
-                camera.start()
-            tuner.start()
-            self._heartbeat.ready(cameras, slot)
-            code = self._watch(cameras, stop)
-            if managed is not None:
-                managed.clean = not managed.failure and not any(
-                    isinstance(camera.failure, BackendError) for camera in cameras
+                managed.start(
+                    slot, tuner, self._cameras.counters, [sink for sink in outputs if isinstance(sink, Channel)]
                 )
+                self._managed = managed
+            self._cameras.start(opened)
+            tuner.start()
+            self._heartbeat.ready(lambda: self._cameras.at_work, slot, self._crash_loop.problem)
+            code = self._watch(stop)
+            well = not any(isinstance(camera.failure, BackendError) for camera in self._cameras.at_work)
+            self._crash_loop.well = well
+            if managed is not None:
+                managed.clean = well and not managed.failure
             return code
 
     def _open_sinks(self) -> list[Sink]:
@@ -124,103 +138,49 @@ class Agent:
             raise
         return opened
 
-    def _camera(
-        self, name: str, source: sources.Source, model: LoadedModel, outputs: list[Sink], counters: Counters
-    ) -> Camera:
-        camera = self._config.cameras[name]
-        sight = self._scenes.sights[name]
-        capture = Capture(
-            name,
-            source,
-            orientation=Orientation(camera.rotate, camera.crop, camera.masks),
-            clock=self._clock,
-            counters=counters,
-            on_state=sight.captured,
-            convert_ahead=camera.max_fps is None and not camera.motion,
-        )
-        line = CameraLine(
-            name,
-            model,
-            outputs,
-            identity=self._identity,
-            score=camera.score,
-            max_age_ms=camera.max_age_ms if source.realtime else None,
-            reporter=self._scenes.reporters.get(name),
-            clock=self._clock,
-            counters=counters,
-        )
-        return Camera(
-            capture,
-            line,
-            selection=Selection(max_fps=camera.max_fps, gate=_gate(camera)),
-            place=self._turns.place(),
-            sight=sight,
-            frames=self._config.frames,
-            clock=self._clock,
-            counters=counters,
-            on_failing=lambda error: self._managed is not None and self._managed.blame(error),
-        )
-
-    def _watch(self, cameras: list[Camera], stop: threading.Event) -> int:
+    def _watch(self, stop: threading.Event) -> int:
         """Wait for the end. One camera that fails does not stop the others; all that have ended end the run."""
-        while not stop.is_set() and any(camera.running for camera in cameras):
-            reasons = [camera.capture.gave_up for camera in cameras]
-            reasons += [self._managed.failure] if self._managed is not None else []
-            reason = next(filter(None, reasons), None)
+        while not stop.is_set() and not self._cameras.over:
+            reason = self._cameras.watch() or (self._managed.failure if self._managed is not None else "")
             if reason:
                 logger.error("%s; ending so that the service manager starts anew", reason)
                 stop.set()
-                return self._finish(cameras, failed=True)
-            for camera in cameras:
-                if not camera.running:
-                    self._scenes.camera_ended(camera.line.camera, camera.failure)
-            self._scenes.tick()
+                return self._finish(failed=True)
             self._heartbeat.tick()
+            self._crash_loop.look(self._cameras.processed, self._clock.monotonic_ns())
+            if self._reload.is_set():
+                self._reload.clear()
+                self._heartbeat.reloading()
+                self._change_over()
+                self._heartbeat.reloaded()
             self._clock.wait(stop, POLL_S)
-        return self._finish(cameras, failed=False)
+        return self._finish(failed=False)
 
-    def _finish(self, cameras: list[Camera], *, failed: bool) -> int:
+    def _change_over(self) -> None:
+        """Read the configuration again; one that is bad changes nothing."""
+        if self._reread is None:
+            return
+        try:
+            new = self._reread()
+            check_fits(new, self._slot.bundle.manifest)
+            wait = [key for key in new.__struct_fields__ if key not in LIVE and _differ(self._config, new, key)]
+            config = msgspec.structs.replace(self._config, cameras=new.cameras, file=new.file)
+            done = self._cameras.use(config)
+        except EdgemassError as error:
+            logger.error("the configuration stays as it was: %s", error)  # noqa: TRY400
+            return
+        self._config = config
+        for key in wait:
+            logger.warning("the configuration's new `%s` waits for a restart", key)
+        logger.info("configuration read again: %s", "; ".join(done) or "nothing to change")
+
+    def _finish(self, *, failed: bool) -> int:
         self._heartbeat.stopping()
         if self._managed is not None:
             self._managed.stop()
-        for camera in cameras:
-            camera.request_stop()
-        for camera in cameras:
-            if not camera.join(STOP_S):
-                logger.error("the detect loop did not end in %.0f s", STOP_S, extra={"camera": camera.line.camera})
-                failed = True
-        self._scenes.end()
-        for camera in cameras:
-            _log_summary(camera)
-            if camera.failure is not None:
-                failed = True
-        return 1 if failed else 0
+        well = self._cameras.end()
+        return 1 if failed or not well else 0
 
 
-def _capture_options(camera: CameraConfig) -> CaptureOptions:
-    return CaptureOptions(
-        width=camera.width, height=camera.height, fps=camera.fps, fourcc=camera.fourcc, realtime=camera.realtime
-    )
-
-
-def _gate(camera: CameraConfig) -> MotionGate | None:
-    if isinstance(camera.motion, MotionConfig):
-        return MotionGate(camera.motion)
-    return MotionGate(MotionConfig()) if camera.motion else None
-
-
-def _log_summary(camera: Camera) -> None:
-    """What a person wants to know when it is over."""
-    counts = camera.counters.snapshot()
-    seconds = (camera.last_ns - camera.first_ns) / 1e9
-    done = counts.get("frames_processed", 0)
-    latencies = sorted(camera.line.total_ms)
-    extra: dict[str, object] = {"camera": camera.line.camera, "frames": done}
-    if done > 1 and seconds > 0:
-        extra["fps"] = round((done - 1) / seconds, 1)
-        extra["p50_ms"] = latencies[len(latencies) // 2]
-        extra["p95_ms"] = latencies[int(len(latencies) * 0.95)]
-    dropped = {
-        key: value for key, value in counts.items() if key not in ("frames_processed", "frames_captured") and value
-    }
-    logger.info("camera done", extra={**extra, **dropped})
+def _differ(before: Config, now: Config, key: str) -> bool:
+    return bool(getattr(before, key) != getattr(now, key))

@@ -26,7 +26,8 @@ FRAME_MOST_S = 30.0
 """Of one frame through its line. A frame on an accelerator is given up after 3 s and runs on the CPU."""
 OVERDUE_MOST_S = 30.0
 """Of a read past its own deadline, upon which it should have been given up."""
-LOOP_MOST_S = 30.0
+LOOP_MOST_S = 60.0
+"""Of the agent's own loop, which ends cameras where the configuration says so."""
 _UNWATCHED_BEAT_S = 10.0
 _BEATS_OF_GRACE = 6
 _NS = 1_000_000_000
@@ -70,15 +71,26 @@ class Heartbeat:
         if self._notifier.address:
             self._thread.start()
 
-    def ready(self, cameras: Sequence[Camera], slot: ModelSlot) -> None:
-        """Model and cameras are wired, whether or not any camera or broker is there."""
+    def ready(self, cameras: Callable[[], Sequence[Camera]], slot: ModelSlot, problem: str = "") -> None:
+        """Model and cameras are wired, whether or not any camera or broker is there.
+
+        cameras: those at work, which may change. problem: what a person should know, told with the status.
+        """
         self._ticked_ns = self._clock.monotonic_ns()
-        self._line = StatusLine(cameras, slot, self._clock).now
-        self._pulses = lambda: pulses_of(cameras, slot)
+        line = StatusLine(cameras, slot, self._clock)
+        self._line = lambda: f"{line.now()}; {problem}" if problem else line.now()
+        self._pulses = lambda: pulses_of(cameras(), slot)
         self._notifier.ready()
 
     def tick(self) -> None:
         self._ticked_ns = self._clock.monotonic_ns()
+
+    def reloading(self) -> None:
+        """The configuration is read anew; `reloaded` ends it."""
+        self._notifier.reloading(self._clock.monotonic_ns())
+
+    def reloaded(self) -> None:
+        self._notifier.ready()
 
     def stopping(self) -> None:
         """The end has begun; the service manager has a deadline of its own for it."""
@@ -135,21 +147,20 @@ def pulses_of(cameras: Sequence[Camera], slot: ModelSlot) -> list[Pulse]:
 class StatusLine:
     """What `systemctl status` shows: how many cameras are up, frames a second since it was asked last, the model."""
 
-    def __init__(self, cameras: Sequence[Camera], slot: ModelSlot, clock: Clock) -> None:
+    def __init__(self, cameras: Callable[[], Sequence[Camera]], slot: ModelSlot, clock: Clock) -> None:
         self._cameras = cameras
         self._slot = slot
         self._clock = clock
-        self._frames, self._at_ns = self._total(), clock.monotonic_ns()
+        self._frames: dict[str, int] = {}
+        self._at_ns = clock.monotonic_ns()
 
     def now(self) -> str:
-        frames, now_ns = self._total(), self._clock.monotonic_ns()
+        cameras, now_ns = self._cameras(), self._clock.monotonic_ns()
+        frames = {camera.line.camera: camera.counters["frames_processed"] for camera in cameras}
+        done = sum(max(0, count - self._frames.get(name, 0)) for name, count in frames.items())
         seconds = (now_ns - self._at_ns) / _NS
-        fps = (frames - self._frames) / seconds if seconds > 0 else 0.0
         self._frames, self._at_ns = frames, now_ns
-        up = sum(camera.capture.online for camera in self._cameras)
+        up = sum(camera.capture.online for camera in cameras)
         model = self._slot.running
         name = f"{model.ref.name} {model.ref.version} on {model.detector.backend.name}"
-        return f"{up} of {len(self._cameras)} cameras up, {fps:.1f} fps, {name}"
-
-    def _total(self) -> int:
-        return sum(camera.counters["frames_processed"] for camera in self._cameras)
+        return f"{up} of {len(cameras)} cameras up, {done / seconds if seconds > 0 else 0.0:.1f} fps, {name}"

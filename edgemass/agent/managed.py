@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -18,8 +18,8 @@ from edgemass.agent.tuner import Tuner
 from edgemass.agent.updating import Updater
 from edgemass.clock import Clock
 from edgemass.config import Config, UpdatesConfig
+from edgemass.counters import Counters
 from edgemass.errors import BackendError, StoreBusyError, StoreError
-from edgemass.pipeline.camera import Camera
 from edgemass.sinks import Channel
 from edgemass.store import ModelStore
 
@@ -76,10 +76,12 @@ class Managed:
         """Why the process has to start anew, "" while it need not."""
         return self._updater.failure if self._updater is not None else ""
 
-    def start(self, slot: ModelSlot, tuner: Tuner, cameras: Sequence[Camera], channels: Sequence[Channel]) -> None:
-        """Follow orders from now on."""
+    def start(
+        self, slot: ModelSlot, tuner: Tuner, counters: Callable[[], Sequence[Counters]], channels: Sequence[Channel]
+    ) -> None:
+        """Follow orders from now on. counters: of every camera that there was in this run."""
         config, device = self._config, self._config.device or configs.device_id()
-        self._observer = Observer(slot, cameras, self._clock)
+        self._observer = Observer(slot, counters, self._clock)
         reports = Reports(
             device,
             slot.name,

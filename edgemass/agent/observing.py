@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +17,10 @@ from edgemass.agent.probation import Baseline, Failed, ProbationLimits, Sample, 
 from edgemass.agent.slot import ModelSlot
 from edgemass.agent.tuning_frames import TuningFrames
 from edgemass.clock import Clock
+from edgemass.counters import Counters
 from edgemass.errors import BackendError
 from edgemass.frame import Frame, Image
 from edgemass.messages import DetectionMessage, FrameMessage
-from edgemass.pipeline.camera import Camera
 
 logger = logging.getLogger(__name__)
 
@@ -37,9 +37,10 @@ _SANE_C = (-40.0, 150.0)  # zones without a sensor report 0 K, or -256 and 255
 class Observer:
     """Samples the cameras of a slot in a thread of its own, from `start` to `close`."""
 
-    def __init__(self, slot: ModelSlot, cameras: Sequence[Camera], clock: Clock) -> None:
+    def __init__(self, slot: ModelSlot, counters: Callable[[], Sequence[Counters]], clock: Clock) -> None:
+        """counters: of every camera that there was in this run; they only grow."""
         self._slot = slot
-        self._cameras = cameras
+        self._counters = counters
         self._clock = clock
         self._lock = threading.Lock()
         self._samples: deque[Sample] = deque(maxlen=int(BEFORE_S / SAMPLE_S))
@@ -50,13 +51,11 @@ class Observer:
         self._thread = threading.Thread(target=self._run, name=f"observer-{slot.name}", daemon=True)
 
     def start(self) -> None:
-        for line in self._slot.lines:
-            line.watch(self._see)
+        self._slot.watch(self._see)
         self._thread.start()
 
     def close(self) -> None:
-        for line in self._slot.lines:
-            line.unwatch(self._see)
+        self._slot.unwatch(self._see)
         self._stop.set()
         if self._thread.ident is not None:
             self._thread.join(_STOP_S)
@@ -121,7 +120,7 @@ class Observer:
                     self._trial.samples.append(taken)
 
     def _sample(self) -> Sample:
-        counters = [camera.counters.snapshot() for camera in self._cameras]
+        counters = [counters.snapshot() for counters in self._counters()]
         with self._lock:
             latencies, detections = list(self._latencies), self._detections
         return probation.sample(

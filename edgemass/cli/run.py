@@ -13,14 +13,18 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from edgemass import config, sdnotify
 from edgemass.cli import state
-from edgemass.config import CameraConfig, Config
+from edgemass.config import CameraConfig, Config, credentials
 from edgemass.config.scene import EventsConfig
 from edgemass.errors import UsageError
 
 if TYPE_CHECKING:
     from edgemass.agent import Agent
+
+SYSTEM_CONFIG = Path("/etc/edgemass/edgemass.toml")
 
 _NAMED = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9_.-]*)=(?P<source>.+)", re.DOTALL)
 
@@ -97,8 +101,10 @@ def call(options: argparse.Namespace) -> int:
     from edgemass.agent import Agent  # after what may be wrong: an error need not wait for OpenCV
 
     stop = threading.Event()
-    agent = Agent(wanted, notifier=_service_manager())
+    agent = Agent(wanted, reread=lambda: _config(options), notifier=_service_manager())
     _end_on_signals(stop, agent)
+    if wanted.file and not sys.stderr.isatty():  # else the terminal is gone, and so is who started it
+        signal.signal(signal.SIGHUP, lambda *_: agent.reload())
     code = agent.run(stop)
     if code == 0 and any(camera.source.startswith("demo:") for camera in wanted.cameras.values()):
         print(AFTER_DEMO, file=sys.stderr)
@@ -138,7 +144,8 @@ def _config(options: argparse.Namespace) -> Config:
     _check_ranges(options)
     if options.record_frames and not options.record:
         raise UsageError("--record-frames needs --record DIR")
-    base = config.load(options.config) if options.config else Config(cameras={})
+    file = options.config or (SYSTEM_CONFIG if not options.camera and SYSTEM_CONFIG.is_file() else None)
+    base = config.load(file) if file else Config(cameras={})
     over = {
         "max_fps": options.max_fps,
         "score": options.score,
@@ -150,13 +157,21 @@ def _config(options: argparse.Namespace) -> Config:
     tables |= {name: {"source": source} for name, source in _cameras(options.camera, taken=tables).items()}
     if not tables:
         raise UsageError(
-            "no camera: give --camera 0, --camera rtsp://..., --camera clip.mp4, --camera demo: or --config FILE"
+            "no camera: give --camera 0, --camera rtsp://..., --camera clip.mp4, --camera demo: or --config FILE "
+            f"(default: {SYSTEM_CONFIG})"
         )
     cameras = {
         name: config.convert({**table, **_over(table, given)}, CameraConfig, f"camera {name}")
         for name, table in tables.items()
     }
+    given_by = os.environ.get(credentials.VARIABLE)
+    secrets = Path(given_by) if given_by else None
+    cameras = {
+        name: msgspec.structs.replace(camera, source=credentials.resolve(camera.source, secrets))
+        for name, camera in cameras.items()
+    }
     sinks = (*base.sinks, *options.sink, *([options.mqtt] if options.mqtt else []))
+    sinks = tuple(credentials.resolve(sink, secrets) for sink in sinks)
     return Config(
         cameras=cameras,
         model=options.model or base.model,

@@ -39,8 +39,8 @@ def resolve(address: str, folder: Path | None) -> str:
 def _file(name: str, folder: Path | None) -> Path:
     if folder is None:
         raise ConfigError(
-            f"credential:{name} is given by the service manager, and there is none here; name the file itself, or start "
-            "it as a service"
+            f"credential:{name} is given by the service manager, and there is none here; name the file itself, or "
+            "start it as a service"
         )
     found = next((path for path in (folder / name, folder / f"{PREFIX}{name}") if path.is_file()), None)
     if found is None:

@@ -116,7 +116,7 @@ class EventMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     dwell_s: seconds in each zone, those before included. stationary: it has not moved for a while.
     object: id of the object's event, in those of its zones and lines. zone, line: names. direction: over the line.
     state, reason: of a camera; reason also of an end: left (gone from view), camera (gone while the camera was away),
-    stopped (edgemass ended), model (another model took over).
+    stopped (edgemass ended, or the camera was switched off), model, configuration (another one took over).
     snapshot: its best picture, as sent. clip: name of its file in the folder of clips.
     """
 

@@ -35,6 +35,7 @@ from edgemass.messages import (
 )
 from edgemass.pipeline.album import Shown
 from edgemass.pipeline.moment import Identity, Moment
+from edgemass.pipeline.numbering import Numbering
 from edgemass.pipeline.outlets import Outlets
 from edgemass.pipeline.recording import Known
 from edgemass.pipeline.reporting import SceneReporter
@@ -67,7 +68,7 @@ class CameraLine:
     max_age_ms: a frame older than this is not run; None = any age will do, as for a file.
     age_ms: how old the last frames were when their runs began.
     reporter: sees what is found and tells of tracks, events and counts; None = boxes only.
-    private: nothing that shows pixels or places may leave this line; only counts do.
+    numbering: goes on from there; None = from the beginning.
     """
 
     def __init__(  # noqa: PLR0913 (what a camera's line joins; all but three by name)
@@ -80,11 +81,11 @@ class CameraLine:
         score: float | dict[str, float] | None,
         max_age_ms: float | None = None,
         reporter: SceneReporter | None = None,
+        numbering: Numbering | None = None,
         clock: Clock,
         counters: Counters,
     ) -> None:
         self.camera = camera
-        self.private = reporter is not None and reporter.config.counts_only
         self.total_ms: deque[float] = deque(maxlen=LATENCIES_KEPT)
         self.age_ms: deque[float] = deque(maxlen=LATENCIES_KEPT)
         self._watchers: tuple[Watcher, ...] = ()
@@ -98,12 +99,17 @@ class CameraLine:
         self._max_age_ms = max_age_ms
         self._clock = clock
         self._counters = counters
-        self._seq = 0
+        self._numbering = numbering or Numbering()
 
     @property
     def processed(self) -> int:
         """Documents made so far."""
-        return self._seq
+        return self._numbering.documents
+
+    @property
+    def private(self) -> bool:
+        """Whether nothing that shows pixels or places may leave this line; only counts do."""
+        return self._reporter is not None and self._reporter.config.counts_only
 
     @property
     def heard(self) -> bool:
@@ -178,6 +184,13 @@ class CameraLine:
         self._next = model
         self._take_next()
 
+    def configure(
+        self, *, score: float | dict[str, float] | None, max_age_ms: float | None, reporter: SceneReporter | None
+    ) -> None:
+        """Judge and tell differently from the next frame on; for who holds the line."""
+        self._score, self._max_age_ms, self._reporter = score, max_age_ms, reporter
+        self._shown, self._thresholds = self._scores(self._loaded.detector.manifest)
+
     def forget(self) -> None:
         """The camera was away: what a stateful model remembers no longer holds."""
         self._stream.forget()
@@ -197,7 +210,7 @@ class CameraLine:
     def _process(self, frame: Frame) -> FrameMessage:
         started_ns = self._clock.monotonic_ns()
         inference = self._stream.detect(frame.image, self._thresholds, partial(self._check_age, frame))
-        self._seq += 1
+        self._numbering.documents += 1
         with contextlib.nullcontext() if self._reporter is None else self._reporter.held():
             message = self._hand_out(frame, inference, started_ns)
         for watcher in self._watchers:
@@ -247,7 +260,7 @@ class CameraLine:
         return {
             "device": self._identity.device,
             "camera": self.camera,
-            "seq": self._seq,
+            "seq": self._numbering.documents,
             "run_id": self._identity.run_id,
             "boot_id": self._identity.boot_id,
             "mono_ns": frame.mono_ns,

@@ -118,7 +118,7 @@ class Rig:
         self.heartbeat = Heartbeat(manager.notifier, clock)
         self._manager = manager
         self.camera.start()
-        self.heartbeat.ready([self.camera], self.slot)
+        self.heartbeat.ready(lambda: [self.camera], self.slot)
 
     def fed(self) -> bool:
         """Whether the watchdog is fed by a beat now; the agent's loop came by."""
@@ -202,7 +202,7 @@ def test_the_agent_s_own_loop_has_to_come_by(manager: Manager) -> None:
     clock.advance(LOOP_MOST_S + 1)
     manager.told()
     rig.heartbeat.beat()
-    assert manager.told() == ["STATUS=the agent has not moved for 31 s"]
+    assert manager.told() == ["STATUS=the agent has not moved for 61 s"]
 
 
 def test_loading_asks_for_more_time_and_says_so_but_not_for_ever(manager: Manager) -> None:
