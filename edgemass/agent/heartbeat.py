@@ -80,6 +80,7 @@ class Heartbeat:
         line = StatusLine(cameras, slot, self._clock)
         self._line = lambda: f"{line.now()}; {problem}" if problem else line.now()
         self._pulses = lambda: pulses_of(cameras(), slot)
+        self._notifier.status(self._line())
         self._notifier.ready()
 
     def tick(self) -> None:
@@ -96,6 +97,7 @@ class Heartbeat:
         """The end has begun; the service manager has a deadline of its own for it."""
         self._stop.set()
         self._notifier.stopping()
+        self._notifier.status("")
 
     def close(self) -> None:
         self._stop.set()

@@ -1,4 +1,4 @@
-"""locked.py REPORT LOCK: the entries of a hashed lock that a resolution of pip's (`--report`) needs, on standard output."""
+"""locked.py REPORT LOCK: the entries of a hashed lock that a resolution of pip's (`--report`) needs."""
 
 from __future__ import annotations
 

@@ -38,12 +38,18 @@ ARM64_PACKAGES = (
     *("python3", "dash", "coreutils", "busybox-static", "linux-image-arm64", "udev", "v4l-utils"),
     *("mosquitto", "mosquitto-clients"),
 )
+SYSTEMD_PACKAGES = (
+    *("systemd", "systemd-sysv", "udev", "kmod", "procps", "python3", "libstdc++6", "ca-certificates"),
+    *("mosquitto", "mosquitto-clients"),
+)
 ARMHF_PACKAGES = ("python3", "python3-numpy", "python3-opencv", "dash", "gcc", "libc6-dev", "libpython3.11-dev")
 PLAIN_PACKAGES = frozenset({"paho-mqtt", "pyserial", "tomli-w"})  # pure Python: one wheel for every board
 MSGSPEC_SOURCE = "opt/msgspec"
 MSGSPEC_BUILD = (
     f"import os; os.chdir('/{MSGSPEC_SOURCE}'); from setuptools import build_meta; build_meta.build_wheel('dist')"
 )
+
+_DROP_SECURITY = """--setup-hook=sed -i /security/d "$1"/etc/apt/sources.list"""
 
 
 class UnavailableError(Exception):
@@ -130,6 +136,22 @@ def armhf() -> Path:
     return root
 
 
+@_one_at_a_time
+def systemd() -> Path:
+    """Debian of this machine's own kind with systemd and a broker, configured, as a board is that was just set up.
+
+    Raises:
+        UnavailableError: something cannot be fetched.
+    """
+    root, finished = _root("systemd", SYSTEMD_PACKAGES, "")
+    if not finished.exists():
+        options = ["--quiet", "--variant=minbase", f"--include={','.join(SYSTEMD_PACKAGES)}", _DROP_SECURITY]
+        _call(["mmdebstrap", *options, SUITE, str(root)], FETCH_S)
+        (root / "etc/machine-id").write_text("")
+        finished.touch()
+    return root
+
+
 def _root(arch: str, packages: Sequence[str], recipe: str) -> tuple[Path, Path]:
     """The folder for this recipe, and the file that says that it is finished; older ones are removed."""
     text = "\n".join([str(STEPS), SUITE, *packages, recipe])
@@ -143,8 +165,7 @@ def _root(arch: str, packages: Sequence[str], recipe: str) -> tuple[Path, Path]:
 
 def _unpack(root: Path, arch: str, packages: Sequence[str]) -> None:
     """Debian's packages. Those of the security archive are left out: one archive less that may be half updated."""
-    drop_security = """--setup-hook=sed -i /security/d "$1"/etc/apt/sources.list"""
-    options = ["--quiet", "--variant=extract", f"--arch={arch}", f"--include={','.join(packages)}", drop_security]
+    options = ["--quiet", "--variant=extract", f"--arch={arch}", f"--include={','.join(packages)}", _DROP_SECURITY]
     _call(["mmdebstrap", *options, SUITE, str(root)], FETCH_S)
     for mountpoint in ("proc", "sys", "run", "repository", "assets"):
         (root / mountpoint).mkdir(exist_ok=True)

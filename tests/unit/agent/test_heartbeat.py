@@ -218,11 +218,12 @@ def test_loading_asks_for_more_time_and_says_so_but_not_for_ever(manager: Manage
 def test_ready_comes_with_the_cameras_wired_and_the_status_tells_of_them(manager: Manager) -> None:
     clock = ManualClock()
     rig = Rig(manager, ScriptedCamera(clock, [[fail("unplugged")]] * 9), Line(), clock)
-    assert manager.told() == ["READY=1"]
+    status = "STATUS=0 of 1 cameras up, 0.0 fps, toy 1 on litert/xnnpack"
+    assert manager.told() == [status, "READY=1"]
     rig.heartbeat.beat()
-    assert manager.told() == ["WATCHDOG=1", "STATUS=0 of 1 cameras up, 0.0 fps, toy 1 on litert/xnnpack"]
+    assert manager.told() == ["WATCHDOG=1", status]
     rig.heartbeat.stopping()
-    assert manager.told() == ["STOPPING=1"]
+    assert manager.told() == ["STOPPING=1", "STATUS="]
     rig.end()
 
 
