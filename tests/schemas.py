@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from edgemass import messages
+from edgemass.config import shown
 from edgemass.messages import health
 from edgemass.sinks import mqtt
 
@@ -91,6 +92,7 @@ def files() -> dict[str, str]:
     """File name -> content of everything in edgemass/schemas/."""
     made = {file_name(name): json_schema(name, kind) for name, kind in DOCUMENTS.items()}
     made["asyncapi.json"] = asyncapi()
+    made[file_name(shown.SCHEMA)] = shown.schema()
     return {name: json.dumps(document, indent=2) + "\n" for name, document in made.items()}
 
 

@@ -6,12 +6,15 @@ import contextlib
 import logging
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
 
-from edgemass import sinks
+from edgemass import doctor, sinks
+from edgemass.agent.adjustments import Adjustments
 from edgemass.agent.cameras import Cameras, open_sources
+from edgemass.agent.commands import Board, CommandError, Commands, settings
 from edgemass.agent.crash_loop import CrashLoop, what_runs, without
 from edgemass.agent.fitting import check_fits
 from edgemass.agent.heartbeat import Heartbeat
@@ -23,16 +26,19 @@ from edgemass.agent.tuner import AFTER_S, Tuner
 from edgemass.clock import Clock, SystemClock, boot_id
 from edgemass.config import Config, state_folder
 from edgemass.counters import Counters
+from edgemass.doctor.finding import worst
 from edgemass.errors import BackendError, EdgemassError
 from edgemass.imaging import leave_cores_to_the_runtime
 from edgemass.pipeline.moment import Identity
 from edgemass.sdnotify import Notifier
-from edgemass.sinks import Channel, Sink, SinkContext
+from edgemass.sinks import Channel, Commandable, Sink, SinkContext
 
 logger = logging.getLogger(__name__)
 
 POLL_S = 0.2
 STOP_S = 5.0
+RESTART = 75
+"""Exit code with which a service manager starts it anew: EX_TEMPFAIL of sysexits.h."""
 LIVE = frozenset({"cameras", "file"})
 """Keys of the configuration that a reload changes; the others wait for the next start."""
 
@@ -41,7 +47,8 @@ class Agent:
     """One board at work.
 
     loading: nothing is open yet; whoever does not want to wait for the model may interrupt.
-    reread: reads the configuration again, for `reload`. tune_after_s: of frames, before it is measured what runs best.
+    reread: reads the configuration again, for `reload`. restartable: a service manager starts it again when it ends.
+    tune_after_s: of frames, before it is measured what runs best.
     notifier: the service manager, where there is one.
     """
 
@@ -51,6 +58,7 @@ class Agent:
         clock: Clock | None = None,
         *,
         reread: Callable[[], Config] | None = None,
+        restartable: bool = False,
         tune_after_s: float = AFTER_S,
         notifier: Notifier | None = None,
     ) -> None:
@@ -58,7 +66,11 @@ class Agent:
         self._tune_after_s = tune_after_s
         self._config = config
         self._reread = reread
-        self._reload = threading.Event()
+        self._restartable = restartable
+        self._reload, self._restart = threading.Event(), threading.Event()
+        self._adjustments: Adjustments
+        self._commands: Commands
+        self._channels: list[Channel] = []
         self._managed: Managed | None = None
         self._slot: ModelSlot
         self._cameras: Cameras
@@ -79,7 +91,8 @@ class Agent:
             EdgemassError: what was asked for cannot be started.
         """
         leave_cores_to_the_runtime()
-        config = self._config
+        self._adjustments = Adjustments(self._config, self._clock)
+        config = self._adjustments.effective
         opened = open_sources(config.cameras, self._clock)
         with contextlib.ExitStack() as stack:
             stack.callback(self._heartbeat.close)
@@ -100,6 +113,7 @@ class Agent:
             outputs = self._open_sinks()
             for sink in outputs:
                 stack.callback(sink.close, STOP_S)
+            self._channels = [sink for sink in outputs if isinstance(sink, Channel)]
             scenes = Scenes(config, outputs, identity=self._identity, clock=self._clock)
             stack.callback(scenes.close)
             self._cameras = Cameras(
@@ -112,11 +126,11 @@ class Agent:
                 on_failing=lambda error: self._managed is not None and self._managed.blame(error),
             )
             if managed is not None:
-                managed.start(
-                    slot, tuner, self._cameras.counters, [sink for sink in outputs if isinstance(sink, Channel)]
-                )
+                managed.start(slot, tuner, self._cameras.counters, self._channels)
                 self._managed = managed
             self._cameras.start(opened)
+            self._commands = self._take_commands(outputs)
+            stack.callback(self._commands.close, STOP_S)
             tuner.start()
             self._heartbeat.ready(lambda: self._cameras.at_work, slot, self._crash_loop.problem)
             code = self._watch(stop)
@@ -138,6 +152,24 @@ class Agent:
             raise
         return opened
 
+    def _take_commands(self, outputs: Sequence[Sink]) -> Commands:
+        board = Board(
+            cameras=lambda: self._adjustments.effective.cameras,
+            line=self._cameras.line,
+            adjust=self._adjust,
+            reload=self._change_over,
+            restart=self._ask_restart,
+            doctor=_examine,
+            update=self._managed.take_newest if self._managed is not None and self._managed.has_registry else None,
+        )
+        commands = Commands(board, self._channels, self._clock)
+        commands.start()
+        for sink in outputs:
+            if isinstance(sink, Commandable):
+                sink.obey(commands.handle)
+        self._tell_settings()
+        return commands
+
     def _watch(self, stop: threading.Event) -> int:
         """Wait for the end. One camera that fails does not stop the others; all that have ended end the run."""
         while not stop.is_set() and not self._cameras.over:
@@ -151,28 +183,64 @@ class Agent:
             if self._reload.is_set():
                 self._reload.clear()
                 self._heartbeat.reloading()
-                self._change_over()
+                with contextlib.suppress(EdgemassError):  # it is logged
+                    self._change_over()
                 self._heartbeat.reloaded()
+            self._commands.tick()
+            if self._restart.is_set():
+                return self._finish(failed=False) or RESTART
             self._clock.wait(stop, POLL_S)
         return self._finish(failed=False)
 
     def _change_over(self) -> None:
-        """Read the configuration again; one that is bad changes nothing."""
+        """Read the configuration again.
+
+        Raises:
+            EdgemassError: it is bad, and changed nothing.
+        """
         if self._reread is None:
-            return
+            raise CommandError("there is no file to read again")
+        before = self._adjustments.config
         try:
             new = self._reread()
-            check_fits(new, self._slot.bundle.manifest)
-            wait = [key for key in new.__struct_fields__ if key not in LIVE and _differ(self._config, new, key)]
-            config = msgspec.structs.replace(self._config, cameras=new.cameras, file=new.file)
-            done = self._cameras.use(config)
+            wait = [key for key in new.__struct_fields__ if key not in LIVE and _differ(before, new, key)]
+            self._adjustments.config = msgspec.structs.replace(before, cameras=new.cameras, file=new.file)
+            done = self._use(self._adjustments.effective)
         except EdgemassError as error:
+            self._adjustments.config = before
             logger.error("the configuration stays as it was: %s", error)  # noqa: TRY400
-            return
-        self._config = config
+            raise
         for key in wait:
             logger.warning("the configuration's new `%s` waits for a restart", key)
         logger.info("configuration read again: %s", "; ".join(done) or "nothing to change")
+
+    def _adjust(self, camera: str, **changes: bool | float | None) -> None:
+        """Change what a command may change of a camera.
+
+        Raises:
+            EdgemassError: it cannot be; nothing was changed.
+        """
+        try:
+            asked, config = self._adjustments.with_(camera, **changes)
+        except ValueError as error:
+            raise CommandError(str(error)) from error
+        self._use(config)
+        self._adjustments.keep(asked)
+        self._tell_settings()
+
+    def _use(self, config: Config) -> list[str]:
+        check_fits(config, self._slot.bundle.manifest)
+        return self._cameras.use(config)
+
+    def _tell_settings(self) -> None:
+        for name, camera in self._adjustments.effective.cameras.items():
+            for channel in self._channels:
+                channel.retain(f"camera/{name}/settings", msgspec.json.encode(settings(camera)))
+
+    def _ask_restart(self) -> None:
+        if not self._restartable:
+            raise CommandError("no service manager would start it again; end it and start it by hand")
+        self._restart.set()
 
     def _finish(self, *, failed: bool) -> int:
         self._heartbeat.stopping()
@@ -180,6 +248,12 @@ class Agent:
             self._managed.stop()
         well = self._cameras.end()
         return 1 if failed or not well else 0
+
+
+def _examine() -> Any:
+    """The doctor's report, as plain values."""
+    verdicts = tuple(doctor.examine(doctor.Machine(camera=None, mqtt=None)))
+    return msgspec.to_builtins(doctor.Report(verdicts, worst([verdict.status for verdict in verdicts])))
 
 
 def _differ(before: Config, now: Config, key: str) -> bool:

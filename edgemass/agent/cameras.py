@@ -76,6 +76,11 @@ class Cameras:
         """Those that run or have ended by themselves; not those that are switched off."""
         return [station.camera for station in tuple(self._stations.values())]
 
+    def line(self, name: str) -> CameraLine | None:
+        """Of a camera; None while it is switched off."""
+        station = self._stations.get(name)
+        return station.camera.line if station is not None else None
+
     @property
     def over(self) -> bool:
         """Whether every camera has ended, and none may be switched on again."""

@@ -252,7 +252,7 @@ class Scenes:
     def _clear_camera(self, name: str, kept: Entry | None) -> None:
         """Take everything of a camera from the brokers, and its numbers from the disk."""
         entry = kept or Entry()
-        gone: list[tuple[str, ...]] = [("state",)]
+        gone: list[tuple[str, ...]] = [("state",), ("settings",), ("snapshot",)]
         gone += [("snapshot", label) for label in _labels(entry)]
         for zone, known in entry.known.items():
             place = ("zone", zone, "count") if zone != FRAME else ("count",)

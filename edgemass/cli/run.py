@@ -24,8 +24,6 @@ from edgemass.errors import UsageError
 if TYPE_CHECKING:
     from edgemass.agent import Agent
 
-SYSTEM_CONFIG = Path("/etc/edgemass/edgemass.toml")
-
 _NAMED = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9_.-]*)=(?P<source>.+)", re.DOTALL)
 
 EPILOG = """\
@@ -64,7 +62,12 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     add("--model", metavar="MODEL", help="the model to run (default: the configuration's, else edgemass-person)")
     add("--mqtt", metavar="URL", help="publish to this broker; the same as --sink URL")
     add("--sink", action="append", default=[], metavar="URI", help="where documents go; may be repeated")
-    add("--config", type=Path, metavar="FILE", help="TOML configuration; the other options add to it or override it")
+    add(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help=f"TOML configuration, to which the other options add (default without --camera: {config.SYSTEM})",
+    )
     add("--score", type=float, metavar="S", help="only what is found with a score above S (default: the model's own)")
     add("--max-fps", type=float, metavar="F", help="frames a second offered to the detector, per camera")
     add(
@@ -101,7 +104,8 @@ def call(options: argparse.Namespace) -> int:
     from edgemass.agent import Agent  # after what may be wrong: an error need not wait for OpenCV
 
     stop = threading.Event()
-    agent = Agent(wanted, reread=lambda: _config(options), notifier=_service_manager())
+    manager = _service_manager()
+    agent = Agent(wanted, reread=lambda: _config(options), restartable=bool(manager.address), notifier=manager)
     _end_on_signals(stop, agent)
     if wanted.file and not sys.stderr.isatty():  # else the terminal is gone, and so is who started it
         signal.signal(signal.SIGHUP, lambda *_: agent.reload())
@@ -144,7 +148,7 @@ def _config(options: argparse.Namespace) -> Config:
     _check_ranges(options)
     if options.record_frames and not options.record:
         raise UsageError("--record-frames needs --record DIR")
-    file = options.config or (SYSTEM_CONFIG if not options.camera and SYSTEM_CONFIG.is_file() else None)
+    file = options.config or (config.SYSTEM if not options.camera and config.SYSTEM.is_file() else None)
     base = config.load(file) if file else Config(cameras={})
     over = {
         "max_fps": options.max_fps,
@@ -158,7 +162,7 @@ def _config(options: argparse.Namespace) -> Config:
     if not tables:
         raise UsageError(
             "no camera: give --camera 0, --camera rtsp://..., --camera clip.mp4, --camera demo: or --config FILE "
-            f"(default: {SYSTEM_CONFIG})"
+            f"(default: {config.SYSTEM})"
         )
     cameras = {
         name: config.convert({**table, **_over(table, given)}, CameraConfig, f"camera {name}")

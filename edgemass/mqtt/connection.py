@@ -122,6 +122,7 @@ class MqttConnection:
         expiry_s: float | None = None,
         content_type: str | None = None,
         settled: Callable[[bool], None] | None = None,
+        correlation: bytes | None = None,
     ) -> bool:
         """Queue a message; never waits. True when it was taken, False when it is lost at once (and counted).
 
@@ -129,6 +130,7 @@ class MqttConnection:
         broker stalls) its oldest are lost. QoS 1 and 2 are kept while the broker is away, as long as there is room.
         expiry_s: not sent, and by MQTT 5 brokers not kept, for longer. settled: called once with True when a broker has
         acknowledged (QoS 0: the network has taken) the message, with False when it is lost.
+        correlation: which request of MQTT 5 this answers.
         A topic that the broker's ACL forbids is reported for QoS 1 and 2 over MQTT 5 only: no broker answers to QoS 0.
 
         Raises:
@@ -139,6 +141,7 @@ class MqttConnection:
             raise ValueError(f"qos must be 0, 1 or 2, got {qos}")
         deadline_ns = None if expiry_s is None else self._clock.monotonic_ns() + int(expiry_s * 1e9)
         message = Outgoing(topic, payload, qos, retain, content_type, deadline_ns, settled)
+        message.correlation = correlation
         limit = self._packet_limit
         if self._closing:
             self._outbox.drop(message, "closed")

@@ -38,6 +38,8 @@ class Outgoing:
     deadline_ns: int | None = None
     settled: Callable[[bool], None] | None = None
     sends: int = 0
+    correlation: bytes | None = None
+    """Of MQTT 5: which request this answers."""
 
     @property
     def size(self) -> int:

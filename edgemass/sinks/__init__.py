@@ -83,6 +83,18 @@ class Channel(Protocol):
     def clear(self, *levels: str) -> None:
         """Take back what was retained under this name, by this run or an earlier one; each a name of its own."""
 
+    def show(self, *levels: str, jpeg: bytes) -> None:
+        """Publish a picture under this name, each a name of its own, and keep it there until the next one."""
+
+    def announce(self, topic: str, document: bytes) -> None:
+        """As `retain`, under a name of somebody else's; an empty document takes it back."""
+
+    def hear(self, topic: str, callback: Callable[[bytes], None]) -> None:
+        """As `listen`, under a name of somebody else's."""
+
+    def repeat(self) -> None:
+        """Publish every state anew: somebody begins to listen who has missed them."""
+
     def send(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> None:
         """Publish what a person asked for, under any name."""
 
@@ -129,6 +141,14 @@ class SinkModule(Protocol):
     def open(self, uri: str, context: SinkContext) -> Sink: ...
 
 
+@runtime_checkable
+class Checked(Protocol):
+    """What a module of SINKS may offer beside."""
+
+    def check(self, uri: str) -> None:
+        """Raise what `open` would raise for this address, without opening anything."""
+
+
 def open(uri: str, context: SinkContext) -> Sink:  # noqa: A001 (the plug-ins' own word)
     """Open a sink by its address.
 
@@ -137,6 +157,22 @@ def open(uri: str, context: SinkContext) -> Sink:  # noqa: A001 (the plug-ins' o
         ConfigError: a file that the address names (CA, certificate, password) cannot be read.
         SinkError: the output cannot be written.
     """
+    module = cast("SinkModule", importlib.import_module(SINKS[_scheme(uri)]))
+    return module.open(uri, context)
+
+
+def check(uri: str) -> None:
+    """Read the address, as far as that goes without opening anything.
+
+    Raises:
+        UsageError, ConfigError: as `open`.
+    """
+    module = importlib.import_module(SINKS[_scheme(uri)])
+    if isinstance(module, Checked):
+        module.check(uri)
+
+
+def _scheme(uri: str) -> str:
     try:
         scheme = urlsplit(uri).scheme
     except ValueError as error:
@@ -144,5 +180,4 @@ def open(uri: str, context: SinkContext) -> Sink:  # noqa: A001 (the plug-ins' o
     if scheme not in SINKS:
         known = ", ".join(f"{row}:" for row in SINKS)
         raise UsageError(f"unknown sink {redact_address(uri)!r}; it must begin with one of {known}")
-    module = cast("SinkModule", importlib.import_module(SINKS[scheme]))
-    return module.open(uri, context)
+    return scheme

@@ -15,6 +15,11 @@ Topics, under `edgemass/v1/<device>/`:
                                best picture of the newest event: JPEG, retained, QoS 1
     slot/<s>/reported          edgemass.reported/1, retained, QoS 1, published anew on every connect
     slot/<s>/desired           orders of the fleet, which the device subscribes to
+    camera/<c>/settings        what commands can change of a camera, as it is: {"enabled", "score", "max_fps"}, retained
+    camera/<c>/snapshot        picture that was asked for: JPEG, retained, QoS 1
+    command/<name>, camera/<c>/command/<name>
+                               what others ask: a bare value or {"value", "expires"}; retained and expired ones are
+                               refused; answered on the response topic of MQTT 5
 
 Names of devices and cameras become one level of a topic: `+`, `#`, `/`, white space and control characters turn to `_`.
 Documents made while the broker is away are lost and counted; their `seq` shows the gap.
@@ -22,16 +27,24 @@ Documents made while the broker is away are lost and counted; their `seq` shows 
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
+import msgspec
+
 from edgemass import mqtt
+from edgemass.clock import Clock, clock_synced
 from edgemass.frame import Frame
 from edgemass.messages import CameraState, CountsMessage, DetectionMessage, EventMessage, FrameMessage, to_json
 from edgemass.mqtt import MqttConnection, Will
-from edgemass.sinks import SinkContext
+from edgemass.sinks import Answer, Command, Commanded, SinkContext, _mqtt_commands
+
+logger = logging.getLogger(__name__)
 
 PREFIX = "edgemass/v1"
 JSON = "application/json"
@@ -61,9 +74,14 @@ def open(uri: str, context: SinkContext) -> MqttSink:  # noqa: A001 (the plug-in
     connection = MqttConnection(
         options, will=Will(f"{base}/availability", OFFLINE), counters=context.counters, clock=context.clock
     )
-    sink = MqttSink(base, connection)
+    sink = MqttSink(base, connection, context.clock)
     connection.start()
     return sink
+
+
+def check(uri: str) -> None:
+    """See `sinks.check`."""
+    mqtt.parse(uri)
 
 
 class _State(NamedTuple):
@@ -77,10 +95,11 @@ class MqttSink:
     connection: not started yet, and told of `<base>/availability` "offline" as its will.
     """
 
-    def __init__(self, base: str, connection: MqttConnection) -> None:
+    def __init__(self, base: str, connection: MqttConnection, clock: Clock) -> None:
         self.name = f"mqtt {connection.options.where}"
         self._base = base
         self._connection = connection
+        self._clock = clock
         self._states: dict[str, _State] = {}
         self._lock = threading.Lock()  # keeps states on the wire in the order in which they happened
         connection.on_connected(self._publish_states)
@@ -112,6 +131,52 @@ class MqttSink:
         """Empty a retained topic, now and on every connect."""
         self._retain("/".join(topic_level(level) for level in levels), _State(b"", TEXT))
 
+    def show(self, *levels: str, jpeg: bytes) -> None:
+        """Publish a picture of the device, now and on every connect."""
+        self._retain("/".join(topic_level(level) for level in levels), _State(jpeg, JPEG))
+
+    def announce(self, topic: str, document: bytes) -> None:
+        """Publish a state under a topic of somebody else's, now and on every connect."""
+        self._retain_at(topic, _State(document, JSON if document else TEXT))
+
+    def hear(self, topic: str, callback: Callable[[bytes], None]) -> None:
+        """Subscribe to a topic of somebody else's."""
+        self._connection.subscribe(topic, lambda message: callback(message.payload))
+
+    def repeat(self) -> None:
+        """Publish every state anew, if there is a connection; else the next one does."""
+        if self._connection.connected:
+            self._publish_states()
+
+    def obey(self, handle: Commanded) -> None:
+        """Take commands from the broker; answers go to the response topic of MQTT 5, with the correlation data."""
+        levels = len(self._base.split("/"))
+
+        def arrived(message: mqtt.Message) -> None:
+            below = message.topic.split("/")[levels:]
+            command = Command(below[-1], below[1] if below[0] == "camera" else "", "")
+            reply = partial(self._answer, message)
+            try:
+                value = _mqtt_commands.value_of(
+                    message.payload, retained=message.retain, now_s=self._clock.time_ns() / 1e9, synced=clock_synced()
+                )
+            except _mqtt_commands.RefusedError as error:
+                self._connection.counters.add("commands_refused")
+                logger.warning("command not done: %s", error, extra={"topic": message.topic})
+                reply(Answer(ok=False, error=str(error)))
+                return
+            handle(replace(command, value=value), reply)
+
+        for below in ("command/+", "camera/+/command/+"):
+            self._connection.subscribe(f"{self._base}/{below}", arrived)
+
+    def _answer(self, request: mqtt.Message, answer: Answer) -> None:
+        topic = request.response_topic
+        if not topic or any(mark in topic for mark in "+#"):
+            return
+        document = msgspec.json.encode(answer)
+        self._connection.publish(topic, document, qos=1, content_type=JSON, correlation=request.correlation)
+
     def send(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> None:
         """Publish under a topic of somebody else's."""
         self._connection.publish(topic, payload, qos=qos, retain=retain, content_type=TEXT)
@@ -121,7 +186,9 @@ class MqttSink:
         self._connection.subscribe(f"{self._base}/{leaf}", lambda message: callback(message.payload))
 
     def _retain(self, leaf: str, state: _State) -> None:
-        topic = f"{self._base}/{leaf}"
+        self._retain_at(f"{self._base}/{leaf}", state)
+
+    def _retain_at(self, topic: str, state: _State) -> None:
         with self._lock:
             if self._states.get(topic) == state and state.content_type == TEXT:
                 return
