@@ -128,7 +128,8 @@ def install(system: System, program: Sequence[str] | None = None) -> None:
         system.run("udevadm", "trigger", "--subsystem-match=usb", "--subsystem-match=apex", needed=False)
     system.run("systemctl", "daemon-reload")
     system.run("systemctl", "enable", UNIT)
-    system.run("systemctl", "restart" if system.changed else "start", UNIT)
+    # To load a model may take minutes: `systemctl status` tells.
+    system.run("systemctl", "--no-block", "restart" if system.changed else "start", UNIT)
 
 
 def remove(system: System, *, purge: bool = False) -> None:

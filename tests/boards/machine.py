@@ -103,12 +103,14 @@ class Machine:
     def read(self, path: str) -> str:
         return self.run("cat", path)
 
-    def wait_until(self, what: Callable[[], object], reason: str, *, log: str = "/dev/null") -> None:
+    def wait_until(
+        self, what: Callable[[], object], reason: str, *, log: str = "/dev/null", patience_s: float = PATIENCE_S
+    ) -> None:
         """Ask until it is true; a failure tells `reason` and the end of `log`. States an order, never a speed."""
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + patience_s
         while not what():
             if time.monotonic() > deadline:
-                raise AssertionError(f"waited {PATIENCE_S:.0f} s in vain: {reason}\n{self.read(log)[-2000:]}")
+                raise AssertionError(f"waited {patience_s:.0f} s in vain: {reason}\n{self.read(log)[-2000:]}")
             time.sleep(0.2)
 
     def _ask(self, request: dict[str, Any], timeout_s: float = 0.0) -> dict[str, Any]:

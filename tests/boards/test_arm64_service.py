@@ -13,13 +13,14 @@ from tests.boards import cameras, machine, roots
 from tests.boards.machine import Machine
 
 UNIT = "edgemass.service"
-MODEL = "/assets/detectors/ssd_mobilenet_v1_coco_quant_postprocess.tflite"
+PATIENCE_S = 600.0  # a start takes 10 s on two idle cores of a PC, and minutes beside other tests
 PROGRAM = "/usr/local/bin/edgemass"
 WRAPPER = f"""#!/bin/sh
 PYTHONPATH=/repository/tests/boards/faults:/repository:/{roots.SITE} exec /usr/bin/python3 -m edgemass "$@"
 """
-CONFIG = f"""model = "{MODEL}"
-device = "board"
+CONFIG = """device = "board"
+backend = "tflite"
+tune = false
 sinks = ["mqtt://127.0.0.1"]
 [cameras.cam0]
 source = "0"
@@ -28,7 +29,7 @@ BROKER = "listener 1883 127.0.0.1\nallow_anonymous true\npersistence false\nuser
 HEARD = "/run/heard"
 FRAMES = 3
 
-pytestmark = [pytest.mark.arm64, pytest.mark.systemd, pytest.mark.assets, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.arm64, pytest.mark.systemd, pytest.mark.assets, pytest.mark.timeout(2400)]
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +66,7 @@ def heard(board: Machine, leaf: str) -> list[str]:
 
 def wait(board: Machine, what: Callable[[], object], reason: str) -> None:
     try:
-        board.wait_until(what, reason)
+        board.wait_until(what, reason, patience_s=PATIENCE_S)
     except AssertionError as error:
         raise AssertionError(f"{error}\n{journal(board)[-3000:]}") from error
 
@@ -83,7 +84,8 @@ def wait_for_state(board: Machine, state: str) -> None:
 def test_the_service_finds_camera_0_and_publishes_to_the_broker(board: Machine) -> None:
     wait(board, lambda: show(board, "ActiveState") == "active", "not ready")
     documents = wait_for_frames(board)
-    assert {document["backend"] for document in documents} == {"litert/xnnpack"}
+    assert {document["model"]["name"] for document in documents} == {"edgemass-person"}
+    assert all(document["backend"].startswith("litert/") for document in documents)
     assert board.run("ps", "-o", "user=", "-p", show(board, "MainPID")).strip() == "edgemass"
     assert heard(board, "availability")[-1] == "online"
 
