@@ -69,6 +69,4 @@ def _adjusted(camera: CameraConfig, by: Adjustment | None) -> CameraConfig:
     if by is None:
         return camera
     given = {key: getattr(by, key) for key in by.__struct_fields__ if getattr(by, key) is not None}
-    changed = msgspec.structs.replace(camera, **given)
-    changed.__post_init__()
-    return changed
+    return msgspec.structs.replace(camera, **given)

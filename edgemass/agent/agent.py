@@ -11,20 +11,23 @@ from typing import Any
 
 import msgspec
 
+from edgemass import config as configs
 from edgemass import doctor, sinks
 from edgemass.agent.adjustments import Adjustments
 from edgemass.agent.cameras import Cameras, open_sources
 from edgemass.agent.commands import Board, CommandError, Commands, settings
 from edgemass.agent.crash_loop import CrashLoop, what_runs, without
+from edgemass.agent.discovery import DeviceFacts
 from edgemass.agent.fitting import check_fits
 from edgemass.agent.heartbeat import Heartbeat
+from edgemass.agent.home_assistant import HomeAssistant, camera_facts
 from edgemass.agent.managed import Managed
 from edgemass.agent.scenes import Scenes
 from edgemass.agent.slot import ModelSlot
 from edgemass.agent.starting import load_first
 from edgemass.agent.tuner import AFTER_S, Tuner
 from edgemass.clock import Clock, SystemClock, boot_id
-from edgemass.config import Config, state_folder
+from edgemass.config import Config
 from edgemass.counters import Counters
 from edgemass.doctor.finding import worst
 from edgemass.errors import BackendError, EdgemassError
@@ -70,6 +73,7 @@ class Agent:
         self._reload, self._restart = threading.Event(), threading.Event()
         self._adjustments: Adjustments
         self._commands: Commands
+        self._home_assistant: HomeAssistant
         self._channels: list[Channel] = []
         self._managed: Managed | None = None
         self._slot: ModelSlot
@@ -77,7 +81,7 @@ class Agent:
         self._clock = clock or SystemClock()
         notifier = notifier or Notifier()
         self._heartbeat = Heartbeat(notifier, self._clock)
-        self._crash_loop = CrashLoop(state_folder(config.state) if notifier.address else None)
+        self._crash_loop = CrashLoop(configs.state_folder(config.state) if notifier.address else None)
         self._identity = Identity(config.device, boot_id(), uuid.uuid4().hex)
 
     def reload(self) -> None:
@@ -131,6 +135,14 @@ class Agent:
             self._cameras.start(opened)
             self._commands = self._take_commands(outputs)
             stack.callback(self._commands.close, STOP_S)
+            self._home_assistant = HomeAssistant(
+                config.home_assistant,
+                self._channels,
+                lambda: self._facts(scenes),
+                file=configs.state_folder(config.state) / "home_assistant.json",
+                clock=self._clock,
+            )
+            self._home_assistant.start()
             tuner.start()
             self._heartbeat.ready(lambda: self._cameras.at_work, slot, self._crash_loop.problem)
             code = self._watch(stop)
@@ -170,6 +182,16 @@ class Agent:
         self._tell_settings()
         return commands
 
+    def _facts(self, scenes: Scenes) -> DeviceFacts:
+        """What there is to show of this board."""
+        cameras = self._adjustments.effective.cameras
+        return DeviceFacts(
+            device=self._identity.device,
+            cameras=[camera_facts(name, camera, scenes.kept(name)) for name, camera in cameras.items()],
+            slots=[self._slot.name] if self._managed is not None else [],
+            updates=self._managed is not None and self._managed.has_registry,
+        )
+
     def _watch(self, stop: threading.Event) -> int:
         """Wait for the end. One camera that fails does not stop the others; all that have ended end the run."""
         while not stop.is_set() and not self._cameras.over:
@@ -187,6 +209,7 @@ class Agent:
                     self._change_over()
                 self._heartbeat.reloaded()
             self._commands.tick()
+            self._home_assistant.tick()
             if self._restart.is_set():
                 return self._finish(failed=False) or RESTART
             self._clock.wait(stop, POLL_S)

@@ -123,7 +123,8 @@ class Scenes:
             return None
         ledger = self._counts_file(name) if source.live else None
         kept = (before.kept if before is not None else None) or (ledger.read() if ledger is not None else None)
-        self.reporters[name] = self._reporter(name, kept or Entry(), ledger, self._clips.get(name), source)
+        entry = _with_named(kept or Entry(), camera)
+        self.reporters[name] = self._reporter(name, entry, ledger, self._clips.get(name), source)
         return self.reporters[name]
 
     def retire(self, reporter: SceneReporter | None) -> None:
@@ -154,6 +155,11 @@ class Scenes:
             with contextlib.suppress(SinkError):
                 sink.camera_state(name, state)
 
+    def kept(self, name: str) -> Entry:
+        """What was counted of a camera so far."""
+        reporter = self.reporters.get(name)
+        return reporter.kept if reporter is not None else Entry()
+
     def state(self, name: str) -> CameraState | None:
         """Of a camera, as it was told last."""
         return self._states.get(name)
@@ -166,7 +172,9 @@ class Scenes:
         clips = self._open_clips(name, source, counters)
         if clips is not None:
             self._clips[name] = clips
-        self.reporters[name] = self._reporter(name, kept, ledger, clips, source)
+        self.reporters[name] = self._reporter(
+            name, _with_named(kept, self._config.cameras[name]), ledger, clips, source
+        )
 
     def tick(self) -> None:
         """What is to be done now and then."""
@@ -368,6 +376,21 @@ class Scenes:
 
     def _path(self, name: str) -> Path:
         return configuration.state_folder(self._config.state) / "scene" / name
+
+
+def _with_named(kept: Entry, camera: CameraConfig) -> Entry:
+    """With the labels that the configuration names, which are counted as none before the first is seen."""
+    known = {place: list(labels) for place, labels in kept.known.items()}
+    lines = {line: {way: dict(crossed) for way, crossed in total.items()} for line, total in kept.lines.items()}
+    named = [(FRAME, camera.events_config.labels), *((zone, table.labels) for zone, table in camera.zones.items())]
+    for place, labels in named:
+        known[place] = list(dict.fromkeys([*known.get(place, ()), *labels]))
+    for line, table in camera.lines.items():
+        total = lines.setdefault(line, {"in": {}, "out": {}})
+        for crossed in total.values():
+            for label in table.labels:
+                crossed.setdefault(label, 0)
+    return Entry(lines=lines, known={place: labels for place, labels in known.items() if labels})
 
 
 def _labels(entry: Entry) -> list[str]:

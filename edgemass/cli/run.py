@@ -176,7 +176,8 @@ def _config(options: argparse.Namespace) -> Config:
     }
     sinks = (*base.sinks, *options.sink, *([options.mqtt] if options.mqtt else []))
     sinks = tuple(credentials.resolve(sink, secrets) for sink in sinks)
-    return Config(
+    return msgspec.structs.replace(
+        base,
         cameras=cameras,
         model=options.model or base.model,
         device=base.device or config.device_id(),
@@ -188,9 +189,7 @@ def _config(options: argparse.Namespace) -> Config:
         tune=base.tune and not options.no_tune,
         frames=options.frames or base.frames,
         state=state.asked(options.state, base.state),
-        updates=base.updates,
         record=config.Record(options.record, options.record_frames) if options.record else None,
-        file=base.file,
     )
 
 

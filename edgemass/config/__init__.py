@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from edgemass.config.camera import CameraConfig
+from edgemass.config.home_assistant import HomeAssistantConfig
 from edgemass.config.names import NAME_WANTED, device_id, is_name, state_folder
 from edgemass.config.reading import convert, join, nearest, read_toml
 from edgemass.config.rules import RuleConfig
@@ -67,6 +68,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     record: where what the scenes are given is taken down; of the command line, not a key.
     file: where all this was read from, "" for the command line; not a key.
     updates: models that are sent to this board; None = the board runs `model`, and what a person activates.
+    home_assistant: how the device shows itself there.
     """
 
     cameras: dict[str, CameraConfig]
@@ -81,6 +83,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     frames: int | None = None
     state: str | None = None
     updates: UpdatesConfig | None = None
+    home_assistant: HomeAssistantConfig = HomeAssistantConfig()
     record: Record | None = None
     file: str = ""
 
