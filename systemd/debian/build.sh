@@ -53,6 +53,8 @@ for script in postinst prerm postrm; do install -m 755 "$here/$script" "$root/DE
 echo /etc/edgemass/edgemass.toml >"$root/DEBIAN/conffiles"
 # 1.2.0.dev3 and 1.2.0rc1 come before 1.2.0 for dpkg as well.
 debian_version=$(echo "$version" | sed -E 's/\.?(dev|a|b|rc)([0-9]+)/~\1\2/g')
+printf 'edgemass (%s) stable; urgency=medium\n\n  * See CHANGELOG.md.\n\n -- %s  %s\n' "$debian_version" \
+    "$(sed -n 's/^Maintainer: //p' "$here/control")" "$(date -R)" | gzip -9n >"$root/usr/share/doc/edgemass/changelog.gz"
 minor=${python##*python3.}
 sed -e "s/@VERSION@/$debian_version/" -e "s/@ARCH@/$arch/" -e "s/@PYTHON@/3.$minor/" -e "s/@NEXT_PYTHON@/3.$((minor + 1))/" \
     -e "s/@SIZE@/$(du -sk --exclude=DEBIAN "$root" | cut -f1)/" "$here/control" >"$root/DEBIAN/control"
