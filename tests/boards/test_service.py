@@ -170,12 +170,12 @@ def test_a_password_comes_as_a_credential_and_is_seen_nowhere(board: Board) -> N
 
 def test_a_credential_that_is_missing_ends_it_for_good_and_says_which(board: Board) -> None:
     system = board.system
-    system.run("mv", "/etc/edgemass/credentials/mqtt-password", "/root/kept")
+    system.run("mv", "/etc/edgemass/credentials/mqtt-password", "/srv/kept")
     system.attempt("systemctl", "restart", UNIT)
     system.wait_until(lambda: board.show("ActiveState") == "failed", "not given up")
     assert board.show("ExecMainStatus") == "78"
     assert "there is no credential mqtt-password; put it into /etc/edgemass/credentials" in system.journal()
-    system.run("mv", "/root/kept", "/etc/edgemass/credentials/mqtt-password")
+    system.run("mv", "/srv/kept", "/etc/edgemass/credentials/mqtt-password")
     system.run("systemctl", "start", UNIT)
     board.wait_ready()
 
