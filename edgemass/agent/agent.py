@@ -7,6 +7,7 @@ import logging
 import threading
 import uuid
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -19,9 +20,11 @@ from edgemass.agent.commands import Board, CommandError, Commands, settings
 from edgemass.agent.crash_loop import CrashLoop, what_runs, without
 from edgemass.agent.discovery import DeviceFacts
 from edgemass.agent.fitting import check_fits
+from edgemass.agent.health import HealthReporter, Parts
 from edgemass.agent.heartbeat import Heartbeat
 from edgemass.agent.home_assistant import HomeAssistant, camera_facts
 from edgemass.agent.managed import Managed
+from edgemass.agent.page import Page, Told
 from edgemass.agent.scenes import Scenes
 from edgemass.agent.slot import ModelSlot
 from edgemass.agent.starting import load_first
@@ -31,7 +34,10 @@ from edgemass.config import Config
 from edgemass.counters import Counters
 from edgemass.doctor.finding import worst
 from edgemass.errors import BackendError, EdgemassError
+from edgemass.health import Place
+from edgemass.health.prometheus import render
 from edgemass.imaging import leave_cores_to_the_runtime
+from edgemass.messages import health as messages
 from edgemass.pipeline.moment import Identity
 from edgemass.sdnotify import Notifier
 from edgemass.sinks import Channel, Commandable, Sink, SinkContext
@@ -50,6 +56,7 @@ class Agent:
     """One board at work.
 
     loading: nothing is open yet; whoever does not want to wait for the model may interrupt.
+    health: says how the device is, from when the cameras are wired.
     reread: reads the configuration again, for `reload`. restartable: a service manager starts it again when it ends.
     tune_after_s: of frames, before it is measured what runs best.
     notifier: the service manager, where there is one.
@@ -66,6 +73,7 @@ class Agent:
         notifier: Notifier | None = None,
     ) -> None:
         self.loading = True
+        self.health: HealthReporter | None = None
         self._tune_after_s = tune_after_s
         self._config = config
         self._reread = reread
@@ -76,6 +84,8 @@ class Agent:
         self._home_assistant: HomeAssistant
         self._channels: list[Channel] = []
         self._managed: Managed | None = None
+        self._page: Page | None = None
+        self._outputs: list[tuple[Sink, Counters]] = []
         self._slot: ModelSlot
         self._cameras: Cameras
         self._clock = clock or SystemClock()
@@ -101,24 +111,27 @@ class Agent:
         with contextlib.ExitStack() as stack:
             stack.callback(self._heartbeat.close)
             self._heartbeat.start()
+            page = self._open_page()
+            if page is not None:
+                stack.callback(page.close)
             managed = Managed.open(config, self._clock)
             if managed is not None:
                 stack.callback(managed.close)
-            store, name = (managed.store, managed.slot_name) if managed else (None, "main")
             stack.enter_context(self._crash_loop)
-            self._crash_loop.begin(*what_runs(config, store, name))
-            config, avoid = without(self._crash_loop.step, config, store, name)
-            loaded = load_first(config, store, name, self._clock, avoid=avoid)
-            self._slot = slot = ModelSlot(name, *loaded, clock=self._clock)
+            config, self._slot = self._load(config, managed)
+            slot = self._slot
             stack.callback(slot.close)
             tuner = Tuner(slot, config, clock=self._clock, after_s=self._tune_after_s)
             stack.callback(tuner.close)
             self.loading = False
-            outputs = self._open_sinks()
+            self._outputs = self._open_sinks()
+            outputs = [sink for sink, _ in self._outputs]
             for sink in outputs:
                 stack.callback(sink.close, STOP_S)
+            readers = [page.sink] if page is not None else []
+            outputs += readers
             self._channels = [sink for sink in outputs if isinstance(sink, Channel)]
-            scenes = Scenes(config, outputs, identity=self._identity, clock=self._clock)
+            scenes = Scenes(config, outputs, readers=readers, identity=self._identity, clock=self._clock)
             stack.callback(scenes.close)
             self._cameras = Cameras(
                 config,
@@ -132,6 +145,7 @@ class Agent:
             if managed is not None:
                 managed.start(slot, tuner, self._cameras.counters, self._channels)
                 self._managed = managed
+            self._page = page
             self._cameras.start(opened)
             self._commands = self._take_commands(outputs)
             stack.callback(self._commands.close, STOP_S)
@@ -143,6 +157,9 @@ class Agent:
                 clock=self._clock,
             )
             self._home_assistant.start()
+            self.health = self._health(config)
+            stack.callback(self.health.close)
+            self.health.start()
             tuner.start()
             self._heartbeat.ready(lambda: self._cameras.at_work, slot, self._crash_loop.problem)
             code = self._watch(stop)
@@ -152,14 +169,42 @@ class Agent:
                 managed.clean = well and not managed.failure
             return code
 
-    def _open_sinks(self) -> list[Sink]:
-        opened: list[Sink] = []
+    def _load(self, config: Config, managed: Managed | None) -> tuple[Config, ModelSlot]:
+        """The model that runs first, and the configuration without what starts did not survive.
+
+        Raises:
+            EdgemassError: nothing loads.
+        """
+        store, name = (managed.store, managed.slot_name) if managed else (None, "main")
+        self._crash_loop.begin(*what_runs(config, store, name))
+        config, avoid = without(self._crash_loop.step, config, store, name)
+        loaded = load_first(config, store, name, self._clock, avoid=avoid)
+        return config, ModelSlot(name, *loaded, clock=self._clock)
+
+    def _open_page(self) -> Page | None:
+        http = self._config.http
+        if http is None:
+            return None
+        told = Told(
+            health=lambda: self.health.latest if self.health is not None else None,
+            metrics=self._metrics,
+            alive=lambda: self.health is None or self.health.live(),
+        )
+        return Page(self._config, http, identity=self._identity, clock=self._clock, told=told)
+
+    def _metrics(self) -> str:
+        latest = self.health.latest if self.health is not None else None
+        return render(latest) if latest is not None else ""
+
+    def _open_sinks(self) -> list[tuple[Sink, Counters]]:
+        """Every sink with its counters."""
+        opened: list[tuple[Sink, Counters]] = []
         try:
             for uri in self._config.sinks:
                 context = SinkContext(self._config.device, self._clock, Counters())
-                opened.append(sinks.open(uri, context))
+                opened.append((sinks.open(uri, context), context.counters))
         except EdgemassError:
-            for sink in opened:
+            for sink, _ in opened:
                 sink.close(0)
             raise
         return opened
@@ -188,9 +233,25 @@ class Agent:
         return DeviceFacts(
             device=self._identity.device,
             cameras=[camera_facts(name, camera, scenes.kept(name)) for name, camera in cameras.items()],
+            model=self.health.board.model if self.health is not None else "",
             slots=[self._slot.name] if self._managed is not None else [],
+            readings=self.health.readings if self.health is not None else (),
             updates=self._managed is not None and self._managed.has_registry,
+            page=self._page.address if self._page is not None else "",
         )
+
+    def _health(self, config: Config) -> HealthReporter:
+        place = Place(clock=self._clock, state=configs.state_folder(config.state))
+        parts = Parts(
+            cameras=self._cameras.seen,
+            slots=[self._slot],
+            outputs=self._outputs,
+            place=place,
+            board=messages.Board(profile="", model=place.tree.model),
+            runtime=Path(config.runtime) if config.runtime is not None else None,
+            others=lambda: tuple(filter(None, [self._crash_loop.problem])),
+        )
+        return HealthReporter(config.health, parts, identity=self._identity, clock=self._clock)
 
     def _watch(self, stop: threading.Event) -> int:
         """Wait for the end. One camera that fails does not stop the others; all that have ended end the run."""
@@ -209,6 +270,10 @@ class Agent:
                     self._change_over()
                 self._heartbeat.reloaded()
             self._commands.tick()
+            if self._page is not None:
+                self._page.show([camera.line for camera in self._cameras.at_work], self._adjustments.effective.cameras)
+            if self.health is not None:
+                self.health.tick()
             self._home_assistant.tick()
             if self._restart.is_set():
                 return self._finish(failed=False) or RESTART

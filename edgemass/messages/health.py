@@ -20,11 +20,22 @@ class Percentiles(msgspec.Struct, frozen=True):
     p99: float
 
 
+class Histogram(msgspec.Struct, frozen=True):
+    """How many runs took how long, since the start: counts has one more than bounds_ms, for what is above the last."""
+
+    bounds_ms: tuple[float, ...]
+    counts: tuple[int, ...]
+    sum_ms: float
+
+
 class Temperature(msgspec.Struct, frozen=True):
-    """Degrees Celsius: of the hottest zone, and of each by its name."""
+    """Degrees Celsius: of the hottest zone, and of each by its name. limit: where the kernel begins to slow the board
+    down, of the zone that is closest to it.
+    """
 
     hottest_c: float
     zones: dict[str, float] = {}
+    limit_c: float | None = None
 
 
 class Throttling(msgspec.Struct, frozen=True):
@@ -103,7 +114,7 @@ class CameraHealth(msgspec.Struct, frozen=True, kw_only=True):
     """asked, captured, processed: frames a second; None asked = as many as come. Over the last minute.
 
     dropped: frames by cause, since the start. lag_ms: how old frames are when their runs begin. quality: of the link.
-    last_frame_s: seconds since the last frame, None before the first. backend: what its last run really ran on.
+    last_frame_s: seconds since the last frame that was processed, None before the first. infer: of the runtime alone.
     """
 
     state: str
@@ -120,6 +131,7 @@ class CameraHealth(msgspec.Struct, frozen=True, kw_only=True):
     lag_ms: Percentiles | None = None
     total_ms: Percentiles | None = None
     last_frame_s: float | None = None
+    infer: Histogram | None = None
 
 
 class ModelHealth(msgspec.Struct, frozen=True, kw_only=True):
@@ -184,7 +196,10 @@ class System(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class HealthMessage(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag=HEALTH):
-    """How the device is, every so often. ready: whether every camera that is wanted gives frames to a model."""
+    """How the device is, every so often. ready: whether every camera that is wanted gives frames to a model.
+
+    every_s: so often; who has heard nothing for some times that long knows that the device is away. 0 = not told.
+    """
 
     device: str
     run_id: str
@@ -196,6 +211,7 @@ class HealthMessage(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema
     version: str
     uptime_s: float
     ready: bool
+    every_s: float = 0.0
     problems: tuple[str, ...] = ()
     """What a person should know, in words; empty when all is well."""
     board: Board

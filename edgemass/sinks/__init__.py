@@ -15,6 +15,7 @@ from edgemass.counters import Counters
 from edgemass.errors import UsageError
 from edgemass.frame import Frame
 from edgemass.messages import CameraState, CountsMessage, EventMessage, FrameMessage
+from edgemass.messages.health import QueueHealth
 from edgemass.redact import redact_address
 
 SINKS = {  # URI scheme -> the module that opens it, imported when first asked for
@@ -133,6 +134,30 @@ class Commandable(Protocol):
         `handle` does not wait, and calls back with the answer, once, from any thread. A command that is not worth doing
         (retained, expired, damaged) is refused before.
         """
+
+
+@runtime_checkable
+class Linked(Protocol):
+    """What a sink offers beside, where it has another side that may be away."""
+
+    @property
+    def connected(self) -> bool: ...
+
+    @property
+    def trouble(self) -> str | None:
+        """What keeps it from being connected, without passwords; None when nothing does."""
+
+    @property
+    def held_bytes(self) -> int:
+        """Memory that unsent documents take."""
+
+
+@runtime_checkable
+class Queued(Protocol):
+    """What a sink offers beside, where events wait on disk for its other side."""
+
+    def queue(self) -> QueueHealth | None:
+        """How full the queue is; None where there is none."""
 
 
 class SinkModule(Protocol):

@@ -13,6 +13,7 @@ Topics, under `edgemass/v1/<device>/`:
                                how many crossed so far: an integer, retained, QoS 1
     camera/<c>/snapshot/<label>
                                best picture of the newest event: JPEG, retained, QoS 1
+    health                     edgemass.health/1, retained, QoS 1, every so often and on every connect
     slot/<s>/reported          edgemass.reported/1, retained, QoS 1, published anew on every connect
     slot/<s>/desired           orders of the fleet, which the device subscribes to
     camera/<c>/settings        what commands can change of a camera, as it is: {"enabled", "score", "max_fps"}, retained
@@ -103,6 +104,18 @@ class MqttSink:
         self._states: dict[str, _State] = {}
         self._lock = threading.Lock()  # keeps states on the wire in the order in which they happened
         connection.on_connected(self._publish_states)
+
+    @property
+    def connected(self) -> bool:
+        return self._connection.connected
+
+    @property
+    def trouble(self) -> str | None:
+        return self._connection.trouble
+
+    @property
+    def held_bytes(self) -> int:
+        return self._connection.held_bytes
 
     def publish(self, message: FrameMessage, frame: Frame) -> None:  # noqa: ARG002 (the plug-ins' contract)
         leaf = "detections" if isinstance(message, DetectionMessage) else "classification"
