@@ -162,6 +162,9 @@ def test_a_password_comes_as_a_credential_and_is_seen_nowhere(board: Board) -> N
         *("-t", "edgemass/v1/+/camera/door/detections"),
     )
     assert '"schema":"edgemass.detection/1"' in heard
+    anybody = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "edgemass", "status")
+    system.wait_until(lambda: "door" in system.attempt(*anybody).stdout, "no status for everybody")
+    assert PASSWORD not in system.attempt(*anybody).stdout
     assert PASSWORD not in system.journal()
     assert PASSWORD not in system.shell(f"tr '\\0' '\\n' </proc/{pid}/cmdline; tr '\\0' '\\n' </proc/{pid}/environ")
     as_the_user = system.attempt("setpriv", "--reuid=edgemass", "--clear-groups", "ls", "/etc/edgemass/credentials")
@@ -248,6 +251,7 @@ def test_a_crash_loop_of_a_model_ends_with_another_one(board: Board) -> None:
     board.system.wait_until(lambda: wanted in board.show("StatusText"), "the model is not left out")
     board.wait_fps()
     told = board.journal_since(cursor)
+    board.system.wait_until(lambda: wanted in board.system.attempt("edgemass", "status").stdout, "no problem in health")
     assert told.count("status=11/SEGV") == 6
     assert f"3 starts in a row did not last: {wanted}" in told
     board.configure()
