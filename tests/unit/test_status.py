@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -60,14 +61,14 @@ def test_without_a_daemon_it_says_how_to_start_one(state: Path, capsys: pytest.C
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"mono_ns": 0, "boot_id": "another"}, "before this machine was started"),
-        ({"mono_ns": time.monotonic_ns() - 200 * 10**9}, "200 s ago|3 min ago"),
+        (lambda: {"mono_ns": 0, "boot_id": "another"}, "before this machine was started"),
+        (lambda: {"mono_ns": time.monotonic_ns() - 200 * 10**9}, "200 s ago|3 min ago"),
     ],
 )
 def test_an_old_word_of_a_daemon_that_runs_is_told_as_such(
-    state: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, object], told: str
+    state: Path, capsys: pytest.CaptureFixture[str], changes: Callable[[], dict[str, object]], told: str
 ) -> None:
-    file = said(state, now(**changes))
+    file = said(state, now(**changes()))
     assert cli.main(["status", "--state", str(state)]) == 1
     captured = capsys.readouterr()
     file.close()
