@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 from edgemass import config as configs
+from edgemass.agent import orders
 from edgemass.agent.changeover import Changeover
 from edgemass.agent.fetching import Fetcher
 from edgemass.agent.observing import Observer
@@ -18,8 +20,8 @@ from edgemass.agent.tuner import Tuner
 from edgemass.agent.updating import Updater
 from edgemass.clock import Clock
 from edgemass.config import Config, UpdatesConfig
+from edgemass.counters import Counters
 from edgemass.errors import BackendError, StoreBusyError, StoreError
-from edgemass.pipeline.camera import Camera
 from edgemass.sinks import Channel
 from edgemass.store import ModelStore
 
@@ -41,6 +43,7 @@ class Managed:
         self._config = config
         self._state = state
         self._clock = clock
+        self._slot: ModelSlot | None = None
         self._updater: Updater | None = None
         self._observer: Observer | None = None
 
@@ -76,10 +79,13 @@ class Managed:
         """Why the process has to start anew, "" while it need not."""
         return self._updater.failure if self._updater is not None else ""
 
-    def start(self, slot: ModelSlot, tuner: Tuner, cameras: Sequence[Camera], channels: Sequence[Channel]) -> None:
-        """Follow orders from now on."""
+    def start(
+        self, slot: ModelSlot, tuner: Tuner, counters: Callable[[], Sequence[Counters]], channels: Sequence[Channel]
+    ) -> None:
+        """Follow orders from now on. counters: of every camera that there was in this run."""
+        self._slot = slot
         config, device = self._config, self._config.device or configs.device_id()
-        self._observer = Observer(slot, cameras, self._clock)
+        self._observer = Observer(slot, counters, self._clock)
         reports = Reports(
             device,
             slot.name,
@@ -113,6 +119,28 @@ class Managed:
         self._updater.start()
         for channel in channels:
             channel.listen(f"slot/{slot.name}/desired", self._updater.receive)
+
+    @property
+    def has_registry(self) -> bool:
+        return self._config.updates is not None and self._config.updates.registry is not None
+
+    def take_newest(self, stop: threading.Event) -> str:
+        """Fetch the newest release of the model that runs and order it, as `edgemass update apply` does; its digest.
+
+        Raises:
+            EdgemassError: there is none to be had, or it failed here before.
+        """
+        assert self._slot is not None
+        fetcher = Fetcher(self._config, self.store, self._state)
+        name = self._slot.bundle.manifest.name
+        digest = fetcher.newest(name, self.slot_name, lambda *_: None, stop)
+        if reason := self.store.slot(self.slot_name).refused.get(digest):
+            raise StoreError(f"{digest[:19]} failed here before: {reason}")
+        device = self._config.device or configs.device_id()
+        orders.leave(
+            self._state, self.store, device=device, slot=self.slot_name, name=name, digest=digest, clock=self._clock
+        )
+        return digest
 
     def blame(self, error: BackendError) -> bool:
         """A model fails frame after frame; True while it is on trial, where it will be taken back for that."""

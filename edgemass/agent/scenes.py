@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from edgemass.pipeline.album import Album, Picture
 from edgemass.pipeline.clips import ClipRecorder
 from edgemass.pipeline.ledger import Entry, Ledger
 from edgemass.pipeline.moment import Identity, Moment
+from edgemass.pipeline.numbering import Numbering
 from edgemass.pipeline.outlets import Outlets
 from edgemass.pipeline.recording import RecordedCamera, Recorder
 from edgemass.pipeline.reporting import Attachments, SceneReporter
@@ -39,27 +41,38 @@ STOP_S = 5.0
 COUNTS_S = 1.0
 """A crossing may be lost by a crash within so long."""
 VIEWS_S = 600.0
+COUNTS, VIEWS = ".counts.json", ".views.json"
+"""Ends of names of files, behind that of the camera."""
 
 
 class Scenes:
-    """Of one board. reporters, sights: by camera; cameras that follow no objects have no reporter."""
+    """Of one board. reporters, sights: by camera; cameras that follow no objects have no reporter.
 
-    def __init__(self, config: Config, outputs: Sequence[Sink], *, identity: Identity, clock: Clock) -> None:
+    readers: those of the outputs beside the brokers where nobody has to read what is told, such as the device page.
+    """
+
+    def __init__(
+        self, config: Config, outputs: Sequence[Sink], *, identity: Identity, clock: Clock, readers: Sequence[Sink] = ()
+    ) -> None:
         self.reporters: dict[str, SceneReporter] = {}
         self.sights: dict[str, Sight] = {}
         self._config = config
         self._outputs = outputs
         self._channels = [sink for sink in outputs if isinstance(sink, Channel)]
+        self._readers = [sink for sink in outputs if isinstance(sink, Channel) or sink in readers]
         self._identity = identity
         self._clock = clock
+        self._states: dict[str, CameraState] = {}
+        self._numberings: defaultdict[str, Numbering] = defaultdict(Numbering)
         self._ended: set[str] = set()
-        self._clips: list[ClipRecorder] = []
+        self._clips: dict[str, ClipRecorder] = {}
+        self._task = ""
         self._recorder: Recorder | None = None
         self._actions = Actions(self._channels)
         self._actions.start()
 
     def open(self, cameras: Mapping[str, Source], counters: Mapping[str, Counters], task: str) -> None:
-        """Make what every camera needs.
+        """Make what every camera needs, those that are switched off left out.
 
         Counts and views of a live camera outlive the process; those of a file begin anew every time.
 
@@ -71,6 +84,7 @@ class Scenes:
         if self._config.record is not None and task != "detection":
             raise UsageError(f"--record takes down boxes, but this model does {task}; leave it out, or give a detector")
         self._warn_of_silent_sinks()
+        self._task = task
         wanted = [name for name in cameras if self._wants_scene(self._config.cameras[name], task)]
         ledgers = {name: self._counts_file(name) for name in wanted if cameras[name].live}
         kept = {name: (ledgers[name].read() if name in ledgers else None) or Entry() for name in wanted}
@@ -78,11 +92,99 @@ class Scenes:
             live = {name: cameras[name].live for name in wanted}
             self._recorder = self._open_recorder(live, kept)
         self._clear_leftovers(wanted, kept)
-        for name in wanted:
-            clips = self._open_clips(name, cameras[name], counters[name])
-            self.reporters[name] = self._reporter(name, kept[name], ledgers.get(name), clips, cameras[name])
+        self._clear_gone_cameras()
         for name, source in cameras.items():
+            if name in wanted:
+                self._join(name, source, counters[name], kept[name], ledgers.get(name))
             self.sights[name] = self._sight(name, source)
+
+    def use(self, config: Config) -> None:
+        """From now on this is asked; `add` and `exchange` go by it.
+
+        Raises:
+            ConfigError: it cannot be done.
+        """
+        before, self._config = self._config, config
+        try:
+            self._check_brokers()
+        except ConfigError:
+            self._config = before
+            raise
+
+    def add(self, name: str, source: Source, counters: Counters) -> None:
+        """Make what one more camera needs, or one that comes back.
+
+        Raises:
+            ConfigError: clips are wanted of it, and that cannot be.
+        """
+        self._ended.discard(name)
+        if self._wants_scene(self._config.cameras[name], self._task):
+            ledger = self._counts_file(name) if source.live else None
+            kept = (ledger.read() if ledger is not None else None) or Entry()
+            self._join(name, source, counters, kept, ledger)
+        self.sights[name] = self._sight(name, source)
+
+    def exchange(self, name: str, source: Source) -> SceneReporter | None:
+        """Another reporter for a camera that goes on, by the configuration of now; hand it to the line, then `retire`
+        the one before. None where nothing is to be followed any more.
+        """
+        camera, before = self._config.cameras[name], self.reporters.pop(name, None)
+        if not self._wants_scene(camera, self._task):
+            return None
+        ledger = self._counts_file(name) if source.live else None
+        kept = (before.kept if before is not None else None) or (ledger.read() if ledger is not None else None)
+        entry = _with_named(kept or Entry(), camera)
+        self.reporters[name] = self._reporter(name, entry, ledger, self._clips.get(name), source)
+        return self.reporters[name]
+
+    def retire(self, reporter: SceneReporter | None) -> None:
+        """End what it tells; another has taken its place."""
+        if reporter is not None:
+            reporter.close("configuration", self._now())
+
+    def remove(self, name: str, *, forget: bool) -> None:
+        """A camera gives no more frames, for it was switched off or taken out; forget: for good, so nothing is to stay
+        on the brokers.
+        """
+        reporter = self.reporters.pop(name, None)
+        if reporter is not None and name not in self._ended:
+            reporter.close(moment=self._now())
+        clips = self._clips.pop(name, None)
+        if clips is not None:
+            clips.close(STOP_S)
+        if sight := self.sights.pop(name, None):
+            sight.keep(now=True)
+        if forget:
+            self._clear_camera(name, reporter.kept if reporter is not None else self._counts_file(name).read())
+
+    def disabled(self, name: str, reason: str) -> None:
+        """Tell that a camera is switched off."""
+        state = CameraState("disabled", reason, self._now().text)
+        self._states[name] = state
+        for sink in self._outputs:
+            with contextlib.suppress(SinkError):
+                sink.camera_state(name, state)
+
+    def kept(self, name: str) -> Entry:
+        """What was counted of a camera so far."""
+        reporter = self.reporters.get(name)
+        return reporter.kept if reporter is not None else Entry()
+
+    def state(self, name: str) -> CameraState | None:
+        """Of a camera, as it was told last."""
+        return self._states.get(name)
+
+    def numbering(self, name: str) -> Numbering:
+        """Of a camera, for as long as this process lives."""
+        return self._numberings[name]
+
+    def _join(self, name: str, source: Source, counters: Counters, kept: Entry, ledger: Ledger[Entry] | None) -> None:
+        clips = self._open_clips(name, source, counters)
+        if clips is not None:
+            self._clips[name] = clips
+        self.reporters[name] = self._reporter(
+            name, _with_named(kept, self._config.cameras[name]), ledger, clips, source
+        )
 
     def tick(self) -> None:
         """What is to be done now and then."""
@@ -114,7 +216,7 @@ class Scenes:
         self.close()
 
     def close(self) -> None:
-        for clips in self._clips:
+        for clips in self._clips.values():
             clips.close(STOP_S)
         self._clips.clear()
         self._actions.close(STOP_S)
@@ -139,7 +241,7 @@ class Scenes:
         """
         for name in wanted:
             camera, entry = self._config.cameras[name], kept[name]
-            labels = sorted({label for known in entry.known.values() for label in known})
+            labels = _labels(entry)
             gone: list[tuple[str, ...]] = []
             if camera.counts_only or camera.masks or camera.events_config.snapshots == "none":
                 gone += [("snapshot", label) for label in labels]
@@ -156,9 +258,36 @@ class Scenes:
                 for way, crossed in total.items()
                 for label in crossed
             ]
-            for channel in self._channels:
-                for levels in gone:
-                    channel.clear("camera", name, *levels)
+            self._clear(name, gone)
+
+    def _clear_gone_cameras(self) -> None:
+        """The same for cameras that an earlier run had."""
+        for path in sorted(self._path("").glob(f"*{COUNTS}")):
+            name = path.name.removesuffix(COUNTS)
+            if name not in self._config.cameras:
+                self._clear_camera(name, self._counts_file(name).read())
+
+    def _clear_camera(self, name: str, kept: Entry | None) -> None:
+        """Take everything of a camera from the brokers, and its numbers from the disk."""
+        entry = kept or Entry()
+        gone: list[tuple[str, ...]] = [("state",), ("settings",), ("snapshot",)]
+        gone += [("snapshot", label) for label in _labels(entry)]
+        for zone, known in entry.known.items():
+            place = ("zone", zone, "count") if zone != FRAME else ("count",)
+            gone += [(*place, label) for label in known]
+        for line, total in entry.lines.items():
+            gone += [("line", line, way, label) for way, crossed in total.items() for label in crossed]
+        self._clear(name, gone)
+        self._states.pop(name, None)
+        if self._channels:  # else a broker that is not asked today would keep them for ever
+            for file in (f"{name}{COUNTS}", f"{name}{VIEWS}"):
+                with contextlib.suppress(OSError):
+                    self._path(file).unlink(missing_ok=True)
+
+    def _clear(self, camera: str, leaves: Sequence[tuple[str, ...]]) -> None:
+        for channel in self._channels:
+            for levels in leaves:
+                channel.clear("camera", camera, *levels)
 
     def _warn_of_silent_sinks(self) -> None:
         """Whoever waits for pictures of a camera of counts only shall not look for a fault."""
@@ -168,10 +297,10 @@ class Scenes:
                 logger.warning("%s gets no picture of %s: privacy = counts-only", sink.name, ", ".join(private))
 
     def _wants_scene(self, camera: CameraConfig, task: str) -> bool:
-        """Where that is asked for, and where there is a broker that somebody may watch."""
+        """Where that is asked for, and where there is a broker or a page that somebody may watch."""
         if camera.has_scene or self._config.record is not None:
             return True
-        return camera.events is None and task == "detection" and bool(self._channels)
+        return camera.events is None and task == "detection" and bool(self._readers)
 
     def _reporter(
         self, name: str, kept: Entry, ledger: Ledger[Entry] | None, clips: ClipRecorder | None, source: Source
@@ -189,11 +318,13 @@ class Scenes:
             identity=self._identity,
             live=source.live,
             kept=kept,
+            numbering=self._numberings[name],
+            state=self._states.get(name),
             attached=Attachments(
                 ledger=ledger,
                 album=Album(camera.events_config) if shows and not camera.counts_only else None,
                 clips=clips,
-                recorder=self._recorder.cameras[name] if self._recorder is not None else None,
+                recorder=self._recorder.cameras.get(name) if self._recorder is not None else None,
                 act=act,
             ),
         )
@@ -203,24 +334,24 @@ class Scenes:
 
     def _audience(self, camera: str) -> Sequence[Sink]:
         """Where a camera's events go: everywhere if they were asked for, nowhere if they were refused, else only to
-        brokers, where nobody has to read them.
+        brokers and the page, where nobody has to read them.
         """
         if self._config.cameras[camera].events is False:
             return ()  # followed for the recording only
         asked = self._config.cameras[camera].has_scene or self._config.record is not None
-        return self._outputs if asked else self._channels
+        return self._outputs if asked else self._readers
 
     def _sight(self, name: str, source: Source) -> Sight:
         """Files are not judged: what they show is over, and nobody can take a cloth away."""
         wanted = self._config.cameras[name].integrity
-        reporter = self.reporters.get(name)
-        audience = self._audience(name) if reporter is not None else ()
-        others = [sink for sink in self._outputs if sink not in audience]
 
         def tell(state: CameraState) -> None:
+            self._states[name] = state
+            reporter = self.reporters.get(name)
             if reporter is not None:
                 reporter.camera_state(state, self._now())
-            for sink in others:
+            told = self._audience(name) if reporter is not None else ()
+            for sink in [sink for sink in self._outputs if sink not in told]:
                 with contextlib.suppress(SinkError):  # the next document meets the same trouble and tells it
                     sink.camera_state(name, state)
 
@@ -241,7 +372,6 @@ class Scenes:
                 "take them out, or use an rtsp:// camera"
             )
         recorder = ClipRecorder(name, wanted, clock=self._clock, counters=counters)
-        self._clips.append(recorder)
         source.tap(recorder.take)
         return recorder
 
@@ -258,13 +388,33 @@ class Scenes:
         return Recorder(record.folder, headers, self._identity, frames=record.frames)
 
     def _counts_file(self, camera: str) -> Ledger[Entry]:
-        return Ledger(self._path(f"{camera}.counts.json"), Entry, "counts", self._clock, every_s=COUNTS_S)
+        return Ledger(self._path(f"{camera}{COUNTS}"), Entry, "counts", self._clock, every_s=COUNTS_S)
 
     def _views_file(self, camera: str) -> Ledger[Memory]:
-        return Ledger(self._path(f"{camera}.views.json"), Memory, "views", self._clock, every_s=VIEWS_S)
+        return Ledger(self._path(f"{camera}{VIEWS}"), Memory, "views", self._clock, every_s=VIEWS_S)
 
     def _path(self, name: str) -> Path:
         return configuration.state_folder(self._config.state) / "scene" / name
+
+
+def _with_named(kept: Entry, camera: CameraConfig) -> Entry:
+    """With the labels that the configuration names, which are counted as none before the first is seen."""
+    known = {place: list(labels) for place, labels in kept.known.items()}
+    lines = {line: {way: dict(crossed) for way, crossed in total.items()} for line, total in kept.lines.items()}
+    named = [(FRAME, camera.events_config.labels), *((zone, table.labels) for zone, table in camera.zones.items())]
+    for place, labels in named:
+        known[place] = list(dict.fromkeys([*known.get(place, ()), *labels]))
+    for line, table in camera.lines.items():
+        total = lines.setdefault(line, {"in": {}, "out": {}})
+        for crossed in total.values():
+            for label in table.labels:
+                crossed.setdefault(label, 0)
+    return Entry(lines=lines, known={place: labels for place, labels in known.items() if labels})
+
+
+def _labels(entry: Entry) -> list[str]:
+    """That were seen anywhere."""
+    return sorted({label for known in entry.known.values() for label in known})
 
 
 def _without_secrets(camera: CameraConfig) -> CameraConfig:

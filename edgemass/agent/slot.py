@@ -6,7 +6,7 @@ import contextlib
 import ctypes
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from edgemass.bundles import Bundle, open_detector
 from edgemass.clock import Clock
@@ -15,7 +15,7 @@ from edgemass.detector import Detector, Thresholds, made_up_picture
 from edgemass.errors import BackendError, EdgemassError
 from edgemass.manifest import Variant
 from edgemass.messages import ModelRef
-from edgemass.pipeline.line import CameraLine, LoadedModel
+from edgemass.pipeline.line import CameraLine, LoadedModel, Watcher
 
 logger = logging.getLogger(__name__)
 
@@ -74,13 +74,14 @@ def _warm_up(detector: Detector, bundle: Bundle) -> None:
 class ModelSlot:
     """One slot of the board. `running` is for any thread; exchanges come from one thread at a time.
 
-    name: of the slot. bundle: what `running` was loaded from. lines: of the cameras that it serves.
+    name: of the slot. bundle: what `running` was loaded from. lines: of the cameras that it serves now.
     """
 
     def __init__(self, name: str, bundle: Bundle, running: LoadedModel, *, clock: Clock) -> None:
         self.name = name
         self.bundle = bundle
-        self.lines: Sequence[CameraLine] = ()
+        self.lines: tuple[CameraLine, ...] = ()
+        self._watchers: tuple[Watcher, ...] = ()
         self._open = [running]  # the one that runs, last; before it what could not be closed yet
         self._clock = clock
         self._one = threading.Lock()
@@ -93,6 +94,32 @@ class ModelSlot:
     def lines_to_picture(self) -> list[CameraLine]:
         """Those whose pictures may be taken to measure and to prove models on: children get them through files."""
         return [line for line in self.lines if not line.private]
+
+    def join(self, line: CameraLine) -> None:
+        """Serve one more camera, whose frames do not come yet."""
+        with self._one:
+            line.exchange(self.running)
+            self.lines = (*self.lines, line)
+            for watcher in self._watchers:
+                line.watch(watcher)
+
+    def leave(self, line: CameraLine) -> None:
+        """Serve a camera no more."""
+        with self._one:
+            self.lines = tuple(other for other in self.lines if other is not line)
+
+    def watch(self, watcher: Watcher) -> None:
+        """Show it what every camera's line shows, also of those that come later."""
+        with self._one:
+            self._watchers = (*self._watchers, watcher)
+            for line in self.lines:
+                line.watch(watcher)
+
+    def unwatch(self, watcher: Watcher) -> None:
+        with self._one:
+            self._watchers = tuple(other for other in self._watchers if other != watcher)
+            for line in self.lines:
+                line.unwatch(watcher)
 
     def exchange(self, bundle: Bundle, new: LoadedModel, stop: threading.Event) -> bool:
         """Hand a warmed model to the cameras, each between two of its frames, and free the old one.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import os.path
+import os
 import re
 import signal
 import sys
@@ -12,9 +12,12 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from edgemass import config
 from edgemass.cli import state
 from edgemass.config import CameraConfig, Config
+from edgemass.config.http import LOOPBACK, PORT, HttpConfig, address
 from edgemass.config.scene import EventsConfig
 from edgemass.errors import UsageError
 
@@ -28,7 +31,8 @@ SOURCE: 0, /dev/video0, rtsp://user@host/path, http://host/mjpeg, csi://0, 'gst:
         folder/ or a glob of pictures, synthetic:, demo:
         text:FILE or text:- for a model that reads texts, a text a line
 MODEL:  a name of `edgemass model list`, a bundle folder, a bare .onnx or .tflite, demo:
-URI:    console: (default), jsonl:- , jsonl:PATH, mqtt://host, mqtts://host, snapshots:DIR
+URI:    console: (default), jsonl:- , jsonl:PATH, mqtt://host, mqtts://host, snapshots:DIR,
+        serial:///dev/ttyUSB0?baud=115200 for a microcontroller
 
 example: edgemass run --camera demo: --model demo: --sink jsonl:- --frames 3
 """
@@ -59,7 +63,12 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     add("--model", metavar="MODEL", help="the model to run (default: the configuration's, else edgemass-person)")
     add("--mqtt", metavar="URL", help="publish to this broker; the same as --sink URL")
     add("--sink", action="append", default=[], metavar="URI", help="where documents go; may be repeated")
-    add("--config", type=Path, metavar="FILE", help="TOML configuration; the other options add to it or override it")
+    add(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help=f"TOML configuration, to which the other options add (default without --camera: {config.SYSTEM})",
+    )
     add("--score", type=float, metavar="S", help="only what is found with a score above S (default: the model's own)")
     add("--max-fps", type=float, metavar="F", help="frames a second offered to the detector, per camera")
     add(
@@ -86,6 +95,13 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     )
     add("--record", type=Path, metavar="DIR", help="take down what is detected, for `edgemass replay`")
     add("--record-frames", action="store_true", help="with --record: the frames too, without loss")
+    add(
+        "--http",
+        nargs="?",
+        const="",
+        metavar="[HOST:]PORT",
+        help=f"serve the device page there (default: {LOOPBACK}:{PORT}); for others than this machine with a token",
+    )
     add("--strict", action="store_true", help="refuse to run on anything else than the first --backend")
     add("--realtime", action="store_true", help="play files at their own speed, dropping frames as a camera would")
     parser.set_defaults(call=call)
@@ -96,8 +112,10 @@ def call(options: argparse.Namespace) -> int:
     from edgemass.agent import Agent  # after what may be wrong: an error need not wait for OpenCV
 
     stop = threading.Event()
-    agent = Agent(wanted)
+    agent = Agent(wanted, reread=lambda: _config(options), restartable="NOTIFY_SOCKET" in os.environ)
     _end_on_signals(stop, agent)
+    if wanted.file and not sys.stderr.isatty():  # else the terminal is gone, and so is who started it
+        signal.signal(signal.SIGHUP, lambda *_: agent.reload())
     code = agent.run(stop)
     if code == 0 and any(camera.source.startswith("demo:") for camera in wanted.cameras.values()):
         print(AFTER_DEMO, file=sys.stderr)
@@ -127,7 +145,8 @@ def _config(options: argparse.Namespace) -> Config:
     _check_ranges(options)
     if options.record_frames and not options.record:
         raise UsageError("--record-frames needs --record DIR")
-    base = config.load(options.config) if options.config else Config(cameras={})
+    file = options.config or (config.SYSTEM if not options.camera and config.SYSTEM.is_file() else None)
+    base = config.load(file) if file else Config(cameras={})
     over = {
         "max_fps": options.max_fps,
         "score": options.score,
@@ -146,7 +165,8 @@ def _config(options: argparse.Namespace) -> Config:
         for name, table in tables.items()
     }
     sinks = (*base.sinks, *options.sink, *([options.mqtt] if options.mqtt else []))
-    return Config(
+    return msgspec.structs.replace(
+        base,
         cameras=cameras,
         model=options.model or base.model,
         device=base.device or config.device_id(),
@@ -158,10 +178,28 @@ def _config(options: argparse.Namespace) -> Config:
         tune=base.tune and not options.no_tune,
         frames=options.frames or base.frames,
         state=state.asked(options.state, base.state),
-        updates=base.updates,
+        http=_http(options.http, base.http),
+        runtime=str(state.runtime(state.asked(options.state, base.state))),
         record=config.Record(options.record, options.record_frames) if options.record else None,
-        file=base.file,
     )
+
+
+def _http(listen: str | None, base: HttpConfig | None) -> HttpConfig | None:
+    """The table with the address of the command line. listen: "" leaves it as it is, None asks for no page.
+
+    Raises:
+        UsageError: it is no address.
+    """
+    if listen is None:
+        return base
+    wanted = base or HttpConfig()
+    if not listen:
+        return wanted
+    try:
+        address(listen)
+    except ValueError as error:
+        raise UsageError(str(error).replace("listen", "--http", 1)) from error
+    return msgspec.structs.replace(wanted, listen=listen)
 
 
 def _over(table: Mapping[str, object], given: Mapping[str, object]) -> Mapping[str, object]:

@@ -1,5 +1,7 @@
 """What a person asked for: TOML files, read strictly, and what stands for a value that nobody gave.
 
+`edgemass.toml` comes first, then every `conf.d/*.toml` beside it in the order of names: tables are joined key by key,
+and of two values for one key the later file's counts.
 A file with an unknown key fails at start and names file, camera and key. Options of a plug-in stand in its address and
 are checked by the plug-in.
 """
@@ -13,8 +15,12 @@ from typing import Any
 import msgspec
 
 from edgemass.config.camera import CameraConfig
+from edgemass.config.delivery import DeliveryConfig
+from edgemass.config.health import HealthConfig
+from edgemass.config.home_assistant import HomeAssistantConfig
+from edgemass.config.http import HttpConfig
 from edgemass.config.names import NAME_WANTED, device_id, is_name, state_folder
-from edgemass.config.reading import convert, read_toml
+from edgemass.config.reading import convert, join, nearest, read_toml
 from edgemass.config.rules import RuleConfig
 from edgemass.config.scene import Filters, LineConfig, ZoneConfig
 from edgemass.config.updates import UpdatesConfig
@@ -25,16 +31,23 @@ __all__ = [
     "NAME_WANTED",
     "CameraConfig",
     "Config",
+    "DeliveryConfig",
+    "HealthConfig",
+    "HttpConfig",
     "Record",
     "UpdatesConfig",
     "camera_config",
     "convert",
     "device_id",
+    "files",
     "is_name",
     "load",
     "state_folder",
 ]
 
+NAME = "edgemass.toml"
+SYSTEM = Path("/etc/edgemass") / NAME
+"""Where the service's configuration lies."""
 MAX_THREADS = 1024
 NAMED_TABLES: dict[str, type[Filters]] = {"zones": ZoneConfig, "lines": LineConfig, "rules": RuleConfig}
 """Of a camera: key -> what stands under each name."""
@@ -58,9 +71,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     frames: end after so many frames of each camera; None = never.
     state: folder of the store, the trust metadata and the orders; None = /var/lib/edgemass where that can be written,
         else ~/.local/state/edgemass.
+    health: how the device tells how it is.
+    runtime: folder of status.json and its lock, None = there is none; of the command line, not a key.
     record: where what the scenes are given is taken down; of the command line, not a key.
     file: where all this was read from, "" for the command line; not a key.
+    delivery: how events wait for a broker that is away.
     updates: models that are sent to this board; None = the board runs `model`, and what a person activates.
+    http: the device page and its endpoints; None = there are none.
+    home_assistant: how the device shows itself there.
     """
 
     cameras: dict[str, CameraConfig]
@@ -75,6 +93,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     frames: int | None = None
     state: str | None = None
     updates: UpdatesConfig | None = None
+    delivery: DeliveryConfig = DeliveryConfig()
+    http: HttpConfig | None = None
+    health: HealthConfig = HealthConfig()
+    runtime: str | None = None
+    home_assistant: HomeAssistantConfig = HomeAssistantConfig()
     record: Record | None = None
     file: str = ""
 
@@ -88,20 +111,56 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError(f"frames must be above 0, found {self.frames}")
 
 
+NO_KEYS = frozenset({"file", "record", "runtime"})
+"""Fields of Config that no file may set."""
+
+
 def load(path: Path) -> Config:
-    """Read one configuration file.
+    """Read a configuration file and those of `conf.d` beside it; of a folder, its `edgemass.toml`.
 
     Raises:
-        ConfigError: it cannot be read, is not TOML, or asks for something that does not exist.
+        ConfigError: one cannot be read, is not TOML, or asks for something that does not exist.
     """
-    table = read_toml(path)
-    for key in table.keys() & {"file", "record"}:
-        raise ConfigError(f"{path}: unknown key `{key}`")
-    cameras = table.pop("cameras", {})
+    drops = files(path)
+    tables = {file: read_toml(file) for file in drops}
+    for file, table in tables.items():
+        _check_keys(file, table)
+    merged: dict[str, Any] = {}
+    for table in tables.values():
+        merged = join(merged, table)
+    cameras = merged.pop("cameras", {})
+    parsed = {name: camera_config(camera, f"{_said(tables, name)}: camera {name}") for name, camera in cameras.items()}
+    where = ", ".join(str(file) for file in drops)
+    return convert({**merged, "cameras": parsed, "file": str(drops[0])}, Config, where)
+
+
+def files(path: Path) -> list[Path]:
+    """The files that are read for one that a person named, in order."""
+    main = path / NAME if path.is_dir() else path
+    return [main, *sorted((main.parent / "conf.d").glob("*.toml"))]
+
+
+def _check_keys(file: Path, table: Mapping[str, Any]) -> None:
+    """What only the one file that says it can be blamed for.
+
+    Raises:
+        ConfigError: a key that there is not.
+    """
+    known = [field.encode_name for field in msgspec.structs.fields(Config) if field.encode_name not in NO_KEYS]
+    for key in table.keys() - set(known):
+        raise ConfigError(f"{file}: unknown key `{key}`{nearest(key, known)}")
+    cameras = table.get("cameras", {})
     if not isinstance(cameras, Mapping) or not all(isinstance(camera, Mapping) for camera in cameras.values()):
-        raise ConfigError(f"{path}: cameras must be tables such as [cameras.door] with source = ...")
-    parsed = {name: camera_config(camera, f"{path}: camera {name}") for name, camera in cameras.items()}
-    return convert({**table, "cameras": parsed, "file": str(path)}, Config, str(path))
+        raise ConfigError(f"{file}: cameras must be tables such as [cameras.door] with source = ...")
+    of_camera = [field.encode_name for field in msgspec.structs.fields(CameraConfig)]
+    for name, camera in cameras.items():
+        for key in camera.keys() - set(of_camera):
+            raise ConfigError(f"{file}: camera {name}: unknown key `{key}`{nearest(key, of_camera)}")
+
+
+def _said(tables: Mapping[Path, Mapping[str, Any]], camera: str) -> str:
+    """The files that speak of a camera."""
+    return ", ".join(str(file) for file, table in tables.items() if camera in table.get("cameras", {}))
 
 
 def camera_config(table: Mapping[str, Any], where: str) -> CameraConfig:

@@ -25,7 +25,8 @@ MIN_AGE_MS, MAX_AGE_MS = 1.0, 3_600_000.0
 class CameraConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One camera.
 
-    source: an address as `--camera` takes it. width, height, fps, fourcc: asked of the device; None leaves them to it.
+    source: an address as `--camera` takes it. enabled: false = it stays off until it is switched on.
+    width, height, fps, fourcc: asked of the device; None leaves them to it.
     rotate: degrees clockwise, after crop. crop: x1, y1, x2, y2 as fractions of the captured picture.
     max_fps: frames a second offered to the detector; the camera itself may run faster.
     score: only detections above this; by label with "*" for all others; None = the model's own default.
@@ -42,6 +43,7 @@ class CameraConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """
 
     source: str
+    enabled: bool = True
     width: int | None = None
     height: int | None = None
     fps: float | None = None

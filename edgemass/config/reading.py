@@ -54,6 +54,16 @@ def _text(path: Path) -> str:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
 
 
+def join(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Two tables as one, those in them too; where both have a value, that of `above` counts."""
+    joined = dict(below)
+    for key, value in above.items():
+        before: Any = joined.get(key)
+        inner = isinstance(value, Mapping) and isinstance(before, Mapping)
+        joined[key] = join(before, value) if inner else value
+    return joined
+
+
 _T = TypeVar("_T", bound=msgspec.Struct)
 
 

@@ -6,10 +6,13 @@ import shutil
 import tempfile
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from edgemass.clock import clock_synced
 from edgemass.doctor.finding import Finding, Status
 from edgemass.doctor.machine import Machine
+from edgemass.health.groups import fields
+from edgemass.health.memory import of_board
 
 STATE = "var/lib/edgemass"
 MIB = 1024 * 1024
@@ -18,7 +21,6 @@ DISK_WARN_BYTES, DISK_FAIL_BYTES = 500 * MIB, 50 * MIB
 # `edgemass bench demo:` peaks at 100 MB (x86-64, ONNX Runtime 1.31); the rest is room for a larger model.
 MEMORY_WARN_BYTES = 256 * MIB
 EARLIEST_S = 1_767_225_600  # 2026-01-01: no clock of a machine that has this release is right before that
-_UNLIMITED = 1 << 60  # version 1 of cgroups writes a number near 2^63 for "no limit"
 
 
 def clock(machine: Machine) -> Sequence[Finding]:
@@ -37,11 +39,17 @@ def judge_clock(now_s: float, *, synced: bool, where: str = "") -> Finding:
 
 
 def disk(machine: Machine) -> Sequence[Finding]:
+    folder = state_folder(machine)
+    usage = shutil.disk_usage(folder)
+    return [judge_disk(f"/{folder.relative_to(machine.root)}".replace("/.", "/"), usage.free, usage.total)]
+
+
+def state_folder(machine: Machine) -> Path:
+    """Where the state lies, or the nearest folder above that is there."""
     folder = machine.root / STATE
     while not folder.exists() and folder != machine.root:
         folder = folder.parent
-    usage = shutil.disk_usage(folder)
-    return [judge_disk(f"/{folder.relative_to(machine.root)}".replace("/.", "/"), usage.free, usage.total)]
+    return folder
 
 
 def judge_disk(folder: str, free_bytes: int, total_bytes: int) -> Finding:
@@ -68,31 +76,25 @@ def temporary(_: Machine) -> Sequence[Finding]:
 
 def memory(machine: Machine) -> Sequence[Finding]:
     """The kernel's estimate of what can be had without swapping, or what a cgroup leaves of it."""
-    lines = (line.split() for line in (machine.text("proc/meminfo") or "").splitlines())
-    kilobytes = {words[0].rstrip(":"): int(words[1]) for words in lines if len(words) > 1 and words[1].isdigit()}
-    if "MemAvailable" not in kilobytes:
+    told = fields(machine.text("proc/meminfo") or "")
+    if "MemAvailable" not in told:
         return [Finding(Status.NOTE, "/proc/meminfo does not tell")]
-    available, total = kilobytes["MemAvailable"] * 1024, kilobytes.get("MemTotal", 0) * 1024
+    available, total = told["MemAvailable"], told.get("MemTotal", 0)
     found = f"{_size(available)} of {_size(total)} available"
-    limit = _limit(machine)
-    if limit is not None and limit[0] < total:
-        available = min(available, limit[0] - limit[1])
-        found = f"{_size(max(0, available))} available, by the limit of {_size(limit[0])} of its cgroup"
+    room = of_board(machine)
+    if room.total < total:
+        available = room.available
+        found = f"{_size(available)} available, by the limit of {_size(room.total)} of its cgroup"
     if available < MEMORY_WARN_BYTES:
         return [Finding(Status.WARN, found, "end other programs, raise the limit, or take a smaller model")]
     return [Finding(Status.OK, found)]
 
 
-def _limit(machine: Machine) -> tuple[int, int] | None:
-    """(limit, used) in bytes of the cgroup at the root, which is what a container sees of its own."""
-    for limit, used in (
-        ("memory.max", "memory.current"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
-    ):
-        most = machine.number(f"sys/fs/cgroup/{limit}")  # None for "max"
-        if most is not None and most < _UNLIMITED:
-            return most, machine.number(f"sys/fs/cgroup/{used}") or 0
-    return None
+def available_bytes(machine: Machine) -> int | None:
+    """Memory that can be had; None where the kernel does not tell."""
+    if "MemAvailable" not in fields(machine.text("proc/meminfo") or ""):
+        return None
+    return of_board(machine).available
 
 
 def _size(count: int) -> str:

@@ -218,6 +218,8 @@ class Session:
 
     def _publish(self, message: Outgoing) -> None:
         message.sends += 1
+        if message.sends > 1 and message.again is not None:
+            message.payload = message.again()
         self._largest_sent = max(self._largest_sent, message.size)
         properties = self._properties_of(message)
         info = self._client.publish(message.topic, message.payload, message.qos, message.retain, properties)
@@ -280,16 +282,19 @@ class Session:
         if self.version != "5":
             return None
         cached = self._properties.get(message.content_type)
-        if cached is not None and message.deadline_ns is None:
+        plain = message.deadline_ns is None and message.correlation is None
+        if cached is not None and plain:
             return cached
         made = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         if message.content_type is not None:
             made.ContentType = message.content_type
             if message.content_type.startswith("text/") or message.content_type == "application/json":
                 made.PayloadFormatIndicator = 1  # UTF-8
-        if message.deadline_ns is None:
+        if message.correlation is not None:
+            made.CorrelationData = message.correlation
+        if plain:
             self._properties[message.content_type] = made
-        else:
+        if message.deadline_ns is not None:
             made.MessageExpiryInterval = max(1, (message.deadline_ns - self._clock.monotonic_ns()) // 1_000_000_000)
         return made
 

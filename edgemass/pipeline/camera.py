@@ -69,6 +69,10 @@ class Camera:
         """Ask to end; `join` waits for it."""
         self._stop.set()
 
+    def select(self, selection: Selection) -> None:
+        """Choose frames differently from the next one on; for any thread."""
+        self._selection = selection
+
     def join(self, timeout_s: float) -> bool:
         """Wait for the detect loop; True when it has ended."""
         self._thread.join(timeout_s)

@@ -34,7 +34,9 @@ from edgemass.messages import (
     ModelRef,
 )
 from edgemass.pipeline.album import Shown
+from edgemass.pipeline.durations import Durations
 from edgemass.pipeline.moment import Identity, Moment
+from edgemass.pipeline.numbering import Numbering
 from edgemass.pipeline.outlets import Outlets
 from edgemass.pipeline.recording import Known
 from edgemass.pipeline.reporting import SceneReporter
@@ -65,9 +67,10 @@ class CameraLine:
     score: threshold for all labels, or by label with "*" for the others; None = the model's own, and so for labels that
         are not named.
     max_age_ms: a frame older than this is not run; None = any age will do, as for a file.
-    age_ms: how old the last frames were when their runs began.
+    total_ms, age_ms: of the last frames, how long they took, and how old they were when their runs began.
+    infer_ms: of the runtime alone.
     reporter: sees what is found and tells of tracks, events and counts; None = boxes only.
-    private: nothing that shows pixels or places may leave this line; only counts do.
+    numbering: goes on from there; None = from the beginning.
     """
 
     def __init__(  # noqa: PLR0913 (what a camera's line joins; all but three by name)
@@ -80,14 +83,16 @@ class CameraLine:
         score: float | dict[str, float] | None,
         max_age_ms: float | None = None,
         reporter: SceneReporter | None = None,
+        numbering: Numbering | None = None,
         clock: Clock,
         counters: Counters,
     ) -> None:
         self.camera = camera
-        self.private = reporter is not None and reporter.config.counts_only
         self.total_ms: deque[float] = deque(maxlen=LATENCIES_KEPT)
         self.age_ms: deque[float] = deque(maxlen=LATENCIES_KEPT)
+        self.infer_ms = Durations(LATENCIES_KEPT)
         self._watchers: tuple[Watcher, ...] = ()
+        self._watching = threading.Lock()  # while that is changed
         self._at_work = threading.Lock()  # held while a frame is in the line
         self._next = model
         self._outlets = Outlets(camera, sinks, counters)
@@ -98,12 +103,17 @@ class CameraLine:
         self._max_age_ms = max_age_ms
         self._clock = clock
         self._counters = counters
-        self._seq = 0
+        self._numbering = numbering or Numbering()
 
     @property
     def processed(self) -> int:
         """Documents made so far."""
-        return self._seq
+        return self._numbering.documents
+
+    @property
+    def private(self) -> bool:
+        """Whether nothing that shows pixels or places may leave this line; only counts do."""
+        return self._reporter is not None and self._reporter.config.counts_only
 
     @property
     def heard(self) -> bool:
@@ -112,10 +122,12 @@ class CameraLine:
 
     def watch(self, watcher: Watcher) -> None:
         """Show it every frame with its document when it is done; it must not raise or wait. For any thread."""
-        self._watchers = (*self._watchers, watcher)
+        with self._watching:
+            self._watchers = (*self._watchers, watcher)
 
     def unwatch(self, watcher: Watcher) -> None:
-        self._watchers = tuple(item for item in self._watchers if item != watcher)
+        with self._watching:
+            self._watchers = tuple(item for item in self._watchers if item != watcher)
 
     def exchange(self, model: LoadedModel) -> bool:
         """Run on another model from the next frame on; a stateful one starts without memory.
@@ -178,6 +190,13 @@ class CameraLine:
         self._next = model
         self._take_next()
 
+    def configure(
+        self, *, score: float | dict[str, float] | None, max_age_ms: float | None, reporter: SceneReporter | None
+    ) -> None:
+        """Judge and tell differently from the next frame on; for who holds the line."""
+        self._score, self._max_age_ms, self._reporter = score, max_age_ms, reporter
+        self._shown, self._thresholds = self._scores(self._loaded.detector.manifest)
+
     def forget(self) -> None:
         """The camera was away: what a stateful model remembers no longer holds."""
         self._stream.forget()
@@ -197,7 +216,7 @@ class CameraLine:
     def _process(self, frame: Frame) -> FrameMessage:
         started_ns = self._clock.monotonic_ns()
         inference = self._stream.detect(frame.image, self._thresholds, partial(self._check_age, frame))
-        self._seq += 1
+        self._numbering.documents += 1
         with contextlib.nullcontext() if self._reporter is None else self._reporter.held():
             message = self._hand_out(frame, inference, started_ns)
         for watcher in self._watchers:
@@ -208,6 +227,7 @@ class CameraLine:
         """Make the document of a frame, publish it, and then what its scene saw in it."""
         message, observation = self._make(frame, inference, started_ns)
         self.total_ms.append(message.latency_ms.total)
+        self.infer_ms.add(message.latency_ms.infer)
         self._counters.add("frames_processed")
         if not self.private:
             self._outlets.hand(lambda sink: sink.publish(message, frame))
@@ -247,7 +267,7 @@ class CameraLine:
         return {
             "device": self._identity.device,
             "camera": self.camera,
-            "seq": self._seq,
+            "seq": self._numbering.documents,
             "run_id": self._identity.run_id,
             "boot_id": self._identity.boot_id,
             "mono_ns": frame.mono_ns,

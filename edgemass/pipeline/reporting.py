@@ -17,6 +17,7 @@ from edgemass.pipeline.album import Album, Picture, Shown
 from edgemass.pipeline.clips import ClipRecorder
 from edgemass.pipeline.ledger import Entry, Ledger
 from edgemass.pipeline.moment import Identity, Moment
+from edgemass.pipeline.numbering import Numbering
 from edgemass.pipeline.outlets import Outlets
 from edgemass.pipeline.recording import (
     CameraRecorder,
@@ -57,9 +58,10 @@ class SceneReporter:
     """Runs one camera's scene and hands out what it tells. Frames come from one thread, states from any.
 
     live: the camera goes on by itself: a file that ends is no camera that is away. kept: what was counted before.
+    numbering: goes on from there; None = from the beginning. state: of the camera, as it was told before.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (what a reporter joins; all but three by name)
         self,
         camera: str,
         config: CameraConfig,
@@ -68,6 +70,8 @@ class SceneReporter:
         identity: Identity,
         live: bool = True,
         kept: Entry | None = None,
+        numbering: Numbering | None = None,
+        state: CameraState | None = None,
         attached: Attachments | None = None,
     ) -> None:
         self.camera = camera
@@ -84,11 +88,9 @@ class SceneReporter:
         self._scene: Scene | None = None
         self._model: Known | None = None
         self._clips: dict[int, str] = {}
-        self._seq = 0
-        self._numbers = 0
-        self._troubles = 0
+        self._numbering = numbering or Numbering()
         self._trouble_ns: int | None = None  # since when the camera has been away or blind
-        self._state = CameraState("", "", "")
+        self._state = state or CameraState("", "", "")
         self._state_since_ns = 0
         self._closed = False
 
@@ -99,6 +101,13 @@ class SceneReporter:
         zones = {name: labels.get(name, {}) for name in self.config.zones}
         lines: Totals = {name: self._kept.lines.get(name, {"in": {}, "out": {}}) for name in self.config.lines}
         self._tell_counts(counts(labels.get(FRAME, {}), zones, lines, available=False), moment)
+
+    @property
+    def kept(self) -> Entry:
+        """What is counted so far."""
+        with self._lock:
+            self._remember()
+            return self._kept
 
     # For the detect loop
 
@@ -195,7 +204,7 @@ class SceneReporter:
             score=model.score,
             totals=self._kept.lines,
             known=self._kept.known,
-            first_number=self._numbers,
+            first_number=self._numbering.objects,
         )
         if self._state.state not in ("", "online"):
             self._change_sight(scene, self._state)
@@ -208,7 +217,7 @@ class SceneReporter:
         self._tell(told, moment)
         self._tell_counts(counts, moment)
         self._remember()
-        self._numbers = self._scene.numbers
+        self._numbering.objects = self._scene.numbers
         self._scene = None
         if self._attached.album is not None:
             self._attached.album.clear()  # the next scene numbers its tracks from 1 again
@@ -294,11 +303,11 @@ class SceneReporter:
     def _stamp(self, moment: Moment, started_ns: int, until_ns: int | None = None) -> dict[str, Any]:
         """What every event says. until_ns: its duration ends; None = now."""
         moment = self._in_order(moment)
-        self._seq += 1
+        self._numbering.events += 1
         return {
             "device": self._identity.device,
             "camera": self.camera,
-            "seq": self._seq,
+            "seq": self._numbering.events,
             "run_id": self._identity.run_id,
             "boot_id": self._identity.boot_id,
             "mono_ns": moment.mono_ns,
@@ -344,7 +353,7 @@ class SceneReporter:
             return
         type_: Type = "new" if self._trouble_ns is None else "update"
         if self._trouble_ns is None:
-            self._troubles += 1
+            self._numbering.troubles += 1
             self._trouble_ns = moment.mono_ns
         self._send_trouble(type_, state, moment, self._trouble_ns)
 
@@ -357,7 +366,7 @@ class SceneReporter:
         event = EventMessage(
             type=type_,
             kind="camera",
-            id=f"{self._event_id(self._troubles)}-camera",
+            id=f"{self._event_id(self._numbering.troubles)}-camera",
             state=state.state,
             reason=state.reason,
             **self._stamp(moment, since_ns),

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol, cast, runtime_checkable
 from urllib.parse import urlsplit
 
 import msgspec
 
 from edgemass.clock import Clock
+from edgemass.config.delivery import DeliveryConfig
 from edgemass.counters import Counters
 from edgemass.errors import UsageError
 from edgemass.frame import Frame
 from edgemass.messages import CameraState, CountsMessage, EventMessage, FrameMessage
+from edgemass.messages.health import QueueHealth
 from edgemass.redact import redact_address
 
 SINKS = {  # URI scheme -> the module that opens it, imported when first asked for
@@ -22,6 +25,7 @@ SINKS = {  # URI scheme -> the module that opens it, imported when first asked f
     "jsonl": "edgemass.sinks.jsonl",
     "mqtt": "edgemass.sinks.mqtt",
     "mqtts": "edgemass.sinks.mqtt",
+    "serial": "edgemass.sinks.serial",
     "snapshots": "edgemass.sinks.snapshots",
 }
 
@@ -31,11 +35,14 @@ class SinkContext:
     """What a sink may need to know of its surroundings.
 
     counters: the sink's own; it adds "published", "dropped", ... to them.
+    state: folder where what outlives the process may be kept, None = nowhere. delivery: how events wait.
     """
 
     device: str
     clock: Clock
     counters: Counters
+    state: Path | None = None
+    delivery: DeliveryConfig = field(default_factory=DeliveryConfig)
 
 
 class Sink(Protocol):
@@ -83,6 +90,18 @@ class Channel(Protocol):
     def clear(self, *levels: str) -> None:
         """Take back what was retained under this name, by this run or an earlier one; each a name of its own."""
 
+    def show(self, *levels: str, jpeg: bytes) -> None:
+        """Publish a picture under this name, each a name of its own, and keep it there until the next one."""
+
+    def announce(self, topic: str, document: bytes) -> None:
+        """As `retain`, under a name of somebody else's; an empty document takes it back."""
+
+    def hear(self, topic: str, callback: Callable[[bytes], None]) -> None:
+        """As `listen`, under a name of somebody else's."""
+
+    def repeat(self) -> None:
+        """Publish every state anew: somebody begins to listen who has missed them."""
+
     def send(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> None:
         """Publish what a person asked for, under any name."""
 
@@ -123,10 +142,42 @@ class Commandable(Protocol):
         """
 
 
+@runtime_checkable
+class Linked(Protocol):
+    """What a sink offers beside, where it has another side that may be away."""
+
+    @property
+    def connected(self) -> bool: ...
+
+    @property
+    def trouble(self) -> str | None:
+        """What keeps it from being connected, without passwords; None when nothing does."""
+
+    @property
+    def held_bytes(self) -> int:
+        """Memory that unsent documents take."""
+
+
+@runtime_checkable
+class Queued(Protocol):
+    """What a sink offers beside, where events wait on disk for its other side."""
+
+    def queue(self) -> QueueHealth | None:
+        """How full the queue is; None where there is none."""
+
+
 class SinkModule(Protocol):
     """What a module of SINKS offers."""
 
     def open(self, uri: str, context: SinkContext) -> Sink: ...
+
+
+@runtime_checkable
+class Checked(Protocol):
+    """What a module of SINKS may offer beside."""
+
+    def check(self, uri: str) -> None:
+        """Raise what `open` would raise for this address, without opening anything."""
 
 
 def open(uri: str, context: SinkContext) -> Sink:  # noqa: A001 (the plug-ins' own word)
@@ -137,6 +188,22 @@ def open(uri: str, context: SinkContext) -> Sink:  # noqa: A001 (the plug-ins' o
         ConfigError: a file that the address names (CA, certificate, password) cannot be read.
         SinkError: the output cannot be written.
     """
+    module = cast("SinkModule", importlib.import_module(SINKS[_scheme(uri)]))
+    return module.open(uri, context)
+
+
+def check(uri: str) -> None:
+    """Read the address, as far as that goes without opening anything.
+
+    Raises:
+        UsageError, ConfigError: as `open`.
+    """
+    module = importlib.import_module(SINKS[_scheme(uri)])
+    if isinstance(module, Checked):
+        module.check(uri)
+
+
+def _scheme(uri: str) -> str:
     try:
         scheme = urlsplit(uri).scheme
     except ValueError as error:
@@ -144,5 +211,4 @@ def open(uri: str, context: SinkContext) -> Sink:  # noqa: A001 (the plug-ins' o
     if scheme not in SINKS:
         known = ", ".join(f"{row}:" for row in SINKS)
         raise UsageError(f"unknown sink {redact_address(uri)!r}; it must begin with one of {known}")
-    module = cast("SinkModule", importlib.import_module(SINKS[scheme]))
-    return module.open(uri, context)
+    return scheme

@@ -6,32 +6,49 @@ Topics, under `edgemass/v1/<device>/`:
     camera/<c>/detections      edgemass.detection/1, QoS 0
     camera/<c>/classification  edgemass.classification/1, QoS 0
     camera/<c>/state           {"state", "reason", "since"}, retained, QoS 1, published anew on every connect
-    camera/<c>/events          edgemass.event/1, QoS 1
+    camera/<c>/events          edgemass.event/1, QoS 1, through a queue on disk (see `edgemass.spool`)
+    account/<run_id>           edgemass.account/1, retained, QoS 1: where every event of a run went
     camera/<c>/count/<label>, camera/<c>/zone/<z>/count/<label>
                                how many are there: an integer, or "unavailable" while nobody can know; retained, QoS 1
     camera/<c>/line/<l>/in/<label>, .../out/<label>
                                how many crossed so far: an integer, retained, QoS 1
     camera/<c>/snapshot/<label>
                                best picture of the newest event: JPEG, retained, QoS 1
+    health                     edgemass.health/1, retained, QoS 1, every so often and on every connect
     slot/<s>/reported          edgemass.reported/1, retained, QoS 1, published anew on every connect
     slot/<s>/desired           orders of the fleet, which the device subscribes to
+    camera/<c>/settings        what commands can change of a camera, as it is: {"enabled", "score", "max_fps"}, retained
+    camera/<c>/snapshot        picture that was asked for: JPEG, retained, QoS 1
+    command/<name>, camera/<c>/command/<name>
+                               what others ask: a bare value or {"value", "expires"}; retained and expired ones are
+                               refused; answered on the response topic of MQTT 5
 
 Names of devices and cameras become one level of a topic: `+`, `#`, `/`, white space and control characters turn to `_`.
-Documents made while the broker is away are lost and counted; their `seq` shows the gap.
+Documents of frames made while the broker is away are lost and counted, and their `seq` shows the gap; events wait.
 """
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
+import msgspec
+
 from edgemass import mqtt
+from edgemass.clock import Clock, clock_synced
 from edgemass.frame import Frame
 from edgemass.messages import CameraState, CountsMessage, DetectionMessage, EventMessage, FrameMessage, to_json
-from edgemass.mqtt import MqttConnection, Will
-from edgemass.sinks import SinkContext
+from edgemass.messages.health import QueueHealth
+from edgemass.mqtt import MqttConnection, MqttOptions, Will
+from edgemass.sinks import Answer, Command, Commanded, SinkContext, _mqtt_commands
+from edgemass.spool import Spool
+
+logger = logging.getLogger(__name__)
 
 PREFIX = "edgemass/v1"
 JSON = "application/json"
@@ -48,6 +65,11 @@ def topic_level(name: str) -> str:
     return _UNFIT.sub("_", name) or "_"
 
 
+def queue_name(options: MqttOptions) -> str:
+    """Of the folder of the events that wait for this broker."""
+    return re.sub(r"[^A-Za-z0-9.-]", "_", f"{options.host}-{options.port}").lstrip(".")
+
+
 def open(uri: str, context: SinkContext) -> MqttSink:  # noqa: A001 (the plug-ins' own word)
     """Read the address and begin to connect; a broker that is not there is no error.
 
@@ -61,9 +83,17 @@ def open(uri: str, context: SinkContext) -> MqttSink:  # noqa: A001 (the plug-in
     connection = MqttConnection(
         options, will=Will(f"{base}/availability", OFFLINE), counters=context.counters, clock=context.clock
     )
-    sink = MqttSink(base, connection)
+    folder = context.state / "spool" / queue_name(options) if context.state is not None else None
+    spool = Spool(folder, connection, device=context.device, base=base, config=context.delivery, clock=context.clock)
+    sink = MqttSink(base, connection, spool, context.clock)
     connection.start()
+    spool.start()
     return sink
+
+
+def check(uri: str) -> None:
+    """See `sinks.check`."""
+    mqtt.parse(uri)
 
 
 class _State(NamedTuple):
@@ -74,16 +104,31 @@ class _State(NamedTuple):
 class MqttSink:
     """One device's documents and states on one broker.
 
-    connection: not started yet, and told of `<base>/availability` "offline" as its will.
+    connection, spool: not started yet; the connection is told of `<base>/availability` "offline" as its will.
     """
 
-    def __init__(self, base: str, connection: MqttConnection) -> None:
+    def __init__(self, base: str, connection: MqttConnection, spool: Spool, clock: Clock) -> None:
         self.name = f"mqtt {connection.options.where}"
         self._base = base
         self._connection = connection
+        self._spool = spool
+        self._clock = clock
         self._states: dict[str, _State] = {}
         self._lock = threading.Lock()  # keeps states on the wire in the order in which they happened
         connection.on_connected(self._publish_states)
+        connection.on_connected(spool.wake)
+
+    @property
+    def connected(self) -> bool:
+        return self._connection.connected
+
+    @property
+    def trouble(self) -> str | None:
+        return self._connection.trouble
+
+    @property
+    def held_bytes(self) -> int:
+        return self._connection.held_bytes
 
     def publish(self, message: FrameMessage, frame: Frame) -> None:  # noqa: ARG002 (the plug-ins' contract)
         leaf = "detections" if isinstance(message, DetectionMessage) else "classification"
@@ -92,7 +137,7 @@ class MqttSink:
 
     def event(self, event: EventMessage, picture: bytes | None) -> None:
         camera = f"camera/{topic_level(event.camera)}"
-        self._connection.publish(f"{self._base}/{camera}/events", to_json(event), qos=1, content_type=JSON)
+        self._spool.put(event, f"{self._base}/{camera}/events")
         if picture is not None:
             self._retain(f"{camera}/snapshot/{topic_level(event.label)}", _State(picture, JPEG))
 
@@ -112,6 +157,52 @@ class MqttSink:
         """Empty a retained topic, now and on every connect."""
         self._retain("/".join(topic_level(level) for level in levels), _State(b"", TEXT))
 
+    def show(self, *levels: str, jpeg: bytes) -> None:
+        """Publish a picture of the device, now and on every connect."""
+        self._retain("/".join(topic_level(level) for level in levels), _State(jpeg, JPEG))
+
+    def announce(self, topic: str, document: bytes) -> None:
+        """Publish a state under a topic of somebody else's, now and on every connect."""
+        self._retain_at(topic, _State(document, JSON if document else TEXT))
+
+    def hear(self, topic: str, callback: Callable[[bytes], None]) -> None:
+        """Subscribe to a topic of somebody else's."""
+        self._connection.subscribe(topic, lambda message: callback(message.payload))
+
+    def repeat(self) -> None:
+        """Publish every state anew, if there is a connection; else the next one does."""
+        if self._connection.connected:
+            self._publish_states()
+
+    def obey(self, handle: Commanded) -> None:
+        """Take commands from the broker; answers go to the response topic of MQTT 5, with the correlation data."""
+        levels = len(self._base.split("/"))
+
+        def arrived(message: mqtt.Message) -> None:
+            below = message.topic.split("/")[levels:]
+            command = Command(below[-1], below[1] if below[0] == "camera" else "", "")
+            reply = partial(self._answer, message)
+            try:
+                value = _mqtt_commands.value_of(
+                    message.payload, retained=message.retain, now_s=self._clock.time_ns() / 1e9, synced=clock_synced()
+                )
+            except _mqtt_commands.RefusedError as error:
+                self._connection.counters.add("commands_refused")
+                logger.warning("command not done: %s", error, extra={"topic": message.topic})
+                reply(Answer(ok=False, error=str(error)))
+                return
+            handle(replace(command, value=value), reply)
+
+        for below in ("command/+", "camera/+/command/+"):
+            self._connection.subscribe(f"{self._base}/{below}", arrived)
+
+    def _answer(self, request: mqtt.Message, answer: Answer) -> None:
+        topic = request.response_topic
+        if not topic or any(mark in topic for mark in "+#"):
+            return
+        document = msgspec.json.encode(answer)
+        self._connection.publish(topic, document, qos=1, content_type=JSON, correlation=request.correlation)
+
     def send(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> None:
         """Publish under a topic of somebody else's."""
         self._connection.publish(topic, payload, qos=qos, retain=retain, content_type=TEXT)
@@ -121,7 +212,9 @@ class MqttSink:
         self._connection.subscribe(f"{self._base}/{leaf}", lambda message: callback(message.payload))
 
     def _retain(self, leaf: str, state: _State) -> None:
-        topic = f"{self._base}/{leaf}"
+        self._retain_at(f"{self._base}/{leaf}", state)
+
+    def _retain_at(self, topic: str, state: _State) -> None:
         with self._lock:
             if self._states.get(topic) == state and state.content_type == TEXT:
                 return
@@ -129,8 +222,15 @@ class MqttSink:
             if self._connection.connected:  # else the next connect does it
                 self._publish_state(topic)
 
+    def queue(self) -> QueueHealth | None:
+        """The events that wait for this broker; None before the queue was opened."""
+        return self._spool.queue()
+
     def close(self, timeout_s: float) -> None:
-        self._connection.close(timeout_s, last_words=lambda: self._publish_availability(OFFLINE))
+        ends_ns = self._clock.monotonic_ns() + int(timeout_s * 1e9)
+        self._spool.close(timeout_s)
+        left_s = max(0.0, (ends_ns - self._clock.monotonic_ns()) / 1e9)
+        self._connection.close(left_s, last_words=lambda: self._publish_availability(OFFLINE))
 
     def _publish_states(self) -> None:
         with self._lock:

@@ -59,7 +59,7 @@ class Camera:
             clock=SystemClock(),
             counters=Counters(),
         )
-        slot.lines = [self.line]
+        slot.lines = (self.line,)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
 

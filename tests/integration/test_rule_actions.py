@@ -56,6 +56,18 @@ class Channel:
     def listen(self, leaf: str, callback: object) -> None:
         pass
 
+    def show(self, *levels: str, jpeg: bytes) -> None:
+        pass
+
+    def announce(self, topic: str, document: bytes) -> None:
+        pass
+
+    def hear(self, topic: str, callback: object) -> None:
+        pass
+
+    def repeat(self) -> None:
+        pass
+
 
 @pytest.fixture
 def running() -> Iterator[Actions]:

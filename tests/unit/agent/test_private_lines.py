@@ -60,7 +60,7 @@ class Giving(ManualClock):
 def slot_of(lines: list[Line], clock: ManualClock) -> ModelSlot:
     running = cast("LoadedModel", types.SimpleNamespace(ref=None))
     slot = ModelSlot("main", cast("Bundle", None), running, clock=clock)
-    slot.lines = [cast("CameraLine", line) for line in lines]
+    slot.lines = tuple(cast("CameraLine", line) for line in lines)
     return slot
 
 
@@ -68,7 +68,7 @@ def pictures(*private: bool) -> tuple[set[int], ManualClock]:
     """Values of the pictures that are taken to prove a model on; line n gives pictures of n."""
     lines = [Line(number, private=each) for number, each in enumerate(private)]
     clock = Giving(lines)
-    observer = Observer(slot_of(lines, clock), (), clock)
+    observer = Observer(slot_of(lines, clock), list, clock)
     return {int(picture[0, 0, 0]) for picture in observer.pictures(threading.Event())}, clock
 
 

@@ -1,0 +1,135 @@
+"""Shows the device to Home Assistant: announces what there is, takes back what is gone, repeats it when asked."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from edgemass.agent import discovery
+from edgemass.agent.discovery import CameraFacts, DeviceFacts
+from edgemass.clock import Clock
+from edgemass.config import CameraConfig
+from edgemass.config.home_assistant import HomeAssistantConfig
+from edgemass.pipeline.ledger import Entry, Ledger
+from edgemass.scene.scene import FRAME
+from edgemass.sinks import Channel
+
+logger = logging.getLogger(__name__)
+
+LOOK_S = 2.0
+MOST_GONE = 200
+"""Components that are gone are told of so many, for a Home Assistant that was not there when they went."""
+JITTER_S = (1.0, 5.0)
+"""After its birth: of a fleet not all at once."""
+
+
+def camera_facts(name: str, camera: CameraConfig, kept: Entry) -> CameraFacts:
+    """What there is to show of a camera. kept: labels that were seen, each at its place."""
+
+    def labels(place: str, wanted: Sequence[str]) -> list[str]:
+        return sorted({*kept.known.get(place, ()), *wanted})
+
+    lines = {line: {label for way in total.values() for label in way} for line, total in kept.lines.items()}
+    return CameraFacts(
+        name=name,
+        labels=labels(FRAME, camera.events_config.labels),
+        zones={zone: labels(zone, table.labels) for zone, table in camera.zones.items()},
+        lines={line: sorted({*lines.get(line, ()), *table.labels}) for line, table in camera.lines.items()},
+        pictures=not camera.counts_only,
+    )
+
+
+class Announced(msgspec.Struct):
+    """What a Home Assistant may have taken up. present, gone: component -> platform; the one gone first is first."""
+
+    topic: str = ""
+    present: dict[str, str] = {}
+    gone: dict[str, str] = {}
+
+
+class HomeAssistant:
+    """One device's. `tick` is for one thread.
+
+    facts: what there is to show, asked now and then.
+    """
+
+    def __init__(
+        self,
+        config: HomeAssistantConfig,
+        channels: Sequence[Channel],
+        facts: Callable[[], DeviceFacts],
+        *,
+        file: Path,
+        clock: Clock,
+        draw: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self._config = config
+        self._channels = channels
+        self._facts = facts
+        self._clock = clock
+        self._draw = draw
+        self._ledger = Ledger(file, Announced, "what Home Assistant was told", clock, every_s=0)
+        self._before = self._ledger.read() or Announced()
+        self._said = b""
+        self._look_ns = 0
+        self._born = threading.Event()
+        self._repeat_ns: int | None = None
+
+    def start(self) -> None:
+        """Listen for its birth, or take back what an earlier run announced."""
+        if self._config.enabled:
+            for channel in self._channels:
+                channel.hear(f"{self._config.prefix.strip('/')}/status", self._hear)
+        elif self._channels:
+            self._take_back(self._before.topic)
+            if self._before.topic:
+                self._ledger.write(Announced(), now=True)
+
+    def tick(self) -> None:
+        """Announce what has changed, and everything anew some seconds after a birth."""
+        now_ns = self._clock.monotonic_ns()
+        if not self._config.enabled or not self._channels:
+            return
+        if self._born.is_set():
+            self._born.clear()
+            self._repeat_ns = now_ns + int(self._draw(*JITTER_S) * 1e9)
+        if self._repeat_ns is not None and now_ns >= self._repeat_ns:
+            self._repeat_ns = None
+            for channel in self._channels:
+                channel.repeat()
+        if now_ns >= self._look_ns:
+            self._look_ns = now_ns + int(LOOK_S * 1e9)
+            self._announce(self._facts())
+
+    def _announce(self, facts: DeviceFacts) -> None:
+        topic = discovery.topic(self._config.prefix, facts.device)
+        if self._before.topic not in ("", topic):  # the device, or the prefix, has another name now
+            self._take_back(self._before.topic)
+            self._before = Announced()
+        present = {key: made["platform"] for key, made in discovery.components(facts).items()}
+        left = {key: platform for key, platform in self._before.present.items() if key not in present}
+        gone = {key: platform for key, platform in {**self._before.gone, **left}.items() if key not in present}
+        gone = dict(list(gone.items())[-MOST_GONE:])
+        document = msgspec.json.encode(discovery.document(facts, gone))
+        if document == self._said:
+            return
+        self._said = document
+        for channel in self._channels:
+            channel.announce(topic, document)
+        self._before = Announced(topic, present, gone)
+        self._ledger.write(self._before, now=True)
+        logger.debug("announced to Home Assistant", extra={"components": len(present), "gone": len(gone)})
+
+    def _take_back(self, topic: str) -> None:
+        for channel in self._channels if topic else ():
+            channel.announce(topic, b"")
+
+    def _hear(self, payload: bytes) -> None:
+        """In a thread of the channel's."""
+        if payload == b"online":
+            self._born.set()

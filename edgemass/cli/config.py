@@ -1,0 +1,117 @@
+"""`edgemass config`: checks, shows and describes configuration files."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgemass import config
+
+if TYPE_CHECKING:
+    from edgemass.config import Config
+
+
+def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = verbs.add_parser("config", help="check, show and describe configuration files")
+    inner = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
+    check = _add(
+        inner,
+        "check",
+        "say what is wrong with a configuration; nothing is opened",
+        _check,
+        "example: edgemass config check edgemass.toml",
+    )
+    _add_file(check)
+    show = _add(
+        inner,
+        "show",
+        "print what all files say together, without passwords",
+        _show,
+        "example: edgemass config show edgemass.toml --defaults",
+    )
+    _add_file(show)
+    show.add_argument("--defaults", action="store_true", help="also what stands for the keys that nobody gave")
+    show.add_argument("--json", action="store_true", help="as JSON instead of TOML")
+    _add(
+        inner,
+        "schema",
+        "print the JSON Schema of edgemass.toml, for editors",
+        _schema,
+        "example: edgemass config schema",
+    )
+
+
+def _add(
+    inner: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    what: str,
+    call: Callable[[argparse.Namespace], int],
+    example: str,
+) -> argparse.ArgumentParser:
+    parser = inner.add_parser(name, help=what, epilog=example)
+    parser.set_defaults(call=call)
+    return parser
+
+
+def _add_file(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "file",
+        type=Path,
+        nargs="?",
+        default=config.SYSTEM,
+        metavar="FILE",
+        help=f"the file, or a folder with {config.NAME} in it; conf.d/*.toml beside it counts too "
+        f"(default: {config.SYSTEM})",
+    )
+
+
+def _check(options: argparse.Namespace) -> int:
+    wanted = config.load(options.file)
+    _check_addresses(wanted)
+    cameras = ", ".join(wanted.cameras) or "none"
+    read = ", ".join(str(file) for file in config.files(options.file))
+    print(f"{read}: good; cameras: {cameras}; sinks: {len(wanted.sinks) or 'console'}")
+    return 0
+
+
+def _check_addresses(wanted: Config) -> None:
+    """Addresses are read by their plug-ins; nothing is opened.
+
+    Raises:
+        UsageError, ConfigError: one that cannot be read.
+    """
+    from edgemass import sinks, sources
+    from edgemass.clock import SystemClock
+    from edgemass.errors import ConfigError, UsageError
+    from edgemass.sources import CaptureOptions
+
+    for name, camera in wanted.cameras.items():
+        try:
+            sources.open(camera.source, CaptureOptions(), SystemClock()).close()
+        except UsageError as error:
+            raise ConfigError(f"{wanted.file}: camera {name}: {error}") from error
+    for uri in wanted.sinks:
+        try:
+            sinks.check(uri)
+        except UsageError as error:
+            raise ConfigError(f"{wanted.file}: sinks: {error}") from error
+
+
+def _show(options: argparse.Namespace) -> int:
+    import tomli_w
+
+    from edgemass.config import shown
+
+    table = shown.table(config.load(options.file), defaults=options.defaults)
+    print(json.dumps(table, indent=2) if options.json else tomli_w.dumps(table), end="\n" if options.json else "")
+    return 0
+
+
+def _schema(_: argparse.Namespace) -> int:
+    from edgemass.config import shown
+
+    print(json.dumps(shown.schema(), indent=2))
+    return 0

@@ -1,0 +1,156 @@
+"""What Home Assistant is told of a device: every entity once, nothing that may not leave, and what is gone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from edgemass.agent import discovery
+from edgemass.agent.discovery import CameraFacts, DeviceFacts
+from edgemass.agent.home_assistant import HomeAssistant
+from edgemass.config.home_assistant import HomeAssistantConfig
+from tests.simulators.manual_clock import ManualClock
+
+DOOR = CameraFacts(name="door", labels=["person"], zones={"yard": ["car", "traffic light"]}, lines={"gate": ["person"]})
+SECOND_NS = 1_000_000_000
+
+
+class Channel:
+    """Stands for a broker: what is retained there, and who listens."""
+
+    def __init__(self) -> None:
+        self.retained: dict[str, bytes] = {}
+        self.announced = 0
+        self.repeated = 0
+        self.listeners: dict[str, Callable[[bytes], None]] = {}
+
+    def announce(self, topic: str, document: bytes) -> None:
+        self.announced += 1
+        self.retained[topic] = document
+
+    def hear(self, topic: str, callback: Callable[[bytes], None]) -> None:
+        self.listeners[topic] = callback
+
+    def repeat(self) -> None:
+        self.repeated += 1
+
+    def retain(self, leaf: str, document: bytes) -> None: ...
+
+    def clear(self, *levels: str) -> None: ...
+
+    def show(self, *levels: str, jpeg: bytes) -> None: ...
+
+    def send(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> None: ...
+
+    def listen(self, leaf: str, callback: Callable[[bytes], None]) -> None: ...
+
+
+class Board:
+    """What is shown of it can change."""
+
+    def __init__(self, folder: Path, *, enabled: bool = True, prefix: str = "homeassistant") -> None:
+        self.facts = DeviceFacts(device="pi", cameras=[DOOR])
+        self.channel = Channel()
+        self.clock = ManualClock()
+        self.shown = HomeAssistant(
+            HomeAssistantConfig(enabled=enabled, prefix=prefix),
+            [self.channel],
+            lambda: self.facts,
+            file=folder / "home_assistant.json",
+            clock=self.clock,
+            draw=lambda least, _: least,
+        )
+        self.shown.start()
+        self.look()
+
+    def look(self) -> None:
+        self.clock.advance(5)
+        self.shown.tick()
+
+    @property
+    def components(self) -> dict[str, dict[str, object]]:
+        document = msgspec.json.decode(self.channel.retained["homeassistant/device/pi/config"])
+        components: dict[str, dict[str, object]] = document["components"]
+        return components
+
+
+def test_every_entity_has_a_platform_and_an_id_of_its_own() -> None:
+    made = discovery.components(DeviceFacts(device="pi", cameras=[DOOR], slots=["main"], readings=["temperature"]))
+    assert all(component["platform"] for component in made.values())
+    assert len({component["unique_id"] for component in made.values()}) == len(made)
+    assert all(re.fullmatch(r"[A-Za-z0-9_-]+", key) for key in made)
+    assert {"door_person_count", "door_yard_traffic_light", "door_gate_in_person", "model_main", "temperature"} <= set(
+        made
+    )
+
+
+def test_no_picture_of_a_private_camera_is_announced() -> None:
+    made = discovery.components(
+        DeviceFacts(device="pi", cameras=[CameraFacts(name="door", labels=["person"], pictures=False)])
+    )
+    assert not [key for key, component in made.items() if component["platform"] == "image" or "snapshot" in key]
+
+
+def test_a_model_of_a_thousand_classes_does_not_make_a_thousand_entities() -> None:
+    camera = CameraFacts(name="door", labels=[f"label{number}" for number in range(1000)])
+    assert len(discovery.components(DeviceFacts(device="pi", cameras=[camera]))) < 100
+
+
+def test_what_is_the_same_is_said_once(tmp_path: Path) -> None:
+    board = Board(tmp_path)
+    for _ in range(10):
+        board.look()
+    assert board.channel.announced == 1
+
+
+def test_what_is_gone_is_told_with_its_platform_alone_also_after_a_restart(tmp_path: Path) -> None:
+    board = Board(tmp_path)
+    assert len(board.components["door_person"]) > 1
+    board.facts = DeviceFacts(device="pi", cameras=[])
+    board.look()
+    assert board.components["door_person"] == {"platform": "binary_sensor"}
+    again = Board(tmp_path)
+    assert len(again.components["door_person"]) > 1, "it came back"
+    again.facts = DeviceFacts(device="pi", cameras=[])
+    again.look()
+    last = Board(tmp_path)
+    last.facts = again.facts
+    last.look()
+    assert last.components["door_person"] == {"platform": "binary_sensor"}
+
+
+def test_its_birth_repeats_everything_some_seconds_later(tmp_path: Path) -> None:
+    board = Board(tmp_path)
+    hear = board.channel.listeners["homeassistant/status"]
+    hear(b"offline")
+    board.look()
+    assert board.channel.repeated == 0
+    hear(b"online")
+    board.shown.tick()
+    assert board.channel.repeated == 0, "not at once: of a fleet not all together"
+    board.look()
+    assert board.channel.repeated == 1
+
+
+def test_switched_off_it_takes_back_what_was_announced(tmp_path: Path) -> None:
+    Board(tmp_path)
+    off = Board(tmp_path, enabled=False)
+    assert off.channel.retained == {"homeassistant/device/pi/config": b""}
+    assert Board(tmp_path, enabled=False).channel.announced == 0
+
+
+def test_under_another_prefix_nothing_stays_behind(tmp_path: Path) -> None:
+    Board(tmp_path)
+    moved = Board(tmp_path, prefix="ha")
+    assert moved.channel.retained["homeassistant/device/pi/config"] == b""
+    assert moved.channel.retained["ha/device/pi/config"]
+
+
+@pytest.mark.parametrize("prefix", ["", "/", "a/#", "+"])
+def test_a_prefix_that_is_no_topic_is_refused(prefix: str) -> None:
+    with pytest.raises(ValueError, match="beginning of a topic"):
+        HomeAssistantConfig(prefix=prefix)
