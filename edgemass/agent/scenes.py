@@ -81,10 +81,10 @@ class Scenes:
             UsageError: the recording cannot be written, or the model finds no boxes that could be recorded.
         """
         self._check_brokers()
+        self._task = task
         if self._config.record is not None and task != "detection":
             raise UsageError(f"--record takes down boxes, but this model does {task}; leave it out, or give a detector")
         self._warn_of_silent_sinks()
-        self._task = task
         wanted = [name for name in cameras if self._wants_scene(self._config.cameras[name], task)]
         ledgers = {name: self._counts_file(name) for name in wanted if cameras[name].live}
         kept = {name: (ledgers[name].read() if name in ledgers else None) or Entry() for name in wanted}
