@@ -83,6 +83,7 @@ class HealthReporter:
         self._due_ns = self._began_ns
         self._known: set[str] = set()
         self._failing = False
+        self._untold = ""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="health", daemon=True)
 
@@ -113,6 +114,10 @@ class HealthReporter:
     def ready(self) -> bool:
         """For `/readyz`: whether every camera that is wanted gives frames to a model."""
         return self.latest is not None and self.latest.ready and self.live()
+
+    def metrics(self) -> str:
+        """For `/metrics`; nothing before the first document. Serve it as prometheus.CONTENT_TYPE."""
+        return render(self.latest) if self.latest is not None else ""
 
     @property
     def readings(self) -> tuple[str, ...]:
@@ -214,7 +219,19 @@ class HealthReporter:
         if self._file is not None:
             self._file.write(document)
         if self._config.textfile is not None:
-            write_fleeting(Path(self._config.textfile), render(message).encode())
+            self._write_textfile(Path(self._config.textfile), render(message))
+
+    def _write_textfile(self, path: Path, text: str) -> None:
+        trouble = ""
+        try:
+            write_fleeting(path, text.encode())
+        except OSError as error:
+            trouble = error.strerror or str(error)
+        if trouble and not self._untold:
+            logger.warning("no metrics are kept in %s: %s; see textfile in [health]", path, trouble)
+        elif self._untold and not trouble:
+            logger.info("metrics are kept in %s again", path)
+        self._untold = trouble
 
 
 def _output(sink: Sink, counters: Counters, failed: int) -> OutputHealth:
