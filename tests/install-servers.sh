@@ -18,6 +18,7 @@ missing() {
     command -v mosquitto >/dev/null 2>&1 || echo mosquitto
     command -v docker-registry >/dev/null 2>&1 || echo docker-registry
     command -v promtool >/dev/null 2>&1 || echo prometheus
+    command -v chromium >/dev/null 2>&1 || command -v google-chrome >/dev/null 2>&1 || echo chromium
     command -v dpkg-query >/dev/null 2>&1 || { echo "$rtsp"; return; }
     for package in $rtsp; do installed "$package" || echo "$package"; done
 }
@@ -67,6 +68,7 @@ for package in $packages; do
         mosquitto) echo "Skipped: tests marked broker, no mosquitto ($reason)" ;;
         docker-registry) echo "Skipped: tests marked registry, no docker-registry ($reason)" ;;
         prometheus) echo "Skipped: tests marked prometheus, no promtool ($reason)" ;;
+        chromium) echo "Skipped: tests of the device page in a browser, no Chromium ($reason)" ;;
     esac
 done
 case " $packages " in

@@ -22,6 +22,7 @@ from edgemass.agent.fitting import check_fits
 from edgemass.agent.health import HealthReporter, Parts
 from edgemass.agent.home_assistant import HomeAssistant, camera_facts
 from edgemass.agent.managed import Managed
+from edgemass.agent.page import Page, Told
 from edgemass.agent.scenes import Scenes
 from edgemass.agent.slot import ModelSlot
 from edgemass.agent.starting import load_first
@@ -78,6 +79,7 @@ class Agent:
         self._channels: list[Channel] = []
         self._managed: Managed | None = None
         self._outputs: list[tuple[Sink, Counters]] = []
+        self._page: Page | None = None
         self._slot: ModelSlot
         self._cameras: Cameras
         self._clock = clock or SystemClock()
@@ -98,6 +100,9 @@ class Agent:
         config = self._adjustments.effective
         opened = open_sources(config.cameras, self._clock)
         with contextlib.ExitStack() as stack:
+            page = self._open_page()
+            if page is not None:
+                stack.callback(page.close)
             managed = Managed.open(config, self._clock)
             if managed is not None:
                 stack.callback(managed.close)
@@ -111,8 +116,10 @@ class Agent:
             outputs = [sink for sink, _ in self._outputs]
             for sink in outputs:
                 stack.callback(sink.close, STOP_S)
+            readers = [page.sink] if page is not None else []
+            outputs += readers
             self._channels = [sink for sink in outputs if isinstance(sink, Channel)]
-            scenes = Scenes(config, outputs, identity=self._identity, clock=self._clock)
+            scenes = Scenes(config, outputs, readers=readers, identity=self._identity, clock=self._clock)
             stack.callback(scenes.close)
             self._cameras = Cameras(
                 config,
@@ -126,6 +133,7 @@ class Agent:
             if managed is not None:
                 managed.start(slot, tuner, self._cameras.counters, self._channels)
                 self._managed = managed
+            self._page = page
             self._cameras.start(opened)
             self._commands = self._take_commands(outputs)
             stack.callback(self._commands.close, STOP_S)
@@ -147,6 +155,17 @@ class Agent:
                     isinstance(camera.failure, BackendError) for camera in self._cameras.at_work
                 )
             return code
+
+    def _open_page(self) -> Page | None:
+        http = self._config.http
+        if http is None:
+            return None
+        told = Told(
+            health=lambda: self.health.latest if self.health is not None else None,
+            metrics=lambda: self.health.metrics() if self.health is not None else "",
+            alive=lambda: self.health is not None and self.health.live(),
+        )
+        return Page(self._config, http, identity=self._identity, clock=self._clock, told=told)
 
     def _open_sinks(self) -> list[tuple[Sink, Counters]]:
         """Every sink with its counters."""
@@ -189,6 +208,7 @@ class Agent:
             slots=[self._slot.name] if self._managed is not None else [],
             readings=self.health.readings if self.health is not None else (),
             updates=self._managed is not None and self._managed.has_registry,
+            page=self._page.address if self._page is not None else "",
         )
 
     def _health(self, config: Config) -> HealthReporter:
@@ -218,6 +238,8 @@ class Agent:
             self._commands.tick()
             if self.health is not None:
                 self.health.tick()
+            if self._page is not None:
+                self._page.show([camera.line for camera in self._cameras.at_work], self._adjustments.effective.cameras)
             self._home_assistant.tick()
             if self._restart.is_set():
                 return self._finish(failed=False) or RESTART

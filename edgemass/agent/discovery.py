@@ -252,7 +252,7 @@ def _of_camera(camera: CameraFacts, base: str) -> Iterator[tuple[str, Component]
                 "min": 0 if key == "score" else step,
                 "max": most,
                 "step": step,
-                "mode": "box",
+                "mode": "slider",
                 **({"unit_of_measurement": "fps"} if key == "max_fps" else {}),
                 **settings,
             },

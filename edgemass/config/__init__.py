@@ -17,6 +17,7 @@ import msgspec
 from edgemass.config.camera import CameraConfig
 from edgemass.config.health import HealthConfig
 from edgemass.config.home_assistant import HomeAssistantConfig
+from edgemass.config.http import HttpConfig
 from edgemass.config.names import NAME_WANTED, device_id, is_name, state_folder
 from edgemass.config.reading import convert, join, nearest, read_toml
 from edgemass.config.rules import RuleConfig
@@ -30,6 +31,7 @@ __all__ = [
     "CameraConfig",
     "Config",
     "HealthConfig",
+    "HttpConfig",
     "Record",
     "UpdatesConfig",
     "camera_config",
@@ -72,6 +74,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     record: where what the scenes are given is taken down; of the command line, not a key.
     file: where all this was read from, "" for the command line; not a key.
     updates: models that are sent to this board; None = the board runs `model`, and what a person activates.
+    http: the device page and its endpoints; None = there are none.
     home_assistant: how the device shows itself there.
     """
 
@@ -89,6 +92,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     updates: UpdatesConfig | None = None
     health: HealthConfig = HealthConfig()
     runtime: str | None = None
+    http: HttpConfig | None = None
     home_assistant: HomeAssistantConfig = HomeAssistantConfig()
     record: Record | None = None
     file: str = ""

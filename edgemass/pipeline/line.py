@@ -92,6 +92,7 @@ class CameraLine:
         self.age_ms: deque[float] = deque(maxlen=LATENCIES_KEPT)
         self.infer_ms = Durations(LATENCIES_KEPT)
         self._watchers: tuple[Watcher, ...] = ()
+        self._watching = threading.Lock()  # while that is changed
         self._at_work = threading.Lock()  # held while a frame is in the line
         self._next = model
         self._outlets = Outlets(camera, sinks, counters)
@@ -121,10 +122,12 @@ class CameraLine:
 
     def watch(self, watcher: Watcher) -> None:
         """Show it every frame with its document when it is done; it must not raise or wait. For any thread."""
-        self._watchers = (*self._watchers, watcher)
+        with self._watching:
+            self._watchers = (*self._watchers, watcher)
 
     def unwatch(self, watcher: Watcher) -> None:
-        self._watchers = tuple(item for item in self._watchers if item != watcher)
+        with self._watching:
+            self._watchers = tuple(item for item in self._watchers if item != watcher)
 
     def exchange(self, model: LoadedModel) -> bool:
         """Run on another model from the next frame on; a stateful one starts without memory.
