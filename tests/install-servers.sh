@@ -17,8 +17,8 @@ installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = i
 missing() {
     command -v mosquitto >/dev/null 2>&1 || echo mosquitto
     command -v docker-registry >/dev/null 2>&1 || echo docker-registry
-    command -v promtool >/dev/null 2>&1 || echo prometheus
     command -v chromium >/dev/null 2>&1 || command -v google-chrome >/dev/null 2>&1 || echo chromium
+    command -v promtool >/dev/null 2>&1 || echo prometheus
     command -v dpkg-query >/dev/null 2>&1 || { echo "$rtsp"; return; }
     for package in $rtsp; do installed "$package" || echo "$package"; done
 }
@@ -67,8 +67,8 @@ for package in $packages; do
     case $package in
         mosquitto) echo "Skipped: tests marked broker, no mosquitto ($reason)" ;;
         docker-registry) echo "Skipped: tests marked registry, no docker-registry ($reason)" ;;
-        prometheus) echo "Skipped: tests marked prometheus, no promtool ($reason)" ;;
         chromium) echo "Skipped: tests of the device page in a browser, no Chromium ($reason)" ;;
+        prometheus) echo "Skipped: tests marked prometheus, no promtool ($reason)" ;;
     esac
 done
 case " $packages " in

@@ -78,8 +78,8 @@ class Agent:
         self._home_assistant: HomeAssistant
         self._channels: list[Channel] = []
         self._managed: Managed | None = None
-        self._outputs: list[tuple[Sink, Counters]] = []
         self._page: Page | None = None
+        self._outputs: list[tuple[Sink, Counters]] = []
         self._slot: ModelSlot
         self._cameras: Cameras
         self._clock = clock or SystemClock()
@@ -163,7 +163,7 @@ class Agent:
         told = Told(
             health=lambda: self.health.latest if self.health is not None else None,
             metrics=lambda: self.health.metrics() if self.health is not None else "",
-            alive=lambda: self.health is not None and self.health.live(),
+            alive=lambda: self.health is None or self.health.live(),
         )
         return Page(self._config, http, identity=self._identity, clock=self._clock, told=told)
 
@@ -236,10 +236,10 @@ class Agent:
                 with contextlib.suppress(EdgemassError):  # it is logged
                     self._change_over()
             self._commands.tick()
-            if self.health is not None:
-                self.health.tick()
             if self._page is not None:
                 self._page.show([camera.line for camera in self._cameras.at_work], self._adjustments.effective.cameras)
+            if self.health is not None:
+                self.health.tick()
             self._home_assistant.tick()
             if self._restart.is_set():
                 return self._finish(failed=False) or RESTART

@@ -177,8 +177,8 @@ def _config(options: argparse.Namespace) -> Config:
         tune=base.tune and not options.no_tune,
         frames=options.frames or base.frames,
         state=state.asked(options.state, base.state),
-        runtime=str(state.runtime(state.asked(options.state, base.state))),
         http=_http(options.http, base.http),
+        runtime=str(state.runtime(state.asked(options.state, base.state))),
         record=config.Record(options.record, options.record_frames) if options.record else None,
     )
 

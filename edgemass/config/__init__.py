@@ -90,9 +90,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     frames: int | None = None
     state: str | None = None
     updates: UpdatesConfig | None = None
+    http: HttpConfig | None = None
     health: HealthConfig = HealthConfig()
     runtime: str | None = None
-    http: HttpConfig | None = None
     home_assistant: HomeAssistantConfig = HomeAssistantConfig()
     record: Record | None = None
     file: str = ""
