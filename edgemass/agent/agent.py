@@ -172,7 +172,13 @@ class Agent:
         opened: list[tuple[Sink, Counters]] = []
         try:
             for uri in self._config.sinks:
-                context = SinkContext(self._config.device, self._clock, Counters())
+                context = SinkContext(
+                    self._config.device,
+                    self._clock,
+                    Counters(),
+                    state=configs.state_folder(self._config.state),
+                    delivery=self._config.delivery,
+                )
                 opened.append((sinks.open(uri, context), context.counters))
         except EdgemassError:
             for sink, _ in opened:

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from edgemass.config.camera import CameraConfig
+from edgemass.config.delivery import DeliveryConfig
 from edgemass.config.health import HealthConfig
 from edgemass.config.home_assistant import HomeAssistantConfig
 from edgemass.config.http import HttpConfig
@@ -30,6 +31,7 @@ __all__ = [
     "NAME_WANTED",
     "CameraConfig",
     "Config",
+    "DeliveryConfig",
     "HealthConfig",
     "HttpConfig",
     "Record",
@@ -73,6 +75,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     runtime: folder of status.json and its lock, None = there is none; of the command line, not a key.
     record: where what the scenes are given is taken down; of the command line, not a key.
     file: where all this was read from, "" for the command line; not a key.
+    delivery: how events wait for a broker that is away.
     updates: models that are sent to this board; None = the board runs `model`, and what a person activates.
     http: the device page and its endpoints; None = there are none.
     home_assistant: how the device shows itself there.
@@ -90,6 +93,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     frames: int | None = None
     state: str | None = None
     updates: UpdatesConfig | None = None
+    delivery: DeliveryConfig = DeliveryConfig()
     http: HttpConfig | None = None
     health: HealthConfig = HealthConfig()
     runtime: str | None = None
