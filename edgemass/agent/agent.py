@@ -218,7 +218,9 @@ class Agent:
         )
 
     def _health(self, config: Config) -> HealthReporter:
-        place = Place(clock=self._clock, state=configs.state_folder(config.state))
+        place = Place(
+            clock=self._clock, state=configs.state_folder(config.state), budget_bytes=config.delivery.daily_bytes
+        )
         parts = Parts(
             cameras=self._cameras.seen,
             slots=[self._slot],

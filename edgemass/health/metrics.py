@@ -70,6 +70,12 @@ def _lost(message: HealthMessage) -> Iterator[Sample]:
             yield Sample({"output": name, "reason": reason}, count)
 
 
+def _dropped_events(message: HealthMessage) -> Iterator[Sample]:
+    for name, queue in message.queues.items():
+        for reason, count in queue.dropped.items():
+            yield Sample({"output": name, "reason": reason}, count)
+
+
 def _collected(message: HealthMessage) -> Mapping[str, float]:
     return {name: name not in message.system.failed for name in message.system.collect_ms}
 
@@ -362,6 +368,19 @@ METRICS = (
         "gauge",
         "How long the first has waited.",
         samples.queue(lambda it: it.oldest_s),
+    ),
+    Metric(
+        "edgemass_queue_delivered_total",
+        "counter",
+        "Events that the broker acknowledged.",
+        samples.queue(lambda it: it.delivered),
+    ),
+    Metric("edgemass_queue_dropped_total", "counter", "Events that were lost there, by reason.", _dropped_events),
+    Metric(
+        "edgemass_queue_written_bytes_total",
+        "counter",
+        "What the queue wrote to the disk.",
+        samples.queue(lambda it: it.written_bytes),
     ),
     Metric(
         "edgemass_queue_in_memory",

@@ -111,7 +111,7 @@ def full() -> str:
     system = msgspec.structs.replace(
         pi, temperature=jetson.temperature, power=jetson.power, cpu=Cpu(4, 0.5, 0.25, load_1m=1.5)
     )
-    queue = QueueHealth(messages=3, size_bytes=900, limit_bytes=1 << 20, oldest_s=4.5)
+    queue = QueueHealth(messages=3, size_bytes=900, limit_bytes=1 << 20, oldest_s=4.5, dropped={"expired": 1})
     governor = GovernorHealth(level=1, fps_ratio=0.75, reason="82 °C")
     return render(health_message(system=system, queues={"mqtt": queue}, governor=governor))
 
