@@ -30,7 +30,6 @@ from edgemass.agent.tuner import AFTER_S, Tuner
 from edgemass.clock import Clock, SystemClock, boot_id
 from edgemass.config import Config
 from edgemass.counters import Counters
-from edgemass.doctor.finding import worst
 from edgemass.errors import BackendError, EdgemassError
 from edgemass.health import Place
 from edgemass.imaging import leave_cores_to_the_runtime
@@ -193,7 +192,7 @@ class Agent:
             adjust=self._adjust,
             reload=self._change_over,
             restart=self._ask_restart,
-            doctor=_examine,
+            doctor=lambda: _examine(self._config),
             update=self._managed.take_newest if self._managed is not None and self._managed.has_registry else None,
         )
         commands = Commands(board, self._channels, self._clock)
@@ -311,10 +310,10 @@ class Agent:
         return 1 if failed or not well else 0
 
 
-def _examine() -> Any:
-    """The doctor's report, as plain values."""
-    verdicts = tuple(doctor.examine(doctor.Machine(camera=None, mqtt=None)))
-    return msgspec.to_builtins(doctor.Report(verdicts, worst([verdict.status for verdict in verdicts])))
+def _examine(config: Config) -> Any:
+    """The doctor's report, as plain values; what this daemon has is not opened a second time."""
+    file = Path(config.file) if config.file else None
+    return msgspec.to_builtins(doctor.report(doctor.Machine(config=file, daemon=True)))
 
 
 def _differ(before: Config, now: Config, key: str) -> bool:

@@ -31,7 +31,8 @@ SOURCE: 0, /dev/video0, rtsp://user@host/path, http://host/mjpeg, csi://0, 'gst:
         folder/ or a glob of pictures, synthetic:, demo:
         text:FILE or text:- for a model that reads texts, a text a line
 MODEL:  a name of `edgemass model list`, a bundle folder, a bare .onnx or .tflite, demo:
-URI:    console: (default), jsonl:- , jsonl:PATH, mqtt://host, mqtts://host, snapshots:DIR
+URI:    console: (default), jsonl:- , jsonl:PATH, mqtt://host, mqtts://host, snapshots:DIR,
+        serial:///dev/ttyUSB0?baud=115200 for a microcontroller
 
 example: edgemass run --camera demo: --model demo: --sink jsonl:- --frames 3
 """
