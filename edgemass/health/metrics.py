@@ -32,12 +32,6 @@ def _models(message: HealthMessage) -> Iterator[Sample]:
         yield Sample({"slot": slot, **told}, 1)
 
 
-def _dropped_frames(message: HealthMessage) -> Iterator[Sample]:
-    for name, camera in message.cameras.items():
-        for cause, count in camera.dropped.items():
-            yield Sample({"camera": name, "cause": cause}, count)
-
-
 def _inference(message: HealthMessage) -> Iterator[Sample]:
     for name, camera in message.cameras.items():
         if camera.infer is None:
@@ -51,11 +45,6 @@ def _inference(message: HealthMessage) -> Iterator[Sample]:
         yield Sample(labels, total, "_count")
 
 
-def _published(message: HealthMessage) -> Iterator[Sample]:
-    for name, output in message.outputs.items():
-        yield Sample({"output": name}, output.counters.get("published", 0))
-
-
 def _lost(message: HealthMessage) -> Iterator[Sample]:
     """Drops by reason; those that no reason is counted for as "other"."""
     for name, output in message.outputs.items():
@@ -67,12 +56,6 @@ def _lost(message: HealthMessage) -> Iterator[Sample]:
         other = output.counters.get("dropped", 0) - sum(reasons.values())
         reasons |= {"other": max(0, other), "failed": output.counters.get("failed", 0)}
         for reason, count in reasons.items():
-            yield Sample({"output": name, "reason": reason}, count)
-
-
-def _dropped_events(message: HealthMessage) -> Iterator[Sample]:
-    for name, queue in message.queues.items():
-        for reason, count in queue.dropped.items():
             yield Sample({"output": name, "reason": reason}, count)
 
 
@@ -305,7 +288,12 @@ METRICS = (
         "Frames that a model looked at.",
         samples.camera(lambda it: it.frames_processed),
     ),
-    Metric("edgemass_camera_frames_dropped_total", "counter", "Frames that it did not, by cause.", _dropped_frames),
+    Metric(
+        "edgemass_camera_frames_dropped_total",
+        "counter",
+        "Frames that it did not, by cause.",
+        samples.by("camera", lambda it: it.cameras, "cause", lambda it: it.dropped),
+    ),
     Metric(
         "edgemass_camera_reconnects_total",
         "counter",
@@ -358,7 +346,12 @@ METRICS = (
         "Memory that unsent documents take.",
         samples.output(lambda it: None if it.connected is None else it.held_bytes),
     ),
-    Metric("edgemass_output_published_total", "counter", "Documents that it took.", _published),
+    Metric(
+        "edgemass_output_published_total",
+        "counter",
+        "Documents that it took.",
+        samples.output(lambda it: it.counters.get("published", 0)),
+    ),
     Metric("edgemass_output_dropped_total", "counter", "Documents that were lost there, by reason.", _lost),
     Metric("edgemass_queue_messages", "gauge", "Events that wait on disk.", samples.queue(lambda it: it.messages)),
     Metric("edgemass_queue_bytes", "gauge", "What they take.", samples.queue(lambda it: it.size_bytes)),
@@ -375,7 +368,12 @@ METRICS = (
         "Events that the broker acknowledged.",
         samples.queue(lambda it: it.delivered),
     ),
-    Metric("edgemass_queue_dropped_total", "counter", "Events that were lost there, by reason.", _dropped_events),
+    Metric(
+        "edgemass_queue_dropped_total",
+        "counter",
+        "Events that were lost there, by reason.",
+        samples.by("output", lambda it: it.queues, "reason", lambda it: it.dropped),
+    ),
     Metric(
         "edgemass_queue_written_bytes_total",
         "counter",

@@ -71,6 +71,19 @@ def queue(value: Callable[[QueueHealth], float | None]) -> Samples:
     return each("output", lambda message: message.queues, value)
 
 
+def by(
+    label: str, rows: Callable[[HealthMessage], Mapping[str, T]], word: str, counts: Callable[[T], Mapping[str, int]]
+) -> Samples:
+    """Several counts of every camera, output, ..., each with a word of its own."""
+
+    def samples(message: HealthMessage) -> Iterator[Sample]:
+        for name, row in rows(message).items():
+            for key, count in counts(row).items():
+                yield Sample({label: name, word: key}, count)
+
+    return samples
+
+
 def one_of(words: Iterable[str], label: str, found: Callable[[CameraHealth], str | None]) -> Samples:
     """1 for the word that holds, 0 for the others."""
 
