@@ -61,7 +61,7 @@ class Parts:
 
 
 class HealthReporter:
-    """Looks at everything in a thread of its own, from `start` to `close`.
+    """Looks at everything in a thread of its own, while it is entered.
 
     latest: the newest document, None before the first; for any thread. A new one is made when it is due, and at once
     when the device gets ready or is so no longer.
@@ -87,8 +87,12 @@ class HealthReporter:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="health", daemon=True)
 
-    def start(self) -> None:
+    def __enter__(self) -> HealthReporter:
         self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """End, and take back the files, which nobody keeps true any more."""
