@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import final
 
 from edgemass import __version__
 from edgemass.agent.camera_health import SAMPLE_S, CameraWatch, Seen, copied
@@ -60,6 +61,7 @@ class Parts:
     others: Callable[[], Sequence[str]] = field(default=tuple)
 
 
+@final
 class HealthReporter:
     """Looks at everything in a thread of its own, while it is entered.
 

@@ -6,7 +6,7 @@ One row of METRICS is one metric. docs/health.md has the same table; a test hold
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime
 
 from edgemass.health import samples
@@ -57,10 +57,6 @@ def _lost(message: HealthMessage) -> Iterator[Sample]:
         reasons |= {"other": max(0, other), "failed": output.counters.get("failed", 0)}
         for reason, count in reasons.items():
             yield Sample({"output": name, "reason": reason}, count)
-
-
-def _collected(message: HealthMessage) -> Mapping[str, float]:
-    return {name: name not in message.system.failed for name in message.system.collect_ms}
 
 
 def _unix(message: HealthMessage) -> float:
@@ -238,7 +234,12 @@ METRICS = (
         "Whether this feeds the board.",
         samples.named("supply", lambda it: it.system.power.supplies if it.system.power else {}),
     ),
-    Metric("edgemass_collector_success", "gauge", "Whether it could read.", samples.named("collector", _collected)),
+    Metric(
+        "edgemass_collector_success",
+        "gauge",
+        "Whether it could read.",
+        samples.named("collector", lambda it: {name: name not in it.system.failed for name in it.system.collect_ms}),
+    ),
     Metric(
         "edgemass_collector_duration_seconds",
         "gauge",
