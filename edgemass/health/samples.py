@@ -47,6 +47,11 @@ def device(value: Callable[[HealthMessage], float | None]) -> Samples:
     return of(lambda message: message, value)
 
 
+def info(labels: Callable[[HealthMessage], Mapping[str, str]]) -> Samples:
+    """Always 1: what counts are its labels."""
+    return lambda message: [Sample(labels(message), 1)]
+
+
 def each(label: str, rows: Callable[[HealthMessage], Mapping[str, T]], value: Callable[[T], float | None]) -> Samples:
     """A value of every camera, output, ... by its name."""
 
