@@ -17,10 +17,12 @@ from edgemass import doctor, sinks
 from edgemass.agent.adjustments import Adjustments
 from edgemass.agent.cameras import Cameras, open_sources
 from edgemass.agent.commands import Board, CommandError, Commands, settings
+from edgemass.agent.crash_loop import CrashLoop, what_runs, without
 from edgemass.agent.discovery import DeviceFacts
 from edgemass.agent.fitting import check_fits
 from edgemass.agent.governor import Governor
 from edgemass.agent.health import HealthReporter, Parts
+from edgemass.agent.heartbeat import Heartbeat
 from edgemass.agent.home_assistant import HomeAssistant, camera_facts
 from edgemass.agent.managed import Managed
 from edgemass.agent.page import Page, Told
@@ -32,7 +34,6 @@ from edgemass.clock import Clock, SystemClock, boot_id
 from edgemass.config import Config
 from edgemass.counters import Counters
 from edgemass.device_profile import recognise
-from edgemass.doctor.finding import worst
 from edgemass.errors import BackendError, EdgemassError
 from edgemass.health import Place
 from edgemass.health.prometheus import render
@@ -40,6 +41,7 @@ from edgemass.health.tree import Tree
 from edgemass.imaging import leave_cores_to_the_runtime
 from edgemass.messages import health as messages
 from edgemass.pipeline.moment import Identity
+from edgemass.sdnotify import Notifier
 from edgemass.sinks import Channel, Commandable, Sink, SinkContext
 
 logger = logging.getLogger(__name__)
@@ -59,6 +61,7 @@ class Agent:
     health: says how the device is, from when the cameras are wired.
     reread: reads the configuration again, for `reload`. restartable: a service manager starts it again when it ends.
     tune_after_s: of frames, before it is measured what runs best.
+    notifier: the service manager, where there is one.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class Agent:
         reread: Callable[[], Config] | None = None,
         restartable: bool = False,
         tune_after_s: float = AFTER_S,
+        notifier: Notifier | None = None,
     ) -> None:
         self.loading = True
         self.health: HealthReporter | None = None
@@ -87,6 +91,9 @@ class Agent:
         self._slot: ModelSlot
         self._cameras: Cameras
         self._clock = clock or SystemClock()
+        notifier = notifier or Notifier()
+        self._heartbeat = Heartbeat(notifier, self._clock)
+        self._crash_loop = CrashLoop(configs.state_folder(config.state) if notifier.address else None)
         self._identity = Identity(config.device, boot_id(), uuid.uuid4().hex)
 
     def reload(self) -> None:
@@ -104,14 +111,17 @@ class Agent:
         config = self._adjustments.effective
         opened = open_sources(config.cameras, self._clock)
         with contextlib.ExitStack() as stack:
+            stack.callback(self._heartbeat.close)
+            self._heartbeat.start()
             page = self._open_page()
             if page is not None:
                 stack.callback(page.close)
             managed = Managed.open(config, self._clock)
             if managed is not None:
                 stack.callback(managed.close)
-            store, name = (managed.store, managed.slot_name) if managed else (None, "main")
-            self._slot = slot = ModelSlot(name, *load_first(config, store, name, self._clock), clock=self._clock)
+            stack.enter_context(self._crash_loop)
+            config, self._slot = self._load(config, managed)
+            slot = self._slot
             stack.callback(slot.close)
             tuner = Tuner(slot, config, clock=self._clock, after_s=self._tune_after_s)
             stack.callback(tuner.close)
@@ -156,12 +166,25 @@ class Agent:
             tuner.start()
             stack.callback(governor.close)
             governor.start()
+            self._heartbeat.ready(lambda: self._cameras.at_work, slot, self._crash_loop.problem)
             code = self._watch(stop)
+            well = not any(isinstance(camera.failure, BackendError) for camera in self._cameras.at_work)
+            self._crash_loop.well = well
             if managed is not None:
-                managed.clean = not managed.failure and not any(
-                    isinstance(camera.failure, BackendError) for camera in self._cameras.at_work
-                )
+                managed.clean = well and not managed.failure
             return code
+
+    def _load(self, config: Config, managed: Managed | None) -> tuple[Config, ModelSlot]:
+        """The model that runs first, and the configuration without what starts did not survive.
+
+        Raises:
+            EdgemassError: nothing loads.
+        """
+        store, name = (managed.store, managed.slot_name) if managed else (None, "main")
+        self._crash_loop.begin(*what_runs(config, store, name))
+        config, avoid = without(self._crash_loop.step, config, store, name)
+        loaded = load_first(config, store, name, self._clock, avoid=avoid)
+        return config, ModelSlot(name, *loaded, clock=self._clock)
 
     def _open_page(self) -> Page | None:
         http = self._config.http
@@ -204,7 +227,7 @@ class Agent:
             adjust=self._adjust,
             reload=self._change_over,
             restart=self._ask_restart,
-            doctor=_examine,
+            doctor=lambda: _examine(self._config),
             update=self._managed.take_newest if self._managed is not None and self._managed.has_registry else None,
         )
         commands = Commands(board, self._channels, self._clock)
@@ -240,6 +263,7 @@ class Agent:
             board=messages.Board(profile=found.profile.name, model=found.board.model),
             runtime=Path(config.runtime) if config.runtime is not None else None,
             governor=governor.health,
+            others=lambda: tuple(filter(None, [self._crash_loop.problem])),
         )
         return HealthReporter(config.health, parts, identity=self._identity, clock=self._clock)
 
@@ -251,10 +275,14 @@ class Agent:
                 logger.error("%s; ending so that the service manager starts anew", reason)
                 stop.set()
                 return self._finish(failed=True)
+            self._heartbeat.tick()
+            self._crash_loop.look(self._cameras.processed, self._clock.monotonic_ns())
             if self._reload.is_set():
                 self._reload.clear()
+                self._heartbeat.reloading()
                 with contextlib.suppress(EdgemassError):  # it is logged
                     self._change_over()
+                self._heartbeat.reloaded()
             self._commands.tick()
             if self._page is not None:
                 self._page.show([camera.line for camera in self._cameras.at_work], self._adjustments.effective.cameras)
@@ -317,16 +345,17 @@ class Agent:
         self._restart.set()
 
     def _finish(self, *, failed: bool) -> int:
+        self._heartbeat.stopping()
         if self._managed is not None:
             self._managed.stop()
         well = self._cameras.end()
         return 1 if failed or not well else 0
 
 
-def _examine() -> Any:
-    """The doctor's report, as plain values."""
-    verdicts = tuple(doctor.examine(doctor.Machine(camera=None, mqtt=None)))
-    return msgspec.to_builtins(doctor.Report(verdicts, worst([verdict.status for verdict in verdicts])))
+def _examine(config: Config) -> Any:
+    """The doctor's report, as plain values; what this daemon has is not opened a second time."""
+    file = Path(config.file) if config.file else None
+    return msgspec.to_builtins(doctor.report(doctor.Machine(config=file, daemon=True)))
 
 
 def _differ(before: Config, now: Config, key: str) -> bool:

@@ -106,11 +106,18 @@ class ModelSlot:
         self._watchers: tuple[Watcher, ...] = ()
         self._open = [running]  # the one that runs, last; before it what could not be closed yet
         self._clock = clock
+        self._held_ns: int | None = None
         self._one = threading.Lock()
 
     @property
     def running(self) -> LoadedModel:
         return self._open[-1]
+
+    @property
+    def held_s(self) -> float:
+        """For how long frames have been kept waiting for another model; 0 while they run."""
+        since_ns = self._held_ns
+        return 0.0 if since_ns is None else max(1e-9, (self._clock.monotonic_ns() - since_ns) / 1e9)
 
     @property
     def lines_to_picture(self) -> list[CameraLine]:
@@ -172,6 +179,8 @@ class ModelSlot:
             Exception: of `load_new`; the old one runs again.
         """
         with self._one, contextlib.ExitStack() as stack:
+            stack.callback(setattr, self, "_held_ns", None)
+            self._held_ns = self._clock.monotonic_ns()
             for line in self.lines:
                 if not stack.enter_context(line.held(EXCHANGE_S)):
                     raise BackendError(f"camera {line.camera}: a frame is in the model for more than {EXCHANGE_S:g} s")

@@ -23,6 +23,7 @@ from edgemass.cli import (
     registry,
     replay,
     run,
+    service,
     status,
     trust,
     update,
@@ -57,6 +58,7 @@ VERBS = (
     config,
     profile,
     doctor,
+    service,
 )
 
 

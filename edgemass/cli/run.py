@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import os
 import re
 import signal
@@ -14,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from edgemass import config
+from edgemass import config, sdnotify
 from edgemass.cli import state
-from edgemass.config import CameraConfig, Config
+from edgemass.config import CameraConfig, Config, credentials
 from edgemass.config.http import LOOPBACK, PORT, HttpConfig, address
 from edgemass.config.scene import EventsConfig
 from edgemass.errors import UsageError
@@ -34,7 +35,8 @@ SOURCE: 0, /dev/video0, rtsp://user@host/path, http://host/mjpeg, csi://0, 'gst:
         folder/ or a glob of pictures, synthetic:, demo:
         text:FILE or text:- for a model that reads texts, a text a line
 MODEL:  a name of `edgemass model list`, a bundle folder, a bare .onnx or .tflite, demo:
-URI:    console: (default), jsonl:- , jsonl:PATH, mqtt://host, mqtts://host, snapshots:DIR
+URI:    console: (default), jsonl:- , jsonl:PATH, mqtt://host, mqtts://host, snapshots:DIR,
+        serial:///dev/ttyUSB0?baud=115200 for a microcontroller
 
 example: edgemass run --camera demo: --model demo: --sink jsonl:- --frames 3
 """
@@ -115,7 +117,8 @@ def call(options: argparse.Namespace) -> int:
     from edgemass.agent import Agent  # after what may be wrong: an error need not wait for OpenCV
 
     stop = threading.Event()
-    agent = Agent(wanted, reread=lambda: _config(options), restartable="NOTIFY_SOCKET" in os.environ)
+    manager = _service_manager()
+    agent = Agent(wanted, reread=lambda: _config(options), restartable=bool(manager.address), notifier=manager)
     _end_on_signals(stop, agent)
     if wanted.file and not sys.stderr.isatty():  # else the terminal is gone, and so is who started it
         signal.signal(signal.SIGHUP, lambda *_: agent.reload())
@@ -123,6 +126,16 @@ def call(options: argparse.Namespace) -> int:
     if code == 0 and any(camera.source.startswith("demo:") for camera in wanted.cameras.values()):
         print(AFTER_DEMO, file=sys.stderr)
     return code
+
+
+def _service_manager() -> sdnotify.Notifier:
+    """Who watches over this process and is told how it is; its children have nothing to tell."""
+    notifier = sdnotify.from_environment(os.environ, os.getpid())
+    for name in (sdnotify.NOTIFY_SOCKET, sdnotify.WATCHDOG_USEC, sdnotify.WATCHDOG_PID):
+        os.environ.pop(name, None)
+    if notifier.watchdog_s is not None and sys.stderr is not None:
+        faulthandler.enable()  # whoever is killed by the watchdog tells where every thread was
+    return notifier
 
 
 def _end_on_signals(stop: threading.Event, agent: Agent) -> None:
@@ -161,13 +174,21 @@ def _config(options: argparse.Namespace) -> Config:
     tables |= {name: {"source": source} for name, source in _cameras(options.camera, taken=tables).items()}
     if not tables:
         raise UsageError(
-            "no camera: give --camera 0, --camera rtsp://..., --camera clip.mp4, --camera demo: or --config FILE"
+            "no camera: give --camera 0, --camera rtsp://..., --camera clip.mp4, --camera demo: or --config FILE "
+            f"(default: {config.SYSTEM})"
         )
     cameras = {
         name: config.convert({**table, **_over(table, given)}, CameraConfig, f"camera {name}")
         for name, table in tables.items()
     }
+    given_by = os.environ.get(credentials.VARIABLE)
+    secrets = Path(given_by) if given_by else None
+    cameras = {
+        name: msgspec.structs.replace(camera, source=credentials.resolve(camera.source, secrets))
+        for name, camera in cameras.items()
+    }
     sinks = (*base.sinks, *options.sink, *([options.mqtt] if options.mqtt else []))
+    sinks = tuple(credentials.resolve(sink, secrets) for sink in sinks)
     return msgspec.structs.replace(
         base,
         cameras=cameras,

@@ -25,6 +25,7 @@ SINKS = {  # URI scheme -> the module that opens it, imported when first asked f
     "jsonl": "edgemass.sinks.jsonl",
     "mqtt": "edgemass.sinks.mqtt",
     "mqtts": "edgemass.sinks.mqtt",
+    "serial": "edgemass.sinks.serial",
     "snapshots": "edgemass.sinks.snapshots",
 }
 
