@@ -159,13 +159,8 @@ class Agent:
                 clock=self._clock,
             )
             self._home_assistant.start()
-            governor = Governor.of_board(slot, config, cameras=lambda: self._cameras.at_work, clock=self._clock)
-            self.health = self._health(config, governor)
-            stack.callback(self.health.close)
-            self.health.start()
+            self._look_after(stack, config)
             tuner.start()
-            stack.callback(governor.close)
-            governor.start()
             self._heartbeat.ready(lambda: self._cameras.at_work, slot, self._crash_loop.problem)
             code = self._watch(stop)
             well = not any(isinstance(camera.failure, BackendError) for camera in self._cameras.at_work)
@@ -250,6 +245,15 @@ class Agent:
             updates=self._managed is not None and self._managed.has_registry,
             page=self._page.address if self._page is not None else "",
         )
+
+    def _look_after(self, stack: contextlib.ExitStack, config: Config) -> None:
+        """Watch how the board is, tell it, and hold the cameras back where that is needed."""
+        governor = Governor.of_board(self._slot, config, cameras=lambda: self._cameras.at_work, clock=self._clock)
+        self.health = self._health(config, governor)
+        stack.callback(self.health.close)
+        stack.callback(governor.close)
+        self.health.start()
+        governor.start()
 
     def _health(self, config: Config, governor: Governor) -> HealthReporter:
         root = Path(config.root)

@@ -71,6 +71,9 @@ def install() -> None:
             plain = msgspec.structs.replace(options, provider=None, provider_options={})
             return Faulty(self._module.open(model, plain), model, options.provider)
 
+        def offers(self, provider: str) -> bool:
+            return bool(self._module.offers(provider))
+
     backends.load = lambda runtime: Module(load(runtime))
     trial.try_out = lambda *_, **__: None
 
