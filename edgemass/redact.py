@@ -10,6 +10,12 @@ _KEY = r"(?i)([?&;/=](?:[\w-]*[_-])?(?:password|passwd|pwd|pass|token|apikey|key
 _SECRET = re.compile(_KEY + r"[^&\s]+")
 _SECRET_OF_ADDRESS = re.compile(_KEY + r"[^&]+")
 
+# In logs and documents: password: hunter2, "token": "abc", Authorization: Bearer abc
+_NAMED = re.compile(
+    r"""(?i)((?:password|passwd|passphrase|pwd|secret|token|api_?key|credential|authorization)["']?\s{0,4}[:=]\s{0,4})"""
+    r"""("[^"\n]*"|'[^'\n]*'|(?:(?:Basic|Bearer|Digest)[ ])?[^\s,;}&]+)"""
+)
+
 
 def redact(text: str) -> str:
     """Replace passwords in every address that `text` holds; user names stay, they help and open nothing.
@@ -20,6 +26,14 @@ def redact(text: str) -> str:
     rtsp://admin:hunter2@cam/1?token=abc -> rtsp://admin:***@cam/1?token=***
     """
     return _SECRET.sub(r"\1***", _WORD.sub(_hide, text) if "@" in text else text)
+
+
+def redact_log(text: str) -> str:
+    """`redact` for texts of any origin, such as logs: what stands behind the name of a secret is hidden too.
+
+    mqtt password: hunter2 -> mqtt password: ***
+    """
+    return _NAMED.sub(r"\1***", redact(text))
 
 
 def redact_address(address: str) -> str:

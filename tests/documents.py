@@ -15,6 +15,7 @@ from edgemass.messages import (
     ClassScore,
     Detection,
     DetectionMessage,
+    EventMessage,
     FrameSize,
     Latency,
     ModelRef,
@@ -62,6 +63,31 @@ def classification(*labels: str, at_s: float = 0.0, camera: str = "door", seq: i
     return ClassificationMessage(
         classes=[ClassScore(label, index, round(0.8 / (index + 1), 2)) for index, label in enumerate(labels)],
         **_common(at_s, camera, seq),
+    )
+
+
+def event(
+    seq: int = 1, *, camera: str = "door", run_id: str = "5f0c", at_s: float = 0.0, synced: bool = True
+) -> EventMessage:
+    """Somebody came, `at_s` after the start."""
+    return EventMessage(
+        type="new",
+        kind="object",
+        id=f"{camera}-{run_id}-{seq}",
+        device="pi-7f3a",
+        camera=camera,
+        seq=seq,
+        run_id=run_id,
+        boot_id="00000000-0000-0000-0000-000000000000",
+        mono_ns=START_MONO_NS + round(at_s * NS),
+        time=rfc3339(START_UNIX_NS + round(at_s * NS)),
+        clock_synced=synced,
+        started=rfc3339(START_UNIX_NS + round(at_s * NS)),
+        duration_s=0.0,
+        label="person",
+        score=0.5,
+        top_score=0.5,
+        box=(0.1, 0.2, 0.3, 0.4),
     )
 
 

@@ -19,6 +19,7 @@ missing() {
     command -v docker-registry >/dev/null 2>&1 || echo docker-registry
     command -v chromium >/dev/null 2>&1 || command -v google-chrome >/dev/null 2>&1 || echo chromium
     command -v promtool >/dev/null 2>&1 || echo prometheus
+    command -v socat >/dev/null 2>&1 || echo socat
     command -v dpkg-query >/dev/null 2>&1 || { echo "$rtsp"; return; }
     for package in $rtsp; do installed "$package" || echo "$package"; done
 }
@@ -66,6 +67,7 @@ fi
 for package in $packages; do
     case $package in
         mosquitto) echo "Skipped: tests marked broker, no mosquitto ($reason)" ;;
+        socat) echo "Skipped: tests of serial lines with two ends, no socat ($reason)" ;;
         docker-registry) echo "Skipped: tests marked registry, no docker-registry ($reason)" ;;
         chromium) echo "Skipped: tests of the device page in a browser, no Chromium ($reason)" ;;
         prometheus) echo "Skipped: tests marked prometheus, no promtool ($reason)" ;;

@@ -21,19 +21,19 @@ import numpy as np
 
 from edgemass import backends, cache
 from edgemass import manifest as manifests
-from edgemass.agent import golden
 from edgemass.agent.judging import Evidence, Thing
 from edgemass.backends import Backend, own_process
+from edgemass.bundles import golden
 from edgemass.bundles.folder import Bundle
 from edgemass.bundles.loading import open_detector
 from edgemass.detections import Detections
 from edgemass.detector import Detector, Stream, Thresholds, made_up_picture
-from edgemass.errors import BackendUnavailableError, BundleError, EdgemassError, UsageError
+from edgemass.device_profile import Defaults
+from edgemass.errors import BackendUnavailableError, EdgemassError, UsageError
 from edgemass.frame import Image
 from edgemass.health import memory
 from edgemass.imaging import leave_cores_to_the_runtime
 from edgemass.manifest import Golden, Manifest, Variant
-from edgemass.sources import images
 from edgemass.tensors import AnyArray, Outputs, TensorInfo
 from edgemass.texts import as_image
 from edgemass.tuning.agreement import LOWEST
@@ -52,7 +52,7 @@ _TEXT = as_image(b"192.0.2.1 - - [26/Nov/2026:01:02:03 +0000] GET /index.html 20
 class Load(msgspec.Struct, frozen=True, kw_only=True):
     """How the daemon would open a bundle. manifest: its JSON. folder, blobs: as in Bundle; blobs "" where it has none.
 
-    runtime, threads, strict, variant: as `open_detector` takes them.
+    runtime, threads, strict, variant, defaults, picked: as `open_detector` takes them.
     """
 
     manifest: str
@@ -62,6 +62,8 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     threads: int | None
     strict: bool
     variant: str | None
+    defaults: Defaults
+    picked: bool
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -164,7 +166,15 @@ def _bundle(load: Load) -> Bundle:
 
 
 def _open(load: Load, bundle: Bundle) -> tuple[Detector, Variant]:
-    return open_detector(bundle, runtime=load.runtime, threads=load.threads, strict=load.strict, variant=load.variant)
+    return open_detector(
+        bundle,
+        runtime=load.runtime,
+        threads=load.threads,
+        strict=load.strict,
+        variant=load.variant,
+        defaults=load.defaults,
+        picked=load.picked,
+    )
 
 
 def _import_runtimes(manifest: Manifest) -> None:
@@ -226,11 +236,11 @@ def _check_answers(
     everything = Thresholds(LOWEST, max_detections=300 if bundle.manifest.task == "detection" else None)
     accelerated = watched.name.partition("/")[2] not in ("cpu", "xnnpack")
     missed: list[str] = []
-    samples = [sample for sample in bundle.manifest.golden if sample.text or _picture(bundle, sample) is not None]
+    samples = [sample for sample in bundle.manifest.golden if sample.text or golden.picture(bundle, sample) is not None]
     samples = samples[:MOST_GOLDEN]
     asked: list[tuple[str, Golden | None, Callable[[], Image]]] = [
         *(_blank(bundle.manifest)),
-        *((sample.image or "a text", sample, lambda sample=sample: _read(bundle, sample)) for sample in samples),
+        *((sample.image or "a text", sample, lambda sample=sample: golden.read(bundle, sample)) for sample in samples),
         *((f"frame {index + 1} of the cameras", None, lambda frame=frame: frame) for index, frame in enumerate(frames)),
     ]
     for what, sample, picture in asked:
@@ -258,24 +268,6 @@ def _blank(manifest: Manifest) -> list[tuple[str, Golden | None, Callable[[], Im
         ("a black picture", None, lambda: np.zeros((480, 640, 3), np.uint8)),
         ("a white picture", None, lambda: np.full((480, 640, 3), 255, np.uint8)),
     ]
-
-
-def _picture(bundle: Bundle, sample: Golden) -> Path | None:
-    """Where a sample's picture lies; None where it stayed behind when the bundle was published.
-
-    Raises:
-        BundleError: it was published and is not there.
-    """
-    path = bundle.file(sample.image, sample.sha256)
-    if path.is_file():
-        return path
-    if not sample.sha256:
-        return None
-    raise BundleError(f"{bundle.manifest.name}: the golden sample {sample.image} is missing; fetch the bundle again")
-
-
-def _read(bundle: Bundle, sample: Golden) -> Image:
-    return as_image(sample.text.encode()) if sample.text else images.read(bundle.file(sample.image, sample.sha256))
 
 
 def _see(stream: Stream, manifest: Manifest, frames: Sequence[Image], witness: Witness) -> None:

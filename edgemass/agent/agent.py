@@ -20,6 +20,7 @@ from edgemass.agent.commands import Board, CommandError, Commands, settings
 from edgemass.agent.crash_loop import CrashLoop, what_runs, without
 from edgemass.agent.discovery import DeviceFacts
 from edgemass.agent.fitting import check_fits
+from edgemass.agent.governor import Governor
 from edgemass.agent.health import HealthReporter, Parts
 from edgemass.agent.heartbeat import Heartbeat
 from edgemass.agent.home_assistant import HomeAssistant, camera_facts
@@ -32,10 +33,11 @@ from edgemass.agent.tuner import AFTER_S, Tuner
 from edgemass.clock import Clock, SystemClock, boot_id
 from edgemass.config import Config
 from edgemass.counters import Counters
-from edgemass.doctor.finding import worst
+from edgemass.device_profile import recognise
 from edgemass.errors import BackendError, EdgemassError
 from edgemass.health import Place
 from edgemass.health.prometheus import render
+from edgemass.health.tree import Tree
 from edgemass.imaging import leave_cores_to_the_runtime
 from edgemass.messages import health as messages
 from edgemass.pipeline.moment import Identity
@@ -118,8 +120,7 @@ class Agent:
             if managed is not None:
                 stack.callback(managed.close)
             stack.enter_context(self._crash_loop)
-            config, self._slot = self._load(config, managed)
-            slot = self._slot
+            config, slot = self._load(config, managed)
             stack.callback(slot.close)
             tuner = Tuner(slot, config, clock=self._clock, after_s=self._tune_after_s)
             stack.callback(tuner.close)
@@ -157,16 +158,18 @@ class Agent:
                 clock=self._clock,
             )
             self._home_assistant.start()
-            self.health = self._health(config)
+            governor = Governor.of_board(slot, config, cameras=lambda: self._cameras.at_work, clock=self._clock)
+            self.health = self._health(config, governor)
             stack.callback(self.health.close)
             self.health.start()
             tuner.start()
+            stack.callback(governor.close)
+            governor.start()
             self._heartbeat.ready(lambda: self._cameras.at_work, slot, self._crash_loop.problem)
             code = self._watch(stop)
-            well = not any(isinstance(camera.failure, BackendError) for camera in self._cameras.at_work)
-            self._crash_loop.well = well
+            self._crash_loop.well = not any(isinstance(one.failure, BackendError) for one in self._cameras.at_work)
             if managed is not None:
-                managed.clean = well and not managed.failure
+                managed.clean = self._crash_loop.well and not managed.failure
             return code
 
     def _load(self, config: Config, managed: Managed | None) -> tuple[Config, ModelSlot]:
@@ -179,7 +182,8 @@ class Agent:
         self._crash_loop.begin(*what_runs(config, store, name))
         config, avoid = without(self._crash_loop.step, config, store, name)
         loaded = load_first(config, store, name, self._clock, avoid=avoid)
-        return config, ModelSlot(name, *loaded, clock=self._clock)
+        self._slot = ModelSlot(name, *loaded, clock=self._clock)
+        return config, self._slot
 
     def _open_page(self) -> Page | None:
         http = self._config.http
@@ -201,7 +205,13 @@ class Agent:
         opened: list[tuple[Sink, Counters]] = []
         try:
             for uri in self._config.sinks:
-                context = SinkContext(self._config.device, self._clock, Counters())
+                context = SinkContext(
+                    self._config.device,
+                    self._clock,
+                    Counters(),
+                    state=configs.state_folder(self._config.state),
+                    delivery=self._config.delivery,
+                )
                 opened.append((sinks.open(uri, context), context.counters))
         except EdgemassError:
             for sink, _ in opened:
@@ -216,7 +226,7 @@ class Agent:
             adjust=self._adjust,
             reload=self._change_over,
             restart=self._ask_restart,
-            doctor=_examine,
+            doctor=lambda: _examine(self._config),
             update=self._managed.take_newest if self._managed is not None and self._managed.has_registry else None,
         )
         commands = Commands(board, self._channels, self._clock)
@@ -240,16 +250,19 @@ class Agent:
             page=self._page.address if self._page is not None else "",
         )
 
-    def _health(self, config: Config) -> HealthReporter:
-        place = Place(clock=self._clock, state=configs.state_folder(config.state))
+    def _health(self, config: Config, governor: Governor) -> HealthReporter:
+        root = Path(config.root)
+        place = Place(clock=self._clock, state=configs.state_folder(config.state), tree=Tree(root=root))
+        found = recognise(root, config.profile)
         parts = Parts(
             cameras=self._cameras.seen,
             slots=[self._slot],
             outputs=self._outputs,
             place=place,
-            board=messages.Board(profile="", model=place.tree.model),
+            board=messages.Board(profile=found.profile.name, model=found.board.model),
             runtime=Path(config.runtime) if config.runtime is not None else None,
             others=lambda: tuple(filter(None, [self._crash_loop.problem])),
+            governor=governor.health,
         )
         return HealthReporter(config.health, parts, identity=self._identity, clock=self._clock)
 
@@ -338,10 +351,10 @@ class Agent:
         return 1 if failed or not well else 0
 
 
-def _examine() -> Any:
-    """The doctor's report, as plain values."""
-    verdicts = tuple(doctor.examine(doctor.Machine(camera=None, mqtt=None)))
-    return msgspec.to_builtins(doctor.Report(verdicts, worst([verdict.status for verdict in verdicts])))
+def _examine(config: Config) -> Any:
+    """The doctor's report, as plain values; what this daemon has is not opened a second time."""
+    file = Path(config.file) if config.file else None
+    return msgspec.to_builtins(doctor.report(doctor.Machine(config=file, daemon=True)))
 
 
 def _differ(before: Config, now: Config, key: str) -> bool:

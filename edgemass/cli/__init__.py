@@ -19,6 +19,7 @@ from edgemass.cli import (
     doctor,
     evaluate,
     model,
+    profile,
     registry,
     replay,
     run,
@@ -26,6 +27,7 @@ from edgemass.cli import (
     status,
     trust,
     update,
+    verify_stream,
 )
 from edgemass.cli.logs import set_up_logging
 from edgemass.errors import ConfigError, EdgemassError, UsageError
@@ -41,7 +43,23 @@ MAX_MESSAGE = 2000
 
 logger = logging.getLogger(__name__)
 
-VERBS = (run, status, model, update, registry, trust, annotate, evaluate, bench, replay, config, doctor, service)
+VERBS = (
+    run,
+    status,
+    model,
+    update,
+    registry,
+    trust,
+    annotate,
+    evaluate,
+    bench,
+    replay,
+    verify_stream,
+    config,
+    profile,
+    doctor,
+    service,
+)
 
 
 class Parser(argparse.ArgumentParser):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import logging
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edgemass.doctor import Verdict
+    from edgemass.doctor import Machine, Report, Verdict
 
 EPILOG = """\
 Every line has a code that does not change, and what to do stands below it; docs/doctor.md explains them.
@@ -15,6 +18,8 @@ OK    as it should be
 NOTE  nothing is wrong, but you may want it otherwise
 WARN  it works, but worse than it could, or not always
 FAIL  something needed, or asked for, does not work: the exit code is 1
+
+A camera that a running daemon has is not opened a second time.
 
 example: edgemass doctor --camera 0 --mqtt mqtt://broker
 """
@@ -30,6 +35,10 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     add = parser.add_argument
     add("--camera", metavar="SOURCE", help="open this camera and watch its first frames")
     add("--mqtt", metavar="URL", help="connect to this broker")
+    add("--model", metavar="MODEL", help="verify and load this model, and ask it its golden samples")
+    add("--http", metavar="HOST:PORT", help="whether the device page can listen there")
+    add("--config", type=Path, metavar="FILE", help="try every camera, sink and model of this configuration")
+    add("--bundle", type=Path, metavar="FILE.zip", help="write a file for a bug report, without secrets")
     add("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(call=call)
 
@@ -44,17 +53,47 @@ def call(options: argparse.Namespace) -> int:
         logging.getLogger("edgemass").setLevel(logging.CRITICAL)  # the report says it already
     width = max(len(check.title) for check in doctor.CHECKS.values())
     verdicts = []
-    for verdict in doctor.examine(doctor.Machine(camera=options.camera, mqtt=options.mqtt)):
+    machine = _machine(options)
+    for verdict in doctor.examine(machine):
         verdicts.append(verdict)
         if not options.json:
             _print(verdict, width)
     report = doctor.Report(tuple(verdicts), worst([verdict.status for verdict in verdicts]))
+    if options.bundle is not None:
+        _write_bundle(options.bundle, report, machine)
     if options.json:
         print(msgspec.json.encode(report).decode())
     else:
         counts = {status: sum(verdict.status is status for verdict in verdicts) for status in doctor.Status}
         print(", ".join(f"{count} {status.value}" for status, count in counts.items() if count))
     return 1 if report.worst is doctor.Status.FAIL else 0
+
+
+def _machine(options: argparse.Namespace) -> Machine:
+    from edgemass import doctor
+    from edgemass.doctor import daemon
+
+    machine = doctor.Machine(
+        camera=options.camera,
+        mqtt=options.mqtt,
+        http=options.http,
+        model_asked=options.model,
+        config=options.config,
+    )
+    return dataclasses.replace(machine, daemon=daemon.runs(machine))
+
+
+def _write_bundle(path: Path, report: Report, machine: Machine) -> None:
+    from edgemass.doctor import bundle_file
+    from edgemass.errors import UsageError
+
+    try:
+        bundle_file.write(path, report, machine)
+    except OSError as error:
+        raise UsageError(
+            f"cannot write {path}: {error.strerror}; give a file in a folder that can be written"
+        ) from error
+    print(f"{path} holds report, versions, configuration, log and status; read it before you send it", file=sys.stderr)
 
 
 def _print(verdict: Verdict, width: int) -> None:

@@ -27,12 +27,16 @@ if TYPE_CHECKING:
 
 _NAMED = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9_.-]*)=(?P<source>.+)", re.DOTALL)
 
+ROOT_VARIABLE = "EDGEMASS_ROOT"
+"""What /proc and /sys are read under, where that is not /: in a container that has the host's mounted elsewhere."""
+
 EPILOG = """\
 SOURCE: 0, /dev/video0, rtsp://user@host/path, http://host/mjpeg, csi://0, 'gst:PIPELINE', clip.mp4,
         folder/ or a glob of pictures, synthetic:, demo:
         text:FILE or text:- for a model that reads texts, a text a line
 MODEL:  a name of `edgemass model list`, a bundle folder, a bare .onnx or .tflite, demo:
-URI:    console: (default), jsonl:- , jsonl:PATH, mqtt://host, mqtts://host, snapshots:DIR
+URI:    console: (default), jsonl:- , jsonl:PATH, mqtt://host, mqtts://host, snapshots:DIR,
+        serial:///dev/ttyUSB0?baud=115200 for a microcontroller
 
 example: edgemass run --camera demo: --model demo: --sink jsonl:- --frames 3
 """
@@ -86,6 +90,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     )
     add("--threads", type=int, metavar="T", help="threads of the runtime (default: cores minus one for decoding)")
     add("--variant", metavar="NAME", help="run this variant of the model and no other, see `edgemass model inspect`")
+    add("--profile", metavar="NAME", help="of `edgemass profile list`, instead of what this board is recognised as")
     add("--no-tune", action="store_true", help="do not measure in the background what else would run faster here")
     add(
         "--state",
@@ -194,9 +199,11 @@ def _config(options: argparse.Namespace) -> Config:
         threads=options.threads or base.threads,
         strict=options.strict or base.strict,
         variant=options.variant or base.variant,
+        profile=options.profile or base.profile,
         tune=base.tune and not options.no_tune,
         frames=options.frames or base.frames,
         state=state.asked(options.state, base.state),
+        root=os.environ.get(ROOT_VARIABLE) or base.root,
         http=_http(options.http, base.http),
         runtime=str(state.runtime(state.asked(options.state, base.state))),
         record=config.Record(options.record, options.record_frames) if options.record else None,

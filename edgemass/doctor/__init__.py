@@ -7,6 +7,6 @@ too: none can take the others with it. Native code (runtimes, drivers) is only e
 from edgemass.doctor.checks import CHECKS, Check
 from edgemass.doctor.finding import Finding, Report, Status, Verdict
 from edgemass.doctor.machine import Machine
-from edgemass.doctor.runner import examine
+from edgemass.doctor.runner import examine, report
 
-__all__ = ["CHECKS", "Check", "Finding", "Machine", "Report", "Status", "Verdict", "examine"]
+__all__ = ["CHECKS", "Check", "Finding", "Machine", "Report", "Status", "Verdict", "examine", "report"]

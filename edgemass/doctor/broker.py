@@ -1,4 +1,4 @@
-"""EM501: whether the broker that the user names takes us, and why not."""
+"""EM501: whether the broker that the user names takes us, and why not; EM502 asks the same of a configuration's."""
 
 from __future__ import annotations
 
@@ -24,19 +24,22 @@ _FAREWELL_S = 2.0
 
 def broker(machine: Machine) -> Sequence[Finding]:
     """Only where the user named one. Publishes nothing."""
-    if machine.mqtt is None:
-        return []
+    return [] if machine.mqtt is None else [connect(machine.mqtt)]
+
+
+def connect(address: str) -> Finding:
+    """Whether this broker takes us."""
     try:
         from edgemass import mqtt  # noqa: PLC0415 (without paho-mqtt this is a finding)
 
-        options = mqtt.parse(machine.mqtt)
+        options = mqtt.parse(address)
     except ModuleNotFoundError as error:
-        return [Finding(Status.FAIL, f"cannot be asked: {error}", MEND_FIRST)]
+        return Finding(Status.FAIL, f"cannot be asked: {error}", MEND_FIRST)
     except EdgemassError as error:
-        return [_failed(str(error))]
+        return _failed(str(error))
     # Under a name of its own: a broker throws out the older of two clients of one name, here a running edgemass.
     name = f"{options.client_id or f'edgemass-{device_id()}'}-doctor"
-    return [_connect(dataclasses.replace(options, client_id=name))]
+    return _connect(dataclasses.replace(options, client_id=name))
 
 
 def _connect(options: MqttOptions) -> Finding:

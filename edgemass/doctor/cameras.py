@@ -1,10 +1,11 @@
-"""EM401, EM402 and EM411: cameras that the kernel knows, and the one that the user asks about."""
+"""EM401, EM402, EM411 and EM412: cameras that the kernel knows, and those that the user asks about."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
+from edgemass.doctor import configuration, daemon
 from edgemass.doctor.answers import Format, Size, Trial, Unit
 from edgemass.doctor.child import Answer
 from edgemass.doctor.finding import MEND_FIRST, Finding, Status, split_advice
@@ -51,25 +52,51 @@ def access(machine: Machine) -> Sequence[Finding]:
 
 def asked(machine: Machine) -> Sequence[Finding]:
     """Only where the user named a camera."""
-    if machine.camera is None:
-        return []
-    answer = machine.ask("edgemass.doctor.camera_trial:trial", {"address": machine.camera}, TRIAL_S)
+    return [] if machine.camera is None else [_try(machine, machine.camera)]
+
+
+def configured(machine: Machine) -> Sequence[Finding]:
+    """Every camera of the configuration; what a daemon has is not opened a second time, but what it says is told."""
+    config = configuration.loaded(machine)
+    findings = []
+    for name, camera in config.cameras.items() if config is not None else ():
+        if not camera.enabled:
+            finding = Finding(Status.NOTE, "switched off in the configuration")
+        elif machine.daemon:
+            finding = _of_daemon(machine, name)
+        else:
+            finding = _try(machine, camera.source)
+        findings.append(Finding(finding.status, f"{name}: {finding.found}", finding.fix))
+    return findings
+
+
+def _of_daemon(machine: Machine, name: str) -> Finding:
+    said = daemon.status(machine, "cameras", name)
+    state = said.get("state")
+    if state in (None, "online", "disabled"):
+        return Finding(Status.NOTE, f"in use by the daemon{f', which says it is {state}' if state else ''}")
+    reason = said.get("reason") or "it does not say why"
+    return Finding(Status.FAIL, f"the daemon says it is {state}: {reason}", "end the daemon and ask again for more")
+
+
+def _try(machine: Machine, source: str) -> Finding:
+    answer = machine.ask("edgemass.doctor.camera_trial:trial", {"address": source}, TRIAL_S)
     trial = answered(answer, Trial)
     if trial is None:
         found, fix = split_advice(answer.failure)
         if answer.missing:
             fix = MEND_FIRST
         fix = fix or "check the address and the cable, and that no other program uses it"
-        shown = machine.camera in found or redact(machine.camera) in found
-        return [Finding(Status.FAIL, found if shown else f"{machine.camera}: {found}", fix)]
+        shown = source in found or redact(source) in found
+        return Finding(Status.FAIL, found if shown else f"{source}: {found}", fix)
     if not trial.frames:
-        return [Finding(Status.FAIL, f"{machine.camera} opens, but holds no picture", "give another file or folder")]
+        return Finding(Status.FAIL, f"{source} opens, but holds no picture", "give another file or folder")
     rate = f" at {trial.fps:.1f} fps" if trial.fps else ""
     size = f"{trial.width}x{trial.height}{rate}"
-    found = f"{machine.camera} gives {size}, {trial.frames} frames, the first after {trial.first_s:.1f} s"
+    found = f"{source} gives {size}, {trial.frames} frames, the first after {trial.first_s:.1f} s"
     if trial.black:
-        return [Finding(Status.WARN, f"{found}, all black", "is there a cap on the lens, or is it dark?")]
-    return [Finding(Status.OK, found)]
+        return Finding(Status.WARN, f"{found}, all black", "is there a cap on the lens, or is it dark?")
+    return Finding(Status.OK, found)
 
 
 def _ask(machine: Machine) -> Answer:

@@ -6,6 +6,7 @@ import platform
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeVar
 
 import msgspec
@@ -26,7 +27,9 @@ class Machine(Tree):
     """root: what /proc, /sys, /dev, /etc, /usr and /run are read under.
 
     architecture: as `uname -m` says. pointer_bits: of this Python, which may be 32 on a 64-bit kernel.
-    packages: folders to look for installed packages in. camera, mqtt: addresses that the user asked about.
+    packages: folders to look for installed packages in.
+    camera, mqtt, http, model_asked, config: addresses, MODEL and file that the user asked about.
+    daemon: an edgemass runs here with this configuration: what it has is not opened.
     """
 
     python: tuple[int, int, int] = sys.version_info[:3]
@@ -35,6 +38,10 @@ class Machine(Tree):
     packages: Sequence[str] = field(default_factory=lambda: tuple(sys.path))
     camera: str | None = None
     mqtt: str | None = None
+    http: str | None = None
+    model_asked: str | None = None
+    config: Path | None = None
+    daemon: bool = False
     ask: Ask = ask
     _answers: dict[str, Answer] = field(default_factory=dict)
 

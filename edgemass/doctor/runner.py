@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 import logging
+import math
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import cast
 
 from edgemass.doctor.checks import CHECKS, Check
-from edgemass.doctor.finding import Finding, Status, Verdict
+from edgemass.doctor.finding import Finding, Report, Status, Verdict, worst
 from edgemass.doctor.machine import PROBE_S, Machine
 from edgemass.redact import redact
 
@@ -17,16 +19,38 @@ logger = logging.getLogger(__name__)
 
 DEADLINE_S = 2 * PROBE_S
 """For one check, which may ask two probes; what hangs longer hangs in a file of /sys or /proc."""
+REPORT_S = 240.0
+"""For all of them together, where somebody waits for the report."""
 _LONGEST = 600  # characters of one line
+
+_LEFT_OUT = Finding(
+    Status.WARN, "not looked at: the time for the report was over", "ask again, or run `edgemass doctor`"
+)
 
 
 def examine(
-    machine: Machine, checks: Mapping[str, Check] = CHECKS, *, deadline_s: float = DEADLINE_S
+    machine: Machine,
+    checks: Mapping[str, Check] = CHECKS,
+    *,
+    deadline_s: float = DEADLINE_S,
+    total_s: float = math.inf,
 ) -> Iterator[Verdict]:
-    """Run every check, and give its findings as soon as they are known. A check with nothing to say gives none."""
+    """Run every check, and give its findings as soon as they are known. A check with nothing to say gives none.
+
+    deadline_s: for each. total_s: for all: those whose turn does not come before are told to be left out.
+    """
+    end_s = time.monotonic() + total_s
     for code, check in checks.items():
-        for finding in _findings(code, check, machine, deadline_s):
+        left_s = end_s - time.monotonic()
+        findings = _findings(code, check, machine, min(deadline_s, left_s)) if left_s > 0 else [_LEFT_OUT]
+        for finding in findings:
             yield Verdict(code, check.title, finding.status, _one_line(finding.found), _one_line(finding.fix))
+
+
+def report(machine: Machine, checks: Mapping[str, Check] = CHECKS, *, total_s: float = REPORT_S) -> Report:
+    """All findings, within `total_s`. Safe beside a daemon where the machine says that there is one."""
+    verdicts = tuple(examine(machine, checks, total_s=total_s))
+    return Report(verdicts, worst([verdict.status for verdict in verdicts]))
 
 
 def _findings(code: str, check: Check, machine: Machine, deadline_s: float) -> Sequence[Finding]:

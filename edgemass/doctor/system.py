@@ -6,6 +6,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from edgemass.clock import clock_synced
 from edgemass.doctor.finding import Finding, Status
@@ -38,11 +39,17 @@ def judge_clock(now_s: float, *, synced: bool, where: str = "") -> Finding:
 
 
 def disk(machine: Machine) -> Sequence[Finding]:
+    folder = state_folder(machine)
+    usage = shutil.disk_usage(folder)
+    return [judge_disk(f"/{folder.relative_to(machine.root)}".replace("/.", "/"), usage.free, usage.total)]
+
+
+def state_folder(machine: Machine) -> Path:
+    """Where the state lies, or the nearest folder above that is there."""
     folder = machine.root / STATE
     while not folder.exists() and folder != machine.root:
         folder = folder.parent
-    usage = shutil.disk_usage(folder)
-    return [judge_disk(f"/{folder.relative_to(machine.root)}".replace("/.", "/"), usage.free, usage.total)]
+    return folder
 
 
 def judge_disk(folder: str, free_bytes: int, total_bytes: int) -> Finding:
@@ -81,6 +88,13 @@ def memory(machine: Machine) -> Sequence[Finding]:
     if available < MEMORY_WARN_BYTES:
         return [Finding(Status.WARN, found, "end other programs, raise the limit, or take a smaller model")]
     return [Finding(Status.OK, found)]
+
+
+def available_bytes(machine: Machine) -> int | None:
+    """Memory that can be had; None where the kernel does not tell."""
+    if "MemAvailable" not in fields(machine.text("proc/meminfo") or ""):
+        return None
+    return of_board(machine).available
 
 
 def _size(count: int) -> str:

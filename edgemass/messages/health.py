@@ -165,6 +165,13 @@ class QueueHealth(msgspec.Struct, frozen=True, kw_only=True):
     oldest_s: float | None = None
     in_memory: bool = False
     """The disk takes nothing: what waits now would not survive the process."""
+    delivered: int = 0
+    dropped: dict[str, int] = {}
+    """Since this process began, by reason as in Account."""
+    written_bytes: int = 0
+    """To the disk since this process began, in whole pages."""
+    budget_bytes: int | None = None
+    """What may be written there in a day, None = any."""
 
 
 class GovernorHealth(msgspec.Struct, frozen=True, kw_only=True):
@@ -226,7 +233,9 @@ class HealthMessage(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema
 class Account(msgspec.Struct, frozen=True, kw_only=True):
     """Of one class of documents: produced = delivered + queued + the sum of dropped, always.
 
-    produced: committed to the queue on disk. delivered: acknowledged by the broker. first_seq, last_seq: of this run.
+    produced: in the queue, on disk where there is one. delivered: acknowledged by the broker. dropped: reason -> how
+    many: full (the queue was), expired (too old), damaged (on disk), too_large, refused (by the broker), undeliverable
+    (the connection broke every time), unseen (never came to the queue).
     """
 
     produced: int = 0
@@ -236,8 +245,10 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AccountMessage(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag=ACCOUNT):
-    """Where every event of a run went. One document a run that is not closed yet; the last of a run is final.
+    """Where every event of a run went. Retained, one topic a run; the last of a run is final: it will not change.
 
+    interrupted: the run ended without a word (killed, or without power). After a power cut a subscriber may have events
+    above `cameras`: they were delivered in the last seconds and are in no account.
     run_id: of the run whose documents are accounted for, which may be an earlier one than the sender's.
     classes: class of documents (events) -> account. cameras: camera -> the last seq that was produced.
     """
@@ -248,5 +259,6 @@ class AccountMessage(msgspec.Struct, frozen=True, kw_only=True, tag_field="schem
     time: str
     clock_synced: bool
     final: bool
+    interrupted: bool = False
     classes: dict[str, Account]
     cameras: dict[str, int] = {}

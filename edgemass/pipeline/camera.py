@@ -51,6 +51,7 @@ class Camera:
         self.failure: Exception | None = None
         self.first_ns = self.last_ns = 0
         self._selection = selection
+        self._held_fps: float | None = None
         self._place = place
         self._sight = sight
         self._frames = frames
@@ -73,7 +74,18 @@ class Camera:
 
     def select(self, selection: Selection) -> None:
         """Choose frames differently from the next one on; for any thread."""
+        selection.hold(self._held_fps)
         self._selection = selection
+
+    def hold(self, fps: float | None) -> None:
+        """Run no more frames a second than this, whatever is configured; None = no longer. For any thread."""
+        self._held_fps = fps
+        self._selection.hold(fps)
+
+    @property
+    def max_fps(self) -> float | None:
+        """That is configured, for now."""
+        return self._selection.max_fps
 
     def join(self, timeout_s: float) -> bool:
         """Wait for the detect loop; True when it has ended."""

@@ -92,6 +92,11 @@ class Capture:
         self._outage_ns = clock.monotonic_ns()
         self._supervisor = threading.Thread(target=self._supervise, name=f"capture-{camera}", daemon=True)
 
+    @property
+    def realtime(self) -> bool:
+        """Whether frames come by themselves, and what is not taken in time is lost."""
+        return self._source.realtime
+
     def start(self) -> None:
         self._supervisor.start()
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol, cast, runtime_checkable
 from urllib.parse import urlsplit
 
 import msgspec
 
 from edgemass.clock import Clock
+from edgemass.config.delivery import DeliveryConfig
 from edgemass.counters import Counters
 from edgemass.errors import UsageError
 from edgemass.frame import Frame
@@ -23,6 +25,7 @@ SINKS = {  # URI scheme -> the module that opens it, imported when first asked f
     "jsonl": "edgemass.sinks.jsonl",
     "mqtt": "edgemass.sinks.mqtt",
     "mqtts": "edgemass.sinks.mqtt",
+    "serial": "edgemass.sinks.serial",
     "snapshots": "edgemass.sinks.snapshots",
 }
 
@@ -32,11 +35,14 @@ class SinkContext:
     """What a sink may need to know of its surroundings.
 
     counters: the sink's own; it adds "published", "dropped", ... to them.
+    state: folder where what outlives the process may be kept, None = nowhere. delivery: how events wait.
     """
 
     device: str
     clock: Clock
     counters: Counters
+    state: Path | None = None
+    delivery: DeliveryConfig = field(default_factory=DeliveryConfig)
 
 
 class Sink(Protocol):

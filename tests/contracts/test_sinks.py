@@ -21,6 +21,7 @@ ADDRESSES: dict[str, Callable[[Path], str]] = {
     "jsonl": lambda folder: f"jsonl:{folder / 'out.jsonl'}",
     "mqtt": lambda _: f"mqtt://127.0.0.1:{free_port()}",  # nobody listens
     "mqtts": lambda _: f"mqtts://127.0.0.1:{free_port()}",
+    "serial": lambda folder: f"serial://{folder / 'absent'}",
     "snapshots": lambda folder: f"snapshots:{folder}?every_s=0",
 }
 ROWS = pytest.mark.parametrize("scheme", SINKS)

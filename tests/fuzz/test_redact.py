@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import strategies as st
 
-from edgemass.redact import redact, redact_address
+from edgemass.redact import redact, redact_address, redact_log
 from tests.fuzz.campaign import counts, hold
 
 SECRET = "hunter2"
@@ -72,3 +72,14 @@ def test_a_megabyte_of_anything_takes_a_moment(piece: str) -> None:
     """What needs quadratic time for this does not come to its end before the test's time is out."""
     text = piece * (1_000_000 // len(piece))
     assert redact(text + " rtsp://u:p@h").endswith("rtsp://u:***@h")
+
+
+@counts(200, 20_000)
+def test_no_secret_that_a_log_names_leaves(examples: int) -> None:
+    names = st.sampled_from(["password", "mqtt_password", "PASSWORD", "token", "Api_Key", "secret", "passphrase"])
+    forms = st.sampled_from(["{}={}", "{}: {}", '"{}": "{}"', "'{}':'{}'", "x {} = {} y"])
+
+    def promise(start: str, name: str, form: str, end: str) -> None:
+        assert SECRET not in redact_log(f"{start} {form.format(name, SECRET)}{end}")
+
+    hold(promise, examples, start=before, name=names, form=forms, end=st.sampled_from(["", " ", "\n", ", b"]))

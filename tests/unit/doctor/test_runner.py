@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edgemass.doctor import CHECKS, Check, Finding, Machine, Status, examine
+from edgemass.doctor import CHECKS, Check, Finding, Machine, Status, examine, report
 from edgemass.doctor.finding import split_advice, worst
 
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "doctor.md"
@@ -73,7 +73,7 @@ def test_no_password_and_no_escape_sequence_leaves_doctor(tmp_path: Path) -> Non
 def test_every_row_names_a_function_and_is_explained_in_the_documentation(code: str) -> None:
     module, _, function = CHECKS[code].where.partition(":")
     assert callable(getattr(importlib.import_module(module), function))
-    assert re.fullmatch(r"EM[1-6]\d\d", code)
+    assert re.fullmatch(r"EM[1-8]\d\d", code)
     assert f"### {code}: {CHECKS[code].title}\n" in DOCS.read_text(encoding="utf-8")
 
 
@@ -102,3 +102,12 @@ def test_the_worst_status_is_found_whatever_the_order() -> None:
 )
 def test_an_error_of_ours_is_split_into_what_was_found_and_what_to_do(message: str, found: str, fix: str) -> None:
     assert split_advice(message) == (found, fix)
+
+
+def test_a_report_comes_in_time_and_names_what_it_left_out(tmp_path: Path) -> None:
+    checks = {code: Check(code, f"{HERE}:hangs") for code in ("EM1", "EM2", "EM3")}
+    made = report(Machine(root=tmp_path), checks, total_s=0.2)
+    assert [verdict.code for verdict in made.checks] == ["EM1", "EM2", "EM3"]
+    assert "left out" in made.checks[0].found or "no answer" in made.checks[0].found
+    assert all("the time for the report was over" in verdict.found for verdict in made.checks[1:])
+    assert made.worst is Status.WARN

@@ -4,7 +4,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from edgemass.agent.golden import compare, tolerances
+from edgemass.bundles.golden import compare, tolerances
 from edgemass.detections import Classification, Detections
 from edgemass.manifest import Golden, Variant
 from tests.simulators import bundles

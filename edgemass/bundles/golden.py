@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
+from edgemass.bundles.folder import Bundle
 from edgemass.detections import Classification, Detections
+from edgemass.errors import BundleError
+from edgemass.frame import Image
+from edgemass.imaging.overlap import iou
 from edgemass.manifest import Golden, Manifest, Variant
-from edgemass.tuning.agreement import iou
+from edgemass.sources import images
+from edgemass.texts import as_image
 
 OTHER_SCORE, OTHER_IOU = 0.2, 0.7
 """Tolerances that a variant of another precision has at least, and one on an accelerator: those of the workshop's own
@@ -18,6 +25,25 @@ def tolerances(sample: Golden, manifest: Manifest, variant: Variant, *, accelera
     if accelerated or variant.precision != manifest.reference.precision:
         return max(sample.score_tolerance, OTHER_SCORE), min(sample.iou_tolerance, OTHER_IOU)
     return sample.score_tolerance, sample.iou_tolerance
+
+
+def picture(bundle: Bundle, sample: Golden) -> Path | None:
+    """Where a sample's picture lies; None where it stayed behind when the bundle was published.
+
+    Raises:
+        BundleError: it was published and is not there.
+    """
+    path = bundle.file(sample.image, sample.sha256)
+    if path.is_file():
+        return path
+    if not sample.sha256:
+        return None
+    raise BundleError(f"{bundle.manifest.name}: the golden sample {sample.image} is missing; fetch the bundle again")
+
+
+def read(bundle: Bundle, sample: Golden) -> Image:
+    """The picture, or the text as one."""
+    return as_image(sample.text.encode()) if sample.text else images.read(bundle.file(sample.image, sample.sha256))
 
 
 def compare(
