@@ -74,9 +74,6 @@ def install() -> None:
             plain = msgspec.structs.replace(options, provider=None, provider_options={})
             return Faulty(self._module.open(model, plain), model, options.provider)
 
-        def offers(self, _: str) -> bool:
-            return True
-
     backends.load = lambda runtime: Module(load(runtime))
     trial.try_out = lambda *_, **__: None
 
