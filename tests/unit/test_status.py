@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -9,6 +10,7 @@ import pytest
 
 from edgemass import cli
 from edgemass.agent.status_file import STATUS, StatusFile
+from edgemass.cli import state as states
 from edgemass.clock import boot_id
 from edgemass.messages import to_json
 from edgemass.messages.health import CameraHealth, HealthMessage
@@ -29,6 +31,28 @@ def said(state: Path, message: HealthMessage) -> StatusFile:
 
 def now(**changes: object) -> HealthMessage:
     return health_message(**{"mono_ns": time.monotonic_ns(), "boot_id": boot_id(), **changes})
+
+
+def test_the_status_is_kept_where_the_service_or_the_session_keeps_what_need_not_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(states, "RUNTIME", tmp_path / "nowhere")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "session"))
+    monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
+    assert states.runtime(None) == tmp_path / "session" / "edgemass"
+    assert states.runtime("/data") == Path("/data/run")
+    monkeypatch.setattr(states, "RUNTIME", tmp_path)
+    assert states.runtime(None) == tmp_path
+    monkeypatch.setenv("RUNTIME_DIRECTORY", "/run/edgemass:/run/other")
+    assert states.runtime("/data") == Path("/run/edgemass")
+
+
+def test_the_daemon_of_the_system_is_found_before_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(states, "RUNTIME", tmp_path / "system")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
+    assert states.runtimes(None) == [tmp_path / "system", tmp_path / "edgemass"]
+    assert states.runtimes("/data") == [Path("/data/run")]
 
 
 def test_a_device_that_is_well_is_shown_and_the_exit_code_is_0(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -60,14 +84,14 @@ def test_without_a_daemon_it_says_how_to_start_one(state: Path, capsys: pytest.C
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"mono_ns": 0, "boot_id": "another"}, "before this machine was started"),
-        ({"mono_ns": time.monotonic_ns() - 200 * 10**9}, "200 s ago|3 min ago"),
+        (lambda: {"mono_ns": 0, "boot_id": "another"}, "before this machine was started"),
+        (lambda: {"mono_ns": time.monotonic_ns() - 200 * 10**9}, "200 s ago|3 min ago"),
     ],
 )
 def test_an_old_word_of_a_daemon_that_runs_is_told_as_such(
-    state: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, object], told: str
+    state: Path, capsys: pytest.CaptureFixture[str], changes: Callable[[], dict[str, object]], told: str
 ) -> None:
-    file = said(state, now(**changes))
+    file = said(state, now(**changes()))
     assert cli.main(["status", "--state", str(state)]) == 1
     captured = capsys.readouterr()
     file.close()
