@@ -112,6 +112,16 @@ class Detector:
         return found, state, ran
 
     @property
+    def variant(self) -> str:
+        """The file that the last run used; "" outside a bundle. For any thread."""
+        return self._variant()
+
+    @property
+    def degraded(self) -> str:
+        """Why the last run did not run on what was asked for, "" where it did. For any thread."""
+        return self._degraded()
+
+    @property
     def frame_space(self) -> bool:
         """The graph itself answers in pixels of the original frame."""
         return self._frame_space

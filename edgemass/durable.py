@@ -1,4 +1,4 @@
-"""The one way to write a file that must survive a power cut."""
+"""The one way to write a file that must survive a power cut, and one for those that need not."""
 
 from __future__ import annotations
 
@@ -30,6 +30,23 @@ def write_bytes(path: Path, data: bytes, *, mode: int = 0o644) -> None:
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def write_fleeting(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """Replace `path` by `data` for whoever reads it, whole at any instant; not synced, for what is made anew anyway.
+
+    Raises:
+        OSError: it cannot be written; the old file is untouched and no temporary file stays.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def move(source: Path, target: Path) -> None:

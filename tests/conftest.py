@@ -22,10 +22,15 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 def _cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Nothing of the user's is read or written; what one test made, the next one may find, as on a device."""
     place = tmp_path_factory.mktemp("cache")
+    state = os.environ.get("XDG_STATE_HOME")
     os.environ["EDGEMASS_CACHE"] = str(place)  # for the processes that tests start
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
     cache.use(place)
     yield
     del os.environ["EDGEMASS_CACHE"]
+    os.environ.pop("XDG_STATE_HOME")
+    if state is not None:
+        os.environ["XDG_STATE_HOME"] = state
 
 
 @pytest.fixture(autouse=True)

@@ -18,6 +18,8 @@ missing() {
     command -v mosquitto >/dev/null 2>&1 || echo mosquitto
     command -v docker-registry >/dev/null 2>&1 || echo docker-registry
     command -v socat >/dev/null 2>&1 || echo socat
+    command -v chromium >/dev/null 2>&1 || command -v google-chrome >/dev/null 2>&1 || echo chromium
+    command -v promtool >/dev/null 2>&1 || echo prometheus
     command -v dpkg-query >/dev/null 2>&1 || { echo "$rtsp"; return; }
     for package in $rtsp; do installed "$package" || echo "$package"; done
 }
@@ -47,7 +49,7 @@ if [ ! -e $policy ] && [ ! -L $policy ]; then
 fi
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq && apt-get install -y -qq --no-install-recommends "$@" || exit 1
-for server in mosquitto docker-registry; do
+for server in mosquitto docker-registry prometheus; do
     case " $* " in *" $server "*) update-rc.d $server disable && invoke-rc.d $server stop || true ;; esac
 done
 '
@@ -67,6 +69,8 @@ for package in $packages; do
         mosquitto) echo "Skipped: tests marked broker, no mosquitto ($reason)" ;;
         socat) echo "Skipped: tests of serial lines with two ends, no socat ($reason)" ;;
         docker-registry) echo "Skipped: tests marked registry, no docker-registry ($reason)" ;;
+        chromium) echo "Skipped: tests of the device page in a browser, no Chromium ($reason)" ;;
+        prometheus) echo "Skipped: tests marked prometheus, no promtool ($reason)" ;;
     esac
 done
 case " $packages " in

@@ -33,7 +33,7 @@ DOCUMENTS: dict[str, type[msgspec.Struct]] = {  # name/version as in the documen
     health.ACCOUNT: health.AccountMessage,
 }
 
-_PARAMETERS = ("device", "camera", "slot", "label", "zone", "line")
+_PARAMETERS = ("device", "camera", "slot", "label", "zone", "line", "run")
 _SLOT = f"{mqtt.PREFIX}/{{device}}/slot/{{slot}}"
 _CAMERA = f"{mqtt.PREFIX}/{{device}}/camera/{{camera}}"
 CHANNELS: dict[str, tuple[str, str, str]] = {  # name -> topic, document or "text", what is sent
@@ -72,7 +72,11 @@ CHANNELS: dict[str, tuple[str, str, str]] = {  # name -> topic, document or "tex
         "Retained, QoS 1, sent on every change and on every connect.",
     ),
     "health": (f"{mqtt.PREFIX}/{{device}}/health", health.HEALTH, "Retained, QoS 1, every so often."),
-    "account": (f"{mqtt.PREFIX}/{{device}}/account", health.ACCOUNT, "QoS 1: where every event of one run went."),
+    "account": (
+        f"{mqtt.PREFIX}/{{device}}/account/{{run}}",
+        health.ACCOUNT,
+        "Retained, QoS 1: where every event of one run went; the last eight final ones stay.",
+    ),
     "reported": (
         f"{_SLOT}/reported",
         messages.REPORTED,
@@ -151,6 +155,7 @@ def asyncapi() -> dict[str, Any]:
                 "label": {"description": "A label of the model, fit for a topic."},
                 "zone": {"description": "A zone of the camera."},
                 "line": {"description": "A line of the camera."},
+                "run": {"description": "The run_id of the process that the events are of."},
             },
         },
     }

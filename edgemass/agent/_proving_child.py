@@ -21,7 +21,6 @@ import numpy as np
 
 from edgemass import backends, cache
 from edgemass import manifest as manifests
-from edgemass.agent import memory
 from edgemass.agent.judging import Evidence, Thing
 from edgemass.backends import Backend, own_process
 from edgemass.bundles import golden
@@ -31,6 +30,7 @@ from edgemass.detections import Detections
 from edgemass.detector import Detector, Stream, Thresholds, made_up_picture
 from edgemass.errors import BackendUnavailableError, EdgemassError, UsageError
 from edgemass.frame import Image
+from edgemass.health import memory
 from edgemass.imaging import leave_cores_to_the_runtime
 from edgemass.manifest import Golden, Manifest, Variant
 from edgemass.tensors import AnyArray, Outputs, TensorInfo

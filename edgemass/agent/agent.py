@@ -19,8 +19,10 @@ from edgemass.agent.cameras import Cameras, open_sources
 from edgemass.agent.commands import Board, CommandError, Commands, settings
 from edgemass.agent.discovery import DeviceFacts
 from edgemass.agent.fitting import check_fits
+from edgemass.agent.health import HealthReporter, Parts
 from edgemass.agent.home_assistant import HomeAssistant, camera_facts
 from edgemass.agent.managed import Managed
+from edgemass.agent.page import Page, Told
 from edgemass.agent.scenes import Scenes
 from edgemass.agent.slot import ModelSlot
 from edgemass.agent.starting import load_first
@@ -29,7 +31,10 @@ from edgemass.clock import Clock, SystemClock, boot_id
 from edgemass.config import Config
 from edgemass.counters import Counters
 from edgemass.errors import BackendError, EdgemassError
+from edgemass.health import Place
+from edgemass.health.prometheus import render
 from edgemass.imaging import leave_cores_to_the_runtime
+from edgemass.messages import health as messages
 from edgemass.pipeline.moment import Identity
 from edgemass.sinks import Channel, Commandable, Sink, SinkContext
 
@@ -47,6 +52,7 @@ class Agent:
     """One board at work.
 
     loading: nothing is open yet; whoever does not want to wait for the model may interrupt.
+    health: says how the device is, from when the cameras are wired.
     reread: reads the configuration again, for `reload`. restartable: a service manager starts it again when it ends.
     tune_after_s: of frames, before it is measured what runs best.
     """
@@ -61,6 +67,7 @@ class Agent:
         tune_after_s: float = AFTER_S,
     ) -> None:
         self.loading = True
+        self.health: HealthReporter | None = None
         self._tune_after_s = tune_after_s
         self._config = config
         self._reread = reread
@@ -71,6 +78,8 @@ class Agent:
         self._home_assistant: HomeAssistant
         self._channels: list[Channel] = []
         self._managed: Managed | None = None
+        self._page: Page | None = None
+        self._outputs: list[tuple[Sink, Counters]] = []
         self._slot: ModelSlot
         self._cameras: Cameras
         self._clock = clock or SystemClock()
@@ -91,6 +100,9 @@ class Agent:
         config = self._adjustments.effective
         opened = open_sources(config.cameras, self._clock)
         with contextlib.ExitStack() as stack:
+            page = self._open_page()
+            if page is not None:
+                stack.callback(page.close)
             managed = Managed.open(config, self._clock)
             if managed is not None:
                 stack.callback(managed.close)
@@ -100,11 +112,14 @@ class Agent:
             tuner = Tuner(slot, config, clock=self._clock, after_s=self._tune_after_s)
             stack.callback(tuner.close)
             self.loading = False
-            outputs = self._open_sinks()
+            self._outputs = self._open_sinks()
+            outputs = [sink for sink, _ in self._outputs]
             for sink in outputs:
                 stack.callback(sink.close, STOP_S)
+            readers = [page.sink] if page is not None else []
+            outputs += readers
             self._channels = [sink for sink in outputs if isinstance(sink, Channel)]
-            scenes = Scenes(config, outputs, identity=self._identity, clock=self._clock)
+            scenes = Scenes(config, outputs, readers=readers, identity=self._identity, clock=self._clock)
             stack.callback(scenes.close)
             self._cameras = Cameras(
                 config,
@@ -118,6 +133,7 @@ class Agent:
             if managed is not None:
                 managed.start(slot, tuner, self._cameras.counters, self._channels)
                 self._managed = managed
+            self._page = page
             self._cameras.start(opened)
             self._commands = self._take_commands(outputs)
             stack.callback(self._commands.close, STOP_S)
@@ -129,6 +145,9 @@ class Agent:
                 clock=self._clock,
             )
             self._home_assistant.start()
+            self.health = self._health(config)
+            stack.callback(self.health.close)
+            self.health.start()
             tuner.start()
             code = self._watch(stop)
             if managed is not None:
@@ -137,14 +156,36 @@ class Agent:
                 )
             return code
 
-    def _open_sinks(self) -> list[Sink]:
-        opened: list[Sink] = []
+    def _open_page(self) -> Page | None:
+        http = self._config.http
+        if http is None:
+            return None
+        told = Told(
+            health=lambda: self.health.latest if self.health is not None else None,
+            metrics=self._metrics,
+            alive=lambda: self.health is None or self.health.live(),
+        )
+        return Page(self._config, http, identity=self._identity, clock=self._clock, told=told)
+
+    def _metrics(self) -> str:
+        latest = self.health.latest if self.health is not None else None
+        return render(latest) if latest is not None else ""
+
+    def _open_sinks(self) -> list[tuple[Sink, Counters]]:
+        """Every sink with its counters."""
+        opened: list[tuple[Sink, Counters]] = []
         try:
             for uri in self._config.sinks:
-                context = SinkContext(self._config.device, self._clock, Counters())
-                opened.append(sinks.open(uri, context))
+                context = SinkContext(
+                    self._config.device,
+                    self._clock,
+                    Counters(),
+                    state=configs.state_folder(self._config.state),
+                    delivery=self._config.delivery,
+                )
+                opened.append((sinks.open(uri, context), context.counters))
         except EdgemassError:
-            for sink in opened:
+            for sink, _ in opened:
                 sink.close(0)
             raise
         return opened
@@ -173,9 +214,24 @@ class Agent:
         return DeviceFacts(
             device=self._identity.device,
             cameras=[camera_facts(name, camera, scenes.kept(name)) for name, camera in cameras.items()],
+            model=self.health.board.model if self.health is not None else "",
             slots=[self._slot.name] if self._managed is not None else [],
+            readings=self.health.readings if self.health is not None else (),
             updates=self._managed is not None and self._managed.has_registry,
+            page=self._page.address if self._page is not None else "",
         )
+
+    def _health(self, config: Config) -> HealthReporter:
+        place = Place(clock=self._clock, state=configs.state_folder(config.state))
+        parts = Parts(
+            cameras=self._cameras.seen,
+            slots=[self._slot],
+            outputs=self._outputs,
+            place=place,
+            board=messages.Board(profile="", model=place.tree.model),
+            runtime=Path(config.runtime) if config.runtime is not None else None,
+        )
+        return HealthReporter(config.health, parts, identity=self._identity, clock=self._clock)
 
     def _watch(self, stop: threading.Event) -> int:
         """Wait for the end. One camera that fails does not stop the others; all that have ended end the run."""
@@ -190,6 +246,10 @@ class Agent:
                 with contextlib.suppress(EdgemassError):  # it is logged
                     self._change_over()
             self._commands.tick()
+            if self._page is not None:
+                self._page.show([camera.line for camera in self._cameras.at_work], self._adjustments.effective.cameras)
+            if self.health is not None:
+                self.health.tick()
             self._home_assistant.tick()
             if self._restart.is_set():
                 return self._finish(failed=False) or RESTART

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from edgemass import sources
+from edgemass.agent.camera_health import Seen
 from edgemass.agent.scenes import Scenes
 from edgemass.agent.slot import ModelSlot
 from edgemass.clock import Clock
@@ -86,6 +87,20 @@ class Cameras:
         """Whether every camera has ended, and none may be switched on again."""
         off = any(not camera.enabled for camera in self._config.cameras.values())
         return not off and not any(camera.running for camera in self.at_work)
+
+    def seen(self) -> dict[str, Seen]:
+        """Every camera of the configuration as it is now; for any thread."""
+        found = {}
+        for name, config in self._config.cameras.items():
+            station = self._stations.get(name)
+            found[name] = Seen(
+                config=station.config if station is not None else config,
+                counters=self._counters.get(name) or Counters(),
+                state=self._scenes.state(name),
+                camera=station.camera if station is not None else None,
+                live=station is not None and station.source.live,
+            )
+        return found
 
     def counters(self) -> list[Counters]:
         """Of every camera that there was since the start."""

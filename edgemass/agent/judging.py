@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 import msgspec
 import numpy as np
 
-from edgemass.agent.memory import Memory
+from edgemass.health.memory import Room
 from edgemass.manifest import Manifest
 from edgemass.tensors import AnyArray
 
@@ -109,7 +109,7 @@ class Measurements(msgspec.Struct, frozen=True, kw_only=True):
     new: Evidence
     ending: Ending
     running: Evidence | None
-    memory: Memory
+    memory: Room
     beside: bool = True
 
 
@@ -139,7 +139,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     backend: str = ""
 
 
-def needs_met(manifest: Manifest, wanted_labels: Collection[str], memory: Memory, limits: ProvingLimits) -> Verdict:
+def needs_met(manifest: Manifest, wanted_labels: Collection[str], memory: Room, limits: ProvingLimits) -> Verdict:
     """What the manifest alone tells, before anything is loaded; `ok` where nothing speaks against it."""
     missing = [label for label in wanted_labels if label != "*" and label not in manifest.labels]
     if missing:
@@ -298,7 +298,7 @@ def _accelerator(new: Evidence, manifest: Manifest) -> str:
     return ""
 
 
-def _memory(new: Evidence, old: Evidence | None, memory: Memory, limits: ProvingLimits) -> str:
+def _memory(new: Evidence, old: Evidence | None, memory: Room, limits: ProvingLimits) -> str:
     """Why it does not fit the board even when the running model has made room; "" where it does."""
     freed = old.memory_bytes if old else 0
     if not memory.total or new.memory_bytes + limits.reserve_bytes <= memory.available + freed:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -20,6 +18,9 @@ from edgemass.clock import Clock
 from edgemass.counters import Counters
 from edgemass.errors import BackendError
 from edgemass.frame import Frame, Image
+from edgemass.health import temperature
+from edgemass.health.memory import resident_bytes
+from edgemass.health.tree import Tree
 from edgemass.messages import DetectionMessage, FrameMessage
 
 logger = logging.getLogger(__name__)
@@ -31,7 +32,6 @@ PICTURES_S, WAIT_S = 2.0, 6.0
 """Pictures are taken over so long, and waited for at most so long."""
 _LATENCIES = 300
 _STOP_S = 2.0
-_SANE_C = (-40.0, 150.0)  # zones without a sensor report 0 K, or -256 and 255
 
 
 class Observer:
@@ -111,7 +111,7 @@ class Observer:
         while not self._clock.wait(self._stop, SAMPLE_S):
             try:
                 taken = self._sample()
-            except OSError as error:  # of /proc, where files have run out
+            except (OSError, ValueError) as error:  # of /proc, where files have run out
                 logger.debug("no sample: %s", error)
                 continue
             with self._lock:
@@ -129,7 +129,7 @@ class Observer:
             detections=detections,
             cpu_s=time.process_time(),
             p95_ms=float(np.percentile(latencies, 95)) if latencies else None,
-            rss_bytes=_rss_bytes(),
+            rss_bytes=resident_bytes(),
             temperature_c=_temperature_c(),
         )
 
@@ -150,19 +150,10 @@ class Probation:
         return probation.judge(self._before, list(self.samples), self._limits)
 
 
-def _rss_bytes() -> int:
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
-
-
-def _temperature_c(root: Path = Path("/sys/class/thermal")) -> float | None:
+def _temperature_c() -> float | None:
     """Of the hottest zone that the kernel knows."""
-    found = []
-    for path in root.glob("thermal_zone*/temp"):
-        try:
-            celsius = int(path.read_text(encoding="ascii")) / 1000
-        except (OSError, ValueError):
-            continue
-        if _SANE_C[0] < celsius < _SANE_C[1] and celsius != 0:
-            found.append(celsius)
-    return max(found, default=None)
+    try:
+        reading = temperature.read(Tree())
+    except (OSError, ValueError):
+        return None
+    return reading.hottest_c if reading is not None else None

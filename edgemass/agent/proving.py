@@ -17,13 +17,13 @@ import numpy as np
 
 from edgemass import cache
 from edgemass import manifest as manifests
-from edgemass.agent import memory
 from edgemass.agent._proving_child import Load, Order
 from edgemass.agent.judging import Ending, Evidence, Measurements, ProvingLimits, Verdict, judge, needs_met
 from edgemass.backends import own_process
 from edgemass.bundles import Bundle, picks
 from edgemass.bundles.loading import LOAD_S
 from edgemass.frame import Image
+from edgemass.health import memory
 from edgemass.tuning.candidates import default_threads
 
 __all__ = ["How", "ProvingLimits", "Verdict", "prove"]

@@ -45,14 +45,20 @@ COUNTS, VIEWS = ".counts.json", ".views.json"
 
 
 class Scenes:
-    """Of one board. reporters, sights: by camera; cameras that follow no objects have no reporter."""
+    """Of one board. reporters, sights: by camera; cameras that follow no objects have no reporter.
 
-    def __init__(self, config: Config, outputs: Sequence[Sink], *, identity: Identity, clock: Clock) -> None:
+    readers: those of the outputs beside the brokers where nobody has to read what is told, such as the device page.
+    """
+
+    def __init__(
+        self, config: Config, outputs: Sequence[Sink], *, identity: Identity, clock: Clock, readers: Sequence[Sink] = ()
+    ) -> None:
         self.reporters: dict[str, SceneReporter] = {}
         self.sights: dict[str, Sight] = {}
         self._config = config
         self._outputs = outputs
         self._channels = [sink for sink in outputs if isinstance(sink, Channel)]
+        self._readers = [sink for sink in outputs if isinstance(sink, Channel) or sink in readers]
         self._identity = identity
         self._clock = clock
         self._states: dict[str, CameraState] = {}
@@ -280,10 +286,10 @@ class Scenes:
                 channel.clear("camera", camera, *levels)
 
     def _wants_scene(self, camera: CameraConfig, task: str) -> bool:
-        """Where that is asked for, and where there is a broker that somebody may watch."""
+        """Where that is asked for, and where there is a broker or a page that somebody may watch."""
         if camera.has_scene or self._config.record is not None:
             return True
-        return camera.events is None and task == "detection" and bool(self._channels)
+        return camera.events is None and task == "detection" and bool(self._readers)
 
     def _reporter(
         self, name: str, kept: Entry, ledger: Ledger[Entry] | None, clips: ClipRecorder | None, source: Source
@@ -316,11 +322,11 @@ class Scenes:
         return reporter
 
     def _audience(self, camera: str) -> Sequence[Sink]:
-        """Where a camera's events go: everywhere if they were asked for, else only to brokers, where nobody has to read
-        them.
+        """Where a camera's events go: everywhere if they were asked for, else only to brokers and the page, where
+        nobody has to read them.
         """
         asked = self._config.cameras[camera].has_scene or self._config.record is not None
-        return self._outputs if asked else self._channels
+        return self._outputs if asked else self._readers
 
     def _sight(self, name: str, source: Source) -> Sight:
         """Files are not judged: what they show is over, and nobody can take a cloth away."""

@@ -12,7 +12,21 @@ from pathlib import Path
 from typing import NoReturn
 
 from edgemass import __version__, cache
-from edgemass.cli import annotate, bench, config, doctor, evaluate, model, registry, replay, run, trust, update
+from edgemass.cli import (
+    annotate,
+    bench,
+    config,
+    doctor,
+    evaluate,
+    model,
+    registry,
+    replay,
+    run,
+    status,
+    trust,
+    update,
+    verify_stream,
+)
 from edgemass.cli.logs import set_up_logging
 from edgemass.errors import ConfigError, EdgemassError, UsageError
 from edgemass.redact import redact
@@ -27,7 +41,7 @@ MAX_MESSAGE = 2000
 
 logger = logging.getLogger(__name__)
 
-VERBS = (run, model, update, registry, trust, annotate, evaluate, bench, replay, config, doctor)
+VERBS = (run, status, model, update, registry, trust, annotate, evaluate, bench, replay, verify_stream, config, doctor)
 
 
 class Parser(argparse.ArgumentParser):

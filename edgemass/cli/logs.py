@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 
 from edgemass.redact import redact
 
@@ -37,6 +38,12 @@ class _Formatter(logging.Formatter):
         return f"{self.formatTime(record, self.datefmt)} {record.levelname.lower():7} {text}"
 
 
+def _log_uncaught(error: BaseException | None, thread: str) -> None:
+    """What nobody caught leaves without passwords too."""
+    if error is not None and not isinstance(error, KeyboardInterrupt):
+        logging.getLogger("edgemass").critical("nobody caught what ended %s", thread, exc_info=error)
+
+
 def set_up_logging(*, verbose: bool) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Formatter(journal="JOURNAL_STREAM" in os.environ))
@@ -45,3 +52,10 @@ def set_up_logging(*, verbose: bool) -> None:
     root.setLevel(logging.WARNING)
     for package in ("edgemass", "edgemass_tools"):
         logging.getLogger(package).setLevel(logging.DEBUG if verbose else logging.INFO)
+    logging.captureWarnings(capture=True)
+    if sys.excepthook is sys.__excepthook__:
+        sys.excepthook = lambda _, error, __: _log_uncaught(error, "the program")
+    if threading.excepthook is threading.__excepthook__:
+        threading.excepthook = lambda told: _log_uncaught(
+            told.exc_value, told.thread.name if told.thread else "a thread"
+        )

@@ -17,6 +17,7 @@ import msgspec
 from edgemass import config
 from edgemass.cli import state
 from edgemass.config import CameraConfig, Config
+from edgemass.config.http import LOOPBACK, PORT, HttpConfig, address
 from edgemass.config.scene import EventsConfig
 from edgemass.errors import UsageError
 
@@ -94,6 +95,13 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     )
     add("--record", type=Path, metavar="DIR", help="take down what is detected, for `edgemass replay`")
     add("--record-frames", action="store_true", help="with --record: the frames too, without loss")
+    add(
+        "--http",
+        nargs="?",
+        const="",
+        metavar="[HOST:]PORT",
+        help=f"serve the device page there (default: {LOOPBACK}:{PORT}); for others than this machine with a token",
+    )
     add("--strict", action="store_true", help="refuse to run on anything else than the first --backend")
     add("--realtime", action="store_true", help="play files at their own speed, dropping frames as a camera would")
     parser.set_defaults(call=call)
@@ -170,8 +178,28 @@ def _config(options: argparse.Namespace) -> Config:
         tune=base.tune and not options.no_tune,
         frames=options.frames or base.frames,
         state=state.asked(options.state, base.state),
+        http=_http(options.http, base.http),
+        runtime=str(state.runtime(state.asked(options.state, base.state))),
         record=config.Record(options.record, options.record_frames) if options.record else None,
     )
+
+
+def _http(listen: str | None, base: HttpConfig | None) -> HttpConfig | None:
+    """The table with the address of the command line. listen: "" leaves it as it is, None asks for no page.
+
+    Raises:
+        UsageError: it is no address.
+    """
+    if listen is None:
+        return base
+    wanted = base or HttpConfig()
+    if not listen:
+        return wanted
+    try:
+        address(listen)
+    except ValueError as error:
+        raise UsageError(str(error).replace("listen", "--http", 1)) from error
+    return msgspec.structs.replace(wanted, listen=listen)
 
 
 def _over(table: Mapping[str, object], given: Mapping[str, object]) -> Mapping[str, object]:

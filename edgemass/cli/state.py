@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 VARIABLE = "EDGEMASS_STATE"
 STORE = "store"
+RUNTIME = Path("/run/edgemass")
 
 
 def add_options(parser: argparse.ArgumentParser, *, slot: bool = True) -> None:
@@ -53,3 +54,25 @@ def store(options: argparse.Namespace) -> ModelStore:
             f"no model was put into {place} yet; `edgemass model activate MODEL` does, --state names another"
         )
     return ModelStore(place)
+
+
+def runtime(asked_state: str | None) -> Path:
+    """The folder to keep status.json in: that of the service, else one in memory, else beside the state.
+
+    asked_state: as `asked` says; who names a state folder of its own has its status there too.
+    """
+    if service := os.environ.get("RUNTIME_DIRECTORY"):  # of systemd; it may name several
+        return Path(service.split(":")[0])
+    if asked_state is not None:
+        return Path(asked_state) / "run"
+    if os.access(RUNTIME, os.W_OK):
+        return RUNTIME
+    if session := os.environ.get("XDG_RUNTIME_DIR"):
+        return Path(session) / "edgemass"
+    return config.state_folder() / "run"
+
+
+def runtimes(asked_state: str | None) -> list[Path]:
+    """Where status.json may be found, best first: the service's, then the user's own."""
+    own = runtime(asked_state)
+    return [own] if asked_state is not None else list(dict.fromkeys([RUNTIME, own]))

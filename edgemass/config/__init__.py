@@ -15,7 +15,10 @@ from typing import Any
 import msgspec
 
 from edgemass.config.camera import CameraConfig
+from edgemass.config.delivery import DeliveryConfig
+from edgemass.config.health import HealthConfig
 from edgemass.config.home_assistant import HomeAssistantConfig
+from edgemass.config.http import HttpConfig
 from edgemass.config.names import NAME_WANTED, device_id, is_name, state_folder
 from edgemass.config.reading import convert, join, nearest, read_toml
 from edgemass.config.rules import RuleConfig
@@ -28,6 +31,9 @@ __all__ = [
     "NAME_WANTED",
     "CameraConfig",
     "Config",
+    "DeliveryConfig",
+    "HealthConfig",
+    "HttpConfig",
     "Record",
     "UpdatesConfig",
     "camera_config",
@@ -65,9 +71,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     frames: end after so many frames of each camera; None = never.
     state: folder of the store, the trust metadata and the orders; None = /var/lib/edgemass where that can be written,
         else ~/.local/state/edgemass.
+    health: how the device tells how it is.
+    runtime: folder of status.json and its lock, None = there is none; of the command line, not a key.
     record: where what the scenes are given is taken down; of the command line, not a key.
     file: where all this was read from, "" for the command line; not a key.
+    delivery: how events wait for a broker that is away.
     updates: models that are sent to this board; None = the board runs `model`, and what a person activates.
+    http: the device page and its endpoints; None = there are none.
     home_assistant: how the device shows itself there.
     """
 
@@ -83,6 +93,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     frames: int | None = None
     state: str | None = None
     updates: UpdatesConfig | None = None
+    delivery: DeliveryConfig = DeliveryConfig()
+    http: HttpConfig | None = None
+    health: HealthConfig = HealthConfig()
+    runtime: str | None = None
     home_assistant: HomeAssistantConfig = HomeAssistantConfig()
     record: Record | None = None
     file: str = ""
@@ -97,7 +111,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError(f"frames must be above 0, found {self.frames}")
 
 
-NO_KEYS = frozenset({"file", "record"})
+NO_KEYS = frozenset({"file", "record", "runtime"})
 """Fields of Config that no file may set."""
 
 

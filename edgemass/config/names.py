@@ -31,7 +31,8 @@ def device_id(machine_id: Path = MACHINE_ID) -> str:
 def state_folder(asked: str | Path | None = None) -> Path:
     """Where this device keeps its models, the trust metadata and the orders.
 
-    asked: the folder to take. None = that of the system's daemon where it can be written, else the user's own.
+    asked: the folder to take. None = that of the system's daemon where it can be written, else the user's own, which
+        is where the XDG base directories have it.
     """
     if asked is not None:
         return Path(asked)
@@ -39,6 +40,6 @@ def state_folder(asked: str | Path | None = None) -> Path:
     if os.access(system, os.W_OK):
         return system
     try:
-        return Path("~/.local/state/edgemass").expanduser()
+        return Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser() / "edgemass"
     except RuntimeError:  # a service without a home
         return system

@@ -12,6 +12,7 @@ from typing import TypeVar
 import msgspec
 
 from edgemass.doctor.child import Answer, ask
+from edgemass.health.tree import Tree
 
 T = TypeVar("T")
 Ask = Callable[[str, Mapping[str, object], float], Answer]
@@ -22,7 +23,7 @@ PROBE_S = 60.0
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Machine:
+class Machine(Tree):
     """root: what /proc, /sys, /dev, /etc, /usr and /run are read under.
 
     architecture: as `uname -m` says. pointer_bits: of this Python, which may be 32 on a 64-bit kernel.
@@ -31,7 +32,6 @@ class Machine:
     daemon: an edgemass runs here with this configuration: what it has is not opened.
     """
 
-    root: Path = Path("/")
     python: tuple[int, int, int] = sys.version_info[:3]
     architecture: str = field(default_factory=platform.machine)
     pointer_bits: int = sys.maxsize.bit_length() + 1
@@ -55,36 +55,6 @@ class Machine:
         if key not in self._answers:
             self._answers[key] = self.ask(target, argument, PROBE_S)
         return self._answers[key]
-
-    def text(self, path: str) -> str | None:
-        """A small file under the root, without the white space and NUL at its end; None where it cannot be read."""
-        try:
-            with (self.root / path).open("rb") as file:
-                return file.read(1 << 20).rstrip(b"\0 \t\r\n").decode("utf-8", "replace")
-        except OSError:
-            return None
-
-    def number(self, path: str, base: int = 10) -> int | None:
-        """The integer in a file under the root."""
-        try:
-            return int(self.text(path) or "", base)
-        except ValueError:
-            return None
-
-    def exists(self, path: str) -> bool:
-        try:
-            return (self.root / path).exists()
-        except OSError:
-            return False
-
-    @property
-    def model(self) -> str:
-        """The board's name of itself; "" where it has none."""
-        for path in ("proc/device-tree/model", "sys/firmware/devicetree/base/model"):
-            if name := self.text(path):
-                return name
-        parts = (self.text(f"sys/class/dmi/id/{part}") for part in ("sys_vendor", "product_name"))
-        return " ".join(part for part in parts if part)
 
     @property
     def is_pi(self) -> bool:

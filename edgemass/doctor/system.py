@@ -11,6 +11,8 @@ from pathlib import Path
 from edgemass.clock import clock_synced
 from edgemass.doctor.finding import Finding, Status
 from edgemass.doctor.machine import Machine
+from edgemass.health.groups import fields
+from edgemass.health.memory import of_board
 
 STATE = "var/lib/edgemass"
 MIB = 1024 * 1024
@@ -19,7 +21,6 @@ DISK_WARN_BYTES, DISK_FAIL_BYTES = 500 * MIB, 50 * MIB
 # `edgemass bench demo:` peaks at 100 MB (x86-64, ONNX Runtime 1.31); the rest is room for a larger model.
 MEMORY_WARN_BYTES = 256 * MIB
 EARLIEST_S = 1_767_225_600  # 2026-01-01: no clock of a machine that has this release is right before that
-_UNLIMITED = 1 << 60  # version 1 of cgroups writes a number near 2^63 for "no limit"
 
 
 def clock(machine: Machine) -> Sequence[Finding]:
@@ -75,46 +76,18 @@ def temporary(_: Machine) -> Sequence[Finding]:
 
 def memory(machine: Machine) -> Sequence[Finding]:
     """The kernel's estimate of what can be had without swapping, or what a cgroup leaves of it."""
-    available = available_bytes(machine)
-    if available is None:
+    told = fields(machine.text("proc/meminfo") or "")
+    if "MemAvailable" not in told:
         return [Finding(Status.NOTE, "/proc/meminfo does not tell")]
-    total = _meminfo(machine).get("MemTotal", 0)
+    available, total = told["MemAvailable"], told.get("MemTotal", 0)
     found = f"{_size(available)} of {_size(total)} available"
-    limit = _limit(machine)
-    if limit is not None and limit[0] < total:
-        found = f"{_size(available)} available, by the limit of {_size(limit[0])} of its cgroup"
+    room = of_board(machine)
+    if room.total < total:
+        available = room.available
+        found = f"{_size(available)} available, by the limit of {_size(room.total)} of its cgroup"
     if available < MEMORY_WARN_BYTES:
         return [Finding(Status.WARN, found, "end other programs, raise the limit, or take a smaller model")]
     return [Finding(Status.OK, found)]
-
-
-def available_bytes(machine: Machine) -> int | None:
-    """Memory that can be had; None where the kernel does not tell."""
-    bytes_ = _meminfo(machine)
-    if "MemAvailable" not in bytes_:
-        return None
-    limit = _limit(machine)
-    if limit is not None and limit[0] < bytes_.get("MemTotal", 0):
-        return max(0, min(bytes_["MemAvailable"], limit[0] - limit[1]))
-    return bytes_["MemAvailable"]
-
-
-def _meminfo(machine: Machine) -> dict[str, int]:
-    """In bytes."""
-    lines = (line.split() for line in (machine.text("proc/meminfo") or "").splitlines())
-    return {words[0].rstrip(":"): int(words[1]) * 1024 for words in lines if len(words) > 1 and words[1].isdigit()}
-
-
-def _limit(machine: Machine) -> tuple[int, int] | None:
-    """(limit, used) in bytes of the cgroup at the root, which is what a container sees of its own."""
-    for limit, used in (
-        ("memory.max", "memory.current"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
-    ):
-        most = machine.number(f"sys/fs/cgroup/{limit}")  # None for "max"
-        if most is not None and most < _UNLIMITED:
-            return most, machine.number(f"sys/fs/cgroup/{used}") or 0
-    return None
 
 
 def _size(count: int) -> str:

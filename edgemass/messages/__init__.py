@@ -118,6 +118,10 @@ class EventMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     state, reason: of a camera; reason also of an end: left (gone from view), camera (gone while the camera was away),
     stopped (edgemass ended, or the camera was switched off), model, configuration (another one took over).
     snapshot: its best picture, as sent. clip: name of its file in the folder of clips.
+    replayed: it left more than a second after it was made, or after its run: it waited for the broker.
+    duplicate_possible: it may have been sent before; the same camera, run_id and seq are the same document.
+    time_corrected: it was made before the clock was set; `time` and the other times are what the clock says since, and
+    time_stamped is what `time` was.
     """
 
     type: Literal["new", "update", "end"]
@@ -153,6 +157,10 @@ class EventMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     snapshot: SnapshotRef | None = None
     clip: str = ""
     model: ModelRef | None = None
+    replayed: bool = False
+    duplicate_possible: bool = False
+    time_corrected: bool = False
+    time_stamped: str = ""
 
 
 class SnapshotRef(msgspec.Struct, frozen=True):

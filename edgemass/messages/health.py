@@ -20,11 +20,22 @@ class Percentiles(msgspec.Struct, frozen=True):
     p99: float
 
 
+class Histogram(msgspec.Struct, frozen=True):
+    """How many runs took how long, since the start: counts has one more than bounds_ms, for what is above the last."""
+
+    bounds_ms: tuple[float, ...]
+    counts: tuple[int, ...]
+    sum_ms: float
+
+
 class Temperature(msgspec.Struct, frozen=True):
-    """Degrees Celsius: of the hottest zone, and of each by its name."""
+    """Degrees Celsius: of the hottest zone, and of each by its name. limit: where the kernel begins to slow the board
+    down, of the zone that is closest to it.
+    """
 
     hottest_c: float
     zones: dict[str, float] = {}
+    limit_c: float | None = None
 
 
 class Throttling(msgspec.Struct, frozen=True):
@@ -103,7 +114,7 @@ class CameraHealth(msgspec.Struct, frozen=True, kw_only=True):
     """asked, captured, processed: frames a second; None asked = as many as come. Over the last minute.
 
     dropped: frames by cause, since the start. lag_ms: how old frames are when their runs begin. quality: of the link.
-    last_frame_s: seconds since the last frame, None before the first. backend: what its last run really ran on.
+    last_frame_s: seconds since the last frame that was processed, None before the first. infer: of the runtime alone.
     """
 
     state: str
@@ -120,6 +131,7 @@ class CameraHealth(msgspec.Struct, frozen=True, kw_only=True):
     lag_ms: Percentiles | None = None
     total_ms: Percentiles | None = None
     last_frame_s: float | None = None
+    infer: Histogram | None = None
 
 
 class ModelHealth(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,6 +165,13 @@ class QueueHealth(msgspec.Struct, frozen=True, kw_only=True):
     oldest_s: float | None = None
     in_memory: bool = False
     """The disk takes nothing: what waits now would not survive the process."""
+    delivered: int = 0
+    dropped: dict[str, int] = {}
+    """Since this process began, by reason as in Account."""
+    written_bytes: int = 0
+    """To the disk since this process began, in whole pages."""
+    budget_bytes: int | None = None
+    """What may be written there in a day, None = any."""
 
 
 class GovernorHealth(msgspec.Struct, frozen=True, kw_only=True):
@@ -184,7 +203,10 @@ class System(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class HealthMessage(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag=HEALTH):
-    """How the device is, every so often. ready: whether every camera that is wanted gives frames to a model."""
+    """How the device is, every so often. ready: whether every camera that is wanted gives frames to a model.
+
+    every_s: so often; who has heard nothing for some times that long knows that the device is away. 0 = not told.
+    """
 
     device: str
     run_id: str
@@ -196,6 +218,7 @@ class HealthMessage(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema
     version: str
     uptime_s: float
     ready: bool
+    every_s: float = 0.0
     problems: tuple[str, ...] = ()
     """What a person should know, in words; empty when all is well."""
     board: Board
@@ -210,7 +233,9 @@ class HealthMessage(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema
 class Account(msgspec.Struct, frozen=True, kw_only=True):
     """Of one class of documents: produced = delivered + queued + the sum of dropped, always.
 
-    produced: committed to the queue on disk. delivered: acknowledged by the broker. first_seq, last_seq: of this run.
+    produced: in the queue, on disk where there is one. delivered: acknowledged by the broker. dropped: reason -> how
+    many: full (the queue was), expired (too old), damaged (on disk), too_large, refused (by the broker), undeliverable
+    (the connection broke every time), unseen (never came to the queue).
     """
 
     produced: int = 0
@@ -220,8 +245,10 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AccountMessage(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag=ACCOUNT):
-    """Where every event of a run went. One document a run that is not closed yet; the last of a run is final.
+    """Where every event of a run went. Retained, one topic a run; the last of a run is final: it will not change.
 
+    interrupted: the run ended without a word (killed, or without power). After a power cut a subscriber may have events
+    above `cameras`: they were delivered in the last seconds and are in no account.
     run_id: of the run whose documents are accounted for, which may be an earlier one than the sender's.
     classes: class of documents (events) -> account. cameras: camera -> the last seq that was produced.
     """
@@ -232,5 +259,6 @@ class AccountMessage(msgspec.Struct, frozen=True, kw_only=True, tag_field="schem
     time: str
     clock_synced: bool
     final: bool
+    interrupted: bool = False
     classes: dict[str, Account]
     cameras: dict[str, int] = {}

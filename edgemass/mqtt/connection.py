@@ -91,6 +91,11 @@ class MqttConnection:
         return self._connected
 
     @property
+    def hopeful(self) -> bool:
+        """Connected, or the first attempt has not failed yet."""
+        return self._connected or self._hopeful
+
+    @property
     def version(self) -> Version:
         """Of MQTT, as spoken now or tried next."""
         return self._dialect.version
@@ -112,7 +117,7 @@ class MqttConnection:
         """
         self._hooks.append(hook)
 
-    def publish(
+    def publish(  # noqa: PLR0913 (a PUBLISH has so many properties)
         self,
         topic: str,
         payload: bytes,
@@ -121,15 +126,17 @@ class MqttConnection:
         retain: bool = False,
         expiry_s: float | None = None,
         content_type: str | None = None,
-        settled: Callable[[bool], None] | None = None,
+        settled: Callable[[str], None] | None = None,
+        again: Callable[[], bytes] | None = None,
         correlation: bytes | None = None,
     ) -> bool:
         """Queue a message; never waits. True when it was taken, False when it is lost at once (and counted).
 
         QoS 0 is taken while connected, and before the first attempt to connect has failed; when the queue is full (the
         broker stalls) its oldest are lost. QoS 1 and 2 are kept while the broker is away, as long as there is room.
-        expiry_s: not sent, and by MQTT 5 brokers not kept, for longer. settled: called once with True when a broker has
-        acknowledged (QoS 0: the network has taken) the message, with False when it is lost.
+        expiry_s: not sent, and by MQTT 5 brokers not kept, for longer. settled: called once, with "" when a broker has
+        acknowledged (QoS 0: the network has taken) the message, with the reason when it is lost. again: makes the
+        payload when it has to be sent once more, since the connection broke before an acknowledgement.
         correlation: which request of MQTT 5 this answers.
         A topic that the broker's ACL forbids is reported for QoS 1 and 2 over MQTT 5 only: no broker answers to QoS 0.
 
@@ -140,7 +147,7 @@ class MqttConnection:
         if qos not in (0, 1, 2):
             raise ValueError(f"qos must be 0, 1 or 2, got {qos}")
         deadline_ns = None if expiry_s is None else self._clock.monotonic_ns() + int(expiry_s * 1e9)
-        message = Outgoing(topic, payload, qos, retain, content_type, deadline_ns, settled)
+        message = Outgoing(topic, payload, qos, retain, content_type, deadline_ns, settled, again)
         message.correlation = correlation
         limit = self._packet_limit
         if self._closing:

@@ -27,7 +27,8 @@ class Outgoing:
     """One PUBLISH.
 
     deadline_ns: monotonic; sending it later makes no sense.
-    settled: called once, from any thread: True when the broker has it, False when it was dropped or refused.
+    settled: called once, from any thread: "" when the broker has it, else the reason for which it was dropped.
+    again: the payload of every time but the first, for who must know that it may come twice.
     """
 
     topic: str
@@ -36,7 +37,8 @@ class Outgoing:
     retain: bool
     content_type: str | None = None
     deadline_ns: int | None = None
-    settled: Callable[[bool], None] | None = None
+    settled: Callable[[str], None] | None = None
+    again: Callable[[], bytes] | None = None
     sends: int = 0
     correlation: bytes | None = None
     """Of MQTT 5: which request this answers."""
@@ -109,13 +111,13 @@ class Outbox:
     def deliver(self, message: Outgoing) -> None:
         """The broker has it (QoS 0: the network has it)."""
         self._counters.add("published")
-        self._end(message, delivered=True, in_flight=True)
+        self._end(message, "", in_flight=True)
 
     def drop(self, message: Outgoing, reason: str, *, in_flight: bool = False) -> None:
         """It is lost; in_flight: it had been taken."""
         self._counters.add("dropped")
         self._counters.add(f"dropped.{reason}")
-        self._end(message, delivered=False, in_flight=in_flight)
+        self._end(message, reason, in_flight=in_flight)
 
     def put_back(self, messages: Iterable[Outgoing]) -> None:
         """Unacknowledged ones of a broken connection, oldest first: they are the next ones again."""
@@ -172,13 +174,13 @@ class Outbox:
         self._fleeting_bytes -= message.size
         return message
 
-    def _end(self, message: Outgoing, *, delivered: bool, in_flight: bool) -> None:
+    def _end(self, message: Outgoing, reason: str, *, in_flight: bool) -> None:
         with self._changed:
             if in_flight and message.qos > 0:
                 self._in_flight -= 1
             self._changed.notify_all()
         if message.settled is not None:
             try:
-                message.settled(delivered)
+                message.settled(reason)
             except Exception:  # foreign code in the sender's thread, which must live
                 logger.exception("a callback for a settled message failed", extra={"topic": message.topic})

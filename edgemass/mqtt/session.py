@@ -218,6 +218,8 @@ class Session:
 
     def _publish(self, message: Outgoing) -> None:
         message.sends += 1
+        if message.sends > 1 and message.again is not None:
+            message.payload = message.again()
         self._largest_sent = max(self._largest_sent, message.size)
         properties = self._properties_of(message)
         info = self._client.publish(message.topic, message.payload, message.qos, message.retain, properties)

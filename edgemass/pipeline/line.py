@@ -34,6 +34,7 @@ from edgemass.messages import (
     ModelRef,
 )
 from edgemass.pipeline.album import Shown
+from edgemass.pipeline.durations import Durations
 from edgemass.pipeline.moment import Identity, Moment
 from edgemass.pipeline.numbering import Numbering
 from edgemass.pipeline.outlets import Outlets
@@ -66,7 +67,8 @@ class CameraLine:
     score: threshold for all labels, or by label with "*" for the others; None = the model's own, and so for labels that
         are not named.
     max_age_ms: a frame older than this is not run; None = any age will do, as for a file.
-    age_ms: how old the last frames were when their runs began.
+    total_ms, age_ms: of the last frames, how long they took, and how old they were when their runs began.
+    infer_ms: of the runtime alone.
     reporter: sees what is found and tells of tracks, events and counts; None = boxes only.
     numbering: goes on from there; None = from the beginning.
     """
@@ -88,7 +90,9 @@ class CameraLine:
         self.camera = camera
         self.total_ms: deque[float] = deque(maxlen=LATENCIES_KEPT)
         self.age_ms: deque[float] = deque(maxlen=LATENCIES_KEPT)
+        self.infer_ms = Durations(LATENCIES_KEPT)
         self._watchers: tuple[Watcher, ...] = ()
+        self._watching = threading.Lock()  # while that is changed
         self._at_work = threading.Lock()  # held while a frame is in the line
         self._next = model
         self._outlets = Outlets(camera, sinks, counters)
@@ -118,10 +122,12 @@ class CameraLine:
 
     def watch(self, watcher: Watcher) -> None:
         """Show it every frame with its document when it is done; it must not raise or wait. For any thread."""
-        self._watchers = (*self._watchers, watcher)
+        with self._watching:
+            self._watchers = (*self._watchers, watcher)
 
     def unwatch(self, watcher: Watcher) -> None:
-        self._watchers = tuple(item for item in self._watchers if item != watcher)
+        with self._watching:
+            self._watchers = tuple(item for item in self._watchers if item != watcher)
 
     def exchange(self, model: LoadedModel) -> bool:
         """Run on another model from the next frame on; a stateful one starts without memory.
@@ -221,6 +227,7 @@ class CameraLine:
         """Make the document of a frame, publish it, and then what its scene saw in it."""
         message, observation = self._make(frame, inference, started_ns)
         self.total_ms.append(message.latency_ms.total)
+        self.infer_ms.add(message.latency_ms.infer)
         self._counters.add("frames_processed")
         if not self.private:
             self._outlets.hand(lambda sink: sink.publish(message, frame))

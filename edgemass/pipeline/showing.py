@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 from edgemass.config.camera import CameraConfig
+from edgemass.config.shapes import Point
 from edgemass.imaging.overlay import Area, Crossing, Overlay
 from edgemass.scene.crossings import Totals
 from edgemass.scene.happening import Counts, Numbers
-from edgemass.scene.objects import SceneObject
+
+
+class Followed(Protocol):
+    """A thing in view, as far as it is drawn. tail: where it was lately, oldest first."""
+
+    @property
+    def track_id(self) -> int: ...
+
+    @property
+    def tail(self) -> Iterable[Point]: ...
 
 
 def overlay(
-    camera: CameraConfig, objects: Sequence[SceneObject], counts: Counts | None, totals: Totals, *, banner: str = ""
+    camera: CameraConfig, objects: Sequence[Followed], counts: Counts | None, totals: Totals, *, banner: str = ""
 ) -> Overlay:
     """Zones, lines, tails and counts of one frame.
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol, cast, runtime_checkable
 from urllib.parse import urlsplit
 
 import msgspec
 
 from edgemass.clock import Clock
+from edgemass.config.delivery import DeliveryConfig
 from edgemass.counters import Counters
 from edgemass.errors import UsageError
 from edgemass.frame import Frame
 from edgemass.messages import CameraState, CountsMessage, EventMessage, FrameMessage
+from edgemass.messages.health import QueueHealth
 from edgemass.redact import redact_address
 
 SINKS = {  # URI scheme -> the module that opens it, imported when first asked for
@@ -32,11 +35,14 @@ class SinkContext:
     """What a sink may need to know of its surroundings.
 
     counters: the sink's own; it adds "published", "dropped", ... to them.
+    state: folder where what outlives the process may be kept, None = nowhere. delivery: how events wait.
     """
 
     device: str
     clock: Clock
     counters: Counters
+    state: Path | None = None
+    delivery: DeliveryConfig = field(default_factory=DeliveryConfig)
 
 
 class Sink(Protocol):
@@ -134,6 +140,30 @@ class Commandable(Protocol):
         `handle` does not wait, and calls back with the answer, once, from any thread. A command that is not worth doing
         (retained, expired, damaged) is refused before.
         """
+
+
+@runtime_checkable
+class Linked(Protocol):
+    """What a sink offers beside, where it has another side that may be away."""
+
+    @property
+    def connected(self) -> bool: ...
+
+    @property
+    def trouble(self) -> str | None:
+        """What keeps it from being connected, without passwords; None when nothing does."""
+
+    @property
+    def held_bytes(self) -> int:
+        """Memory that unsent documents take."""
+
+
+@runtime_checkable
+class Queued(Protocol):
+    """What a sink offers beside, where events wait on disk for its other side."""
+
+    def queue(self) -> QueueHealth | None:
+        """How full the queue is; None where there is none."""
 
 
 class SinkModule(Protocol):

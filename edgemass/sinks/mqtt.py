@@ -6,13 +6,15 @@ Topics, under `edgemass/v1/<device>/`:
     camera/<c>/detections      edgemass.detection/1, QoS 0
     camera/<c>/classification  edgemass.classification/1, QoS 0
     camera/<c>/state           {"state", "reason", "since"}, retained, QoS 1, published anew on every connect
-    camera/<c>/events          edgemass.event/1, QoS 1
+    camera/<c>/events          edgemass.event/1, QoS 1, through a queue on disk (see `edgemass.spool`)
+    account/<run_id>           edgemass.account/1, retained, QoS 1: where every event of a run went
     camera/<c>/count/<label>, camera/<c>/zone/<z>/count/<label>
                                how many are there: an integer, or "unavailable" while nobody can know; retained, QoS 1
     camera/<c>/line/<l>/in/<label>, .../out/<label>
                                how many crossed so far: an integer, retained, QoS 1
     camera/<c>/snapshot/<label>
                                best picture of the newest event: JPEG, retained, QoS 1
+    health                     edgemass.health/1, retained, QoS 1, every so often and on every connect
     slot/<s>/reported          edgemass.reported/1, retained, QoS 1, published anew on every connect
     slot/<s>/desired           orders of the fleet, which the device subscribes to
     camera/<c>/settings        what commands can change of a camera, as it is: {"enabled", "score", "max_fps"}, retained
@@ -22,7 +24,7 @@ Topics, under `edgemass/v1/<device>/`:
                                refused; answered on the response topic of MQTT 5
 
 Names of devices and cameras become one level of a topic: `+`, `#`, `/`, white space and control characters turn to `_`.
-Documents made while the broker is away are lost and counted; their `seq` shows the gap.
+Documents of frames made while the broker is away are lost and counted, and their `seq` shows the gap; events wait.
 """
 
 from __future__ import annotations
@@ -41,8 +43,10 @@ from edgemass import mqtt
 from edgemass.clock import Clock, clock_synced
 from edgemass.frame import Frame
 from edgemass.messages import CameraState, CountsMessage, DetectionMessage, EventMessage, FrameMessage, to_json
-from edgemass.mqtt import MqttConnection, Will
+from edgemass.messages.health import QueueHealth
+from edgemass.mqtt import MqttConnection, MqttOptions, Will
 from edgemass.sinks import Answer, Command, Commanded, SinkContext, _mqtt_commands
+from edgemass.spool import Spool
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +65,11 @@ def topic_level(name: str) -> str:
     return _UNFIT.sub("_", name) or "_"
 
 
+def queue_name(options: MqttOptions) -> str:
+    """Of the folder of the events that wait for this broker."""
+    return re.sub(r"[^A-Za-z0-9.-]", "_", f"{options.host}-{options.port}").lstrip(".")
+
+
 def open(uri: str, context: SinkContext) -> MqttSink:  # noqa: A001 (the plug-ins' own word)
     """Read the address and begin to connect; a broker that is not there is no error.
 
@@ -74,8 +83,11 @@ def open(uri: str, context: SinkContext) -> MqttSink:  # noqa: A001 (the plug-in
     connection = MqttConnection(
         options, will=Will(f"{base}/availability", OFFLINE), counters=context.counters, clock=context.clock
     )
-    sink = MqttSink(base, connection, context.clock)
+    folder = context.state / "spool" / queue_name(options) if context.state is not None else None
+    spool = Spool(folder, connection, device=context.device, base=base, config=context.delivery, clock=context.clock)
+    sink = MqttSink(base, connection, spool, context.clock)
     connection.start()
+    spool.start()
     return sink
 
 
@@ -92,17 +104,31 @@ class _State(NamedTuple):
 class MqttSink:
     """One device's documents and states on one broker.
 
-    connection: not started yet, and told of `<base>/availability` "offline" as its will.
+    connection, spool: not started yet; the connection is told of `<base>/availability` "offline" as its will.
     """
 
-    def __init__(self, base: str, connection: MqttConnection, clock: Clock) -> None:
+    def __init__(self, base: str, connection: MqttConnection, spool: Spool, clock: Clock) -> None:
         self.name = f"mqtt {connection.options.where}"
         self._base = base
         self._connection = connection
+        self._spool = spool
         self._clock = clock
         self._states: dict[str, _State] = {}
         self._lock = threading.Lock()  # keeps states on the wire in the order in which they happened
         connection.on_connected(self._publish_states)
+        connection.on_connected(spool.wake)
+
+    @property
+    def connected(self) -> bool:
+        return self._connection.connected
+
+    @property
+    def trouble(self) -> str | None:
+        return self._connection.trouble
+
+    @property
+    def held_bytes(self) -> int:
+        return self._connection.held_bytes
 
     def publish(self, message: FrameMessage, frame: Frame) -> None:  # noqa: ARG002 (the plug-ins' contract)
         leaf = "detections" if isinstance(message, DetectionMessage) else "classification"
@@ -111,7 +137,7 @@ class MqttSink:
 
     def event(self, event: EventMessage, picture: bytes | None) -> None:
         camera = f"camera/{topic_level(event.camera)}"
-        self._connection.publish(f"{self._base}/{camera}/events", to_json(event), qos=1, content_type=JSON)
+        self._spool.put(event, f"{self._base}/{camera}/events")
         if picture is not None:
             self._retain(f"{camera}/snapshot/{topic_level(event.label)}", _State(picture, JPEG))
 
@@ -196,8 +222,15 @@ class MqttSink:
             if self._connection.connected:  # else the next connect does it
                 self._publish_state(topic)
 
+    def queue(self) -> QueueHealth | None:
+        """The events that wait for this broker; None before the queue was opened."""
+        return self._spool.queue()
+
     def close(self, timeout_s: float) -> None:
-        self._connection.close(timeout_s, last_words=lambda: self._publish_availability(OFFLINE))
+        ends_ns = self._clock.monotonic_ns() + int(timeout_s * 1e9)
+        self._spool.close(timeout_s)
+        left_s = max(0.0, (ends_ns - self._clock.monotonic_ns()) / 1e9)
+        self._connection.close(left_s, last_words=lambda: self._publish_availability(OFFLINE))
 
     def _publish_states(self) -> None:
         with self._lock:

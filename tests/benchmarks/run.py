@@ -53,6 +53,7 @@ QUICK: dict[str, tuple[str, ...]] = {
     "many_cameras": ("--seconds", "4"),
     "motion_gate": ("--rounds", "30"),
     "drawing": ("--rounds", "3"),
+    "health_cost": ("--rounds", "3"),
     "frame_profile": ("--frames", "30"),
 }
 

@@ -18,11 +18,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from edgemass.agent import memory, probation
+from edgemass.agent import probation
 from edgemass.agent.probation import Baseline, Failed, Passed, ProbationLimits, Sample, Standing
 from edgemass.agent.proving import How, ProvingLimits, Verdict, prove
 from edgemass.bundles import Bundle, load_bundle, open_detector
 from edgemass.detector import Thresholds
+from edgemass.health import memory
 from tests.simulators import bad_models
 from tests.simulators.accelerators import build_fake_delegate
 

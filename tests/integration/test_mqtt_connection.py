@@ -175,7 +175,7 @@ def test_without_a_broker_qos_0_is_lost_and_counted_and_closing_waits_for_nothin
 
 def test_a_message_above_the_brokers_limit_is_not_sent(caplog: pytest.LogCaptureFixture) -> None:
     limit = b"\x27" + (200).to_bytes(4, "big")  # Maximum Packet Size, 3.2.2.3.6
-    settled: list[bool] = []
+    settled: list[str] = []
     with FakeBroker(fake_broker.accepts_with(limit)) as broker, connection(broker.url) as mqtt:
         wait_until(lambda: mqtt.connected, "connected")
         assert not mqtt.publish("a", bytes(300), qos=1, settled=settled.append)
@@ -183,7 +183,7 @@ def test_a_message_above_the_brokers_limit_is_not_sent(caplog: pytest.LogCapture
         wait_until(lambda: mqtt.counters["published"], "the small one sent")
         assert len(broker.packets) == 1
     assert mqtt.counters["dropped.too_large"] == 1
-    assert settled == [False]
+    assert settled == ["too_large"]
     assert "above the broker's limit of 200" in warnings(caplog)[0]
 
 
@@ -203,7 +203,7 @@ def test_a_message_that_got_us_thrown_out_for_its_size_is_not_sent_again() -> No
 
 
 def test_a_hook_or_callback_that_fails_harms_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    def fail(_: bool = False) -> None:
+    def fail(_: str = "") -> None:
         raise RuntimeError("broken hook")
 
     with FakeBroker(fake_broker.accepts) as broker:

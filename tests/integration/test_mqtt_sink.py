@@ -236,11 +236,11 @@ def test_a_topic_that_the_acl_forbids_is_named_once(tmp_path: Path, caplog: pyte
     with Broker(tmp_path / "broker", users=users, acl="user board\ntopic write allowed/#") as broker:
         connection = open_connection(f"mqtt://board:correct%20horse@127.0.0.1:{broker.port}")
         caplog.clear()
-        settled: list[bool] = []
+        settled: list[str] = []
         for topic in ("forbidden", "forbidden", "allowed/topic"):
             assert connection.publish(topic, b"x", qos=1, settled=settled.append)
         connection.close(20)
-    assert settled == [False, False, True]
+    assert settled == ["refused", "refused", ""]
     assert connection.counters["dropped.refused"] == 2
     [text] = warnings(caplog)
     assert "does not let us publish forbidden: Not authorized, 0x87; allow it in the broker's ACL" in text

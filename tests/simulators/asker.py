@@ -49,7 +49,7 @@ class Asker:
         properties.CorrelationData = mark
         self._client.publish(f"{self._base}/{leaf}", value, qos=1, retain=retain, properties=properties)
         while True:
-            correlation, answer = self._answers.get(timeout=20)
+            correlation, answer = self._answers.get(timeout=60)
             if correlation == mark:
                 return answer
 

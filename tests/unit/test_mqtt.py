@@ -274,7 +274,7 @@ class TestOutbox:
         assert counters["dropped.expired"] == 1
 
     def test_every_message_is_settled_once(self) -> None:
-        told: list[tuple[str, bool]] = []
+        told: list[tuple[str, str]] = []
         box = Outbox(Counters(), SystemClock())
         box.put(Outgoing("first", b"", 1, retain=False, settled=lambda done: told.append(("first", done))))
         box.put(Outgoing("second", b"", 1, retain=False, settled=lambda done: told.append(("second", done))))
@@ -282,7 +282,7 @@ class TestOutbox:
         assert first is not None
         box.deliver(first)
         box.drop_all("closed")
-        assert told == [("first", True), ("second", False)]
+        assert told == [("first", ""), ("second", "closed")]
         assert box.empty
 
     def test_who_waits_for_an_empty_box_hears_of_the_last_message(self) -> None:

@@ -19,12 +19,12 @@ from edgemass.agent.judging import (
     needs_met,
     speeds,
 )
-from edgemass.agent.memory import Memory
+from edgemass.health.memory import Room
 from edgemass.manifest import Manifest, Needs, Variant
 from tests.simulators import bundles
 
 LIMITS = ProvingLimits()
-BOARD = Memory(total=1000 * MIB, available=500 * MIB)
+BOARD = Room(total=1000 * MIB, available=500 * MIB)
 MANIFEST = bundles.made_of(Variant(name="fp32", file="a.onnx", runtime="onnx", sha256="0" * 64, size_bytes=1)).manifest
 PERSON = Thing("cat", 0.9, (0.0, 0.0, 10.0, 10.0))
 
@@ -48,7 +48,7 @@ def verdict(
     *,
     ending: Ending | None = None,
     running: Evidence | None = None,
-    memory: Memory = BOARD,
+    memory: Room = BOARD,
     beside: bool = True,
     manifest: Manifest = MANIFEST,
     limits: ProvingLimits = LIMITS,
@@ -232,7 +232,7 @@ def test_what_the_manifest_needs_is_held_against_the_board_first() -> None:
     large = of(1200 * MIB)
     assert large.reason == "it needs 1200 MiB of memory, this board has 1000 MiB"
     assert large.quarantine
-    assert needs_met(MANIFEST, (), Memory(0, 0), LIMITS).ok
+    assert needs_met(MANIFEST, (), Room(0, 0), LIMITS).ok
 
 
 def test_a_label_that_the_configuration_names_has_to_be_known() -> None:

@@ -1,0 +1,5 @@
+"""The bounded queue of events between this device and one broker, and the account of where every event went."""
+
+from edgemass.spool.spool import Spool
+
+__all__ = ["Spool"]

@@ -1,0 +1,223 @@
+"""Accountable delivery: a real broker that goes away, and a process with events that is killed with -9."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edgemass.spool.stream import RunVerdict, Stream, Verdict
+from tests.simulators import broker as broker_simulator
+from tests.simulators.broker import Broker, Heard, Listener, wait_until
+from tests.simulators.daemon import Daemon, edgemass
+from tests.simulators.event_source import EventSource
+
+pytestmark = [
+    pytest.mark.broker,
+    pytest.mark.skipif(bool(broker_simulator.missing()), reason=broker_simulator.missing()),
+]
+
+SEED = "EDGEMASS_DELIVERY_SEED"
+"""Environment variable with the seed of a campaign that is to be repeated."""
+PATIENCE_S = 60.0
+AT_A_KILL_S = 0.1
+"""What came so shortly before a kill may not be written yet: the thread that writes syncs too."""
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    with Broker(tmp_path / "broker") as started:
+        yield started
+
+
+def verdict(heard: list[Heard]) -> Verdict:
+    stream = Stream()
+    for message in heard:
+        if message.topic.endswith("/events") or "/account/" in message.topic:
+            stream.take(message.payload, retained=message.retain)
+    return stream.verdict()
+
+
+def closed(listener: Listener, *sources: EventSource) -> dict[str, RunVerdict]:
+    """Wait until every run of these sources has a final account, then the verdict on each."""
+    wanted = {run_id for source in sources for run_id, _, _ in source.told[:1]}
+
+    def runs() -> dict[str, RunVerdict]:
+        return {run.run_id: run for run in verdict(listener.heard()).runs if run.state == "final"}
+
+    wait_until(lambda: wanted <= runs().keys(), f"final accounts of {wanted}", PATIENCE_S)
+    return {run_id: run for run_id, run in runs().items() if run_id in wanted}
+
+
+def check_killed(source: EventSource, run: RunVerdict, rate: float) -> None:
+    """Everything that a process had was sent or counted, but for what came in the instant of the kill."""
+    told = len(source.told)
+    assert told - 5 - rate * AT_A_KILL_S <= run.produced <= told + 1
+    assert run.received + sum(run.dropped.values()) == run.produced
+    assert (run.problems, run.above_account) == ([], 0)
+
+
+def test_a_broker_that_is_gone_and_two_kills_cost_nothing_that_is_not_counted(broker: Broker, tmp_path: Path) -> None:
+    seed = int(os.environ.get(SEED, "8"))
+    outage(broker, tmp_path, random.Random(seed), kills=2, outage_s=0.0, rate=200.0)
+
+
+@pytest.mark.slow
+def test_a_broker_that_is_gone_for_ten_minutes_and_two_kills(broker: Broker, tmp_path: Path) -> None:
+    outage(broker, tmp_path, random.Random(int(os.environ.get(SEED, "8"))), kills=2, outage_s=600.0, rate=20.0)
+
+
+@pytest.mark.slow
+def test_many_outages_with_kills_at_any_instant(tmp_path: Path) -> None:
+    seed = int(os.environ.get(SEED, "8"))
+    for number in range(50):
+        draw = random.Random(seed * 1000 + number)
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with Broker(folder / "broker") as broker:
+            outage(broker, folder, draw, kills=draw.randrange(1, 5), outage_s=0.0, rate=draw.choice([50.0, 1000.0]))
+
+
+def outage(broker: Broker, folder: Path, draw: random.Random, *, kills: int, outage_s: float, rate: float) -> None:
+    """Events flow; the broker goes; the process is killed so often meanwhile; all comes back, and accounts close."""
+    sources: list[EventSource] = []
+
+    def begin() -> EventSource:
+        sources.append(EventSource(broker.url, folder / "state", folder / f"out{len(sources)}", rate=rate))
+        return sources[-1].__enter__()
+
+    def has(source: EventSource, count: int) -> None:
+        wait_until(lambda: len(source.told) >= count, f"{count} events: {source.err}", PATIENCE_S)
+
+    try:
+        with Listener(broker, "edgemass/v1/#") as listener:
+            source = begin()
+            has(source, draw.randrange(50, 150))
+            broker.kill()
+            has(source, len(source.told) + draw.randrange(50, 150))
+            for _ in range(kills):
+                time.sleep(outage_s / kills)
+                source.kill()
+                source = begin()
+                has(source, draw.randrange(50, 150))
+            broker.start()
+            wait_until(lambda: verdict(listener.heard()).runs[-1].run_id == source.told[0][0], "all of it", PATIENCE_S)
+            source.kill()  # once more, while events leave
+            source = begin()
+            has(source, 50)
+            assert source.end() == 0, source.err
+            runs = closed(listener, *sources)
+            for each in sources:
+                check_killed(each, runs[each.told[0][0]], rate)
+            assert verdict(listener.heard()).ok
+            assert [runs[each.told[0][0]].duplicates for each in sources] == [0] * len(sources)
+            replayed = [runs[each.told[0][0]].replayed for each in sources[:-2]]
+            assert all(replayed), "what waited is flagged"
+    finally:
+        for each in sources:
+            each.kill()
+
+
+def test_what_never_met_a_broker_is_not_called_a_duplicate(broker: Broker, tmp_path: Path) -> None:
+    broker.kill()
+    with EventSource(broker.url, tmp_path / "state", tmp_path / "out0") as first:
+        wait_until(lambda: len(first.told) >= 50, first.err)
+        first.kill()
+    broker.start()
+    with Listener(broker, "edgemass/v1/#") as listener:
+        with EventSource(broker.url, tmp_path / "state", tmp_path / "out1", settle_s=0.0) as second:
+            runs = closed_run(listener, first)
+            assert second.end() == 0
+        documents = [json.loads(heard.payload) for heard in listener.heard() if heard.topic.endswith("/events")]
+    inherited = [document for document in documents if document["run_id"] == first.told[0][0]]
+    assert len(inherited) == runs.received
+    assert all(document["replayed"] for document in inherited)
+    assert not any("duplicate_possible" in document for document in inherited)
+
+
+@pytest.mark.assets
+@pytest.mark.runtime
+def test_a_daemon_without_a_broker_that_is_killed_tells_all_later(assets: Path, broker: Broker, tmp_path: Path) -> None:
+    broker.kill()
+    arguments = ["--camera", f"yard={assets / 'videos' / 'vtest.avi'}", "--realtime", "--max-fps", "10", "--no-tune"]
+    arguments += ["--events", "--mqtt", broker.url, "--state", str(tmp_path / "state")]
+
+    def sink(number: int) -> list[str]:
+        return ["--sink", f"jsonl:{tmp_path / f'told{number}.jsonl'}?only=events"]
+
+    def told() -> list[tuple[str, int]]:
+        lines = [
+            line for path in sorted(tmp_path.glob("told*")) for line in path.read_bytes().splitlines(keepends=True)
+        ]
+        documents = [json.loads(line) for line in lines if line.endswith(b"\n")]
+        return [(each["run_id"], each["seq"]) for each in documents if each["schema"] == "edgemass.event/1"]
+
+    for number in range(2):
+        wanted = len(told()) + 5
+        with Daemon(tmp_path, *arguments, *sink(number)) as daemon:
+            wait_until(lambda: len(told()) >= wanted, f"events: {daemon.err}", PATIENCE_S)  # noqa: B023 (called here)
+            os.kill(daemon.pid, signal.SIGKILL)
+    broker.start()
+    with (
+        Listener(broker, "edgemass/v1/#") as listener,
+        Daemon(tmp_path, *arguments, *sink(2), "--frames", "30") as daemon,
+    ):
+        assert daemon.wait(PATIENCE_S) == 0, daemon.err
+        runs = {run_id for run_id, _ in told()}
+        wait_until(lambda: sum(run.state == "final" for run in verdict(listener.heard()).runs) == len(runs), "accounts")
+        result = verdict(listener.heard())
+        heard = [json.loads(message.payload) for message in listener.heard() if message.topic.endswith("/events")]
+    assert result.ok, result
+    assert {(document["run_id"], document["seq"]) for document in heard} >= set(told())
+    assert len(runs) == 3
+    assert not any(run.dropped for run in result.runs)
+
+
+def test_what_was_in_flight_when_the_broker_died_comes_again_flagged(broker: Broker, tmp_path: Path) -> None:
+    with EventSource(broker.url, tmp_path / "state", tmp_path / "out") as source:
+        with Listener(broker, "edgemass/v1/#") as before:
+            wait_until(lambda: len(verdict(before.heard()).runs) == 1, "events")
+        broker.freeze()
+        count = len(source.told) + 100
+        wait_until(lambda: len(source.told) >= count, source.err)
+        broker.kill()
+        broker.start()
+        with Listener(broker, "edgemass/v1/#") as after:
+            wait_until(lambda: verdict(after.heard()).runs, "events again")
+            assert source.end() == 0
+            closed(after, source)
+            documents = [json.loads(heard.payload) for heard in after.heard() if heard.topic.endswith("/events")]
+    flagged = [document for document in documents if "duplicate_possible" in document]
+    assert 1 <= len(flagged) <= 64
+    assert documents.index(flagged[-1]) < len(documents) - 1, "what had not left is not flagged"
+
+
+def closed_run(listener: Listener, source: EventSource) -> RunVerdict:
+    return closed(listener, source)[source.told[0][0]]
+
+
+def test_verify_stream_says_whether_all_came(broker: Broker, tmp_path: Path) -> None:
+    with Listener(broker, "edgemass/v1/#") as listener:
+        with EventSource(broker.url, tmp_path / "state", tmp_path / "out0") as source:
+            wait_until(lambda: len(source.told) >= 50, source.err)
+            assert source.end() == 0
+        closed(listener, source)
+        lines = [heard.payload for heard in listener.heard() if b"edgemass.event/1" in heard.payload]
+        lines += [heard.payload for heard in listener.heard() if b"edgemass.account/1" in heard.payload]
+    file = tmp_path / "stream.jsonl"
+    file.write_bytes(b"\n".join(lines) + b"\n")
+    fine = edgemass("verify-stream", str(file))
+    assert (fine.returncode, "ok" in fine.stdout) == (0, True), fine.stdout
+    file.write_bytes(b"\n".join([*lines[:10], *lines[11:]]) + b"\n")
+    lost = edgemass("verify-stream", str(file), "--json")
+    assert lost.returncode == 1
+    [run] = json.loads(lost.stdout)["runs"]
+    assert "1 are missing" in run["problems"][0]
+    later = edgemass("verify-stream", broker.url, "--device", "pi-7f3a", "--for", "1", "--json")
+    assert (later.returncode, json.loads(later.stdout)["runs"]) == (0, [])
