@@ -108,16 +108,16 @@ def test_what_a_daemon_has_is_not_opened_a_second_time(machine: MakeMachine, tmp
 def test_a_daemon_is_known_by_its_lock(machine: MakeMachine, tmp_path: Path) -> None:
     import fcntl
 
-    made = machine()
-    assert not runs(made)
-    (tmp_path / "run/edgemass").mkdir(parents=True)
-    lock = tmp_path / "run/edgemass/edgemass.lock"
+    folder = tmp_path / "run/edgemass"
+    assert not runs(folder)
+    folder.mkdir(parents=True)
+    lock = folder / "edgemass.lock"
     lock.touch()
-    assert not runs(made)
+    assert not runs(folder)
     with lock.open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        assert runs(made)
-    assert status(made) == {}
+        assert runs(folder)
+    assert status(machine()) == {}
 
 
 def test_a_serial_port_is_looked_at_and_not_opened(machine: MakeMachine, tmp_path: Path) -> None:
