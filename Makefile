@@ -25,7 +25,7 @@ PYTEST = PATH="$$PATH:/usr/local/sbin:/usr/sbin:/sbin" $(VENV)/bin/python -m pyt
 UNLESS_NONE = || { code=$$?; [ $$code -eq 5 ] && echo "$@: no such tests yet"; }
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench model docs lock test-long test-arm test-boards clean
+.PHONY: help run test check bench model docs lock test-long test-arm test-boards deb clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1~\2/p' Makefile | while IFS='~' read -r target text; do printf '%-20s %s\n' "$$target" "$$text"; done
@@ -68,6 +68,9 @@ test-arm: $(VENV)/dev.stamp ## Run the daemon on an emulated arm64 machine with 
 test-boards: $(VENV)/dev.stamp ## Run the service under a real systemd and on the emulated ARM boards
 	@sh tests/boards/install-packages.sh
 	$(PYTEST) -m "systemd or arm64 or armv7l" -rs $(UNLESS_NONE)
+
+deb: $(VENV)/dev.stamp ## Build the Debian package for this machine into dist/
+	@sh systemd/debian/build.sh $(VENV)/bin/python dist
 
 lock: ## Write requirements/*.txt anew, with the newest releases
 	@mkdir -p build

@@ -20,9 +20,10 @@ from edgemass.detections import Detections
 from edgemass.detector import Stream, Thresholds
 from edgemass.errors import ConfigError, UsageError
 from edgemass.frame import Frame, Image
+from edgemass.imaging.orient import Orientation
 from edgemass.messages import CameraState, CountsMessage, EventMessage, FrameMessage, to_json
 from edgemass.pipeline.line import LoadedModel
-from edgemass.pipeline.moment import Identity
+from edgemass.pipeline.moment import Identity, Moment
 from edgemass.pipeline.outlets import Outlets
 from edgemass.pipeline.recording import (
     HEADER,
@@ -39,8 +40,17 @@ from edgemass.pipeline.reporting import SceneReporter
 from edgemass.scene.scene import usable_score
 from edgemass.sinks import Sink
 
+MAX_NS = (1 << 63) - 1
 OF_PIXELS = ("snapshot", "clip")
 """What events say of pictures: a replay of detections has none."""
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """frames: in the recording. whole: it has its end; else a crash, a full disk or its largest size cut it off."""
+
+    frames: int
+    whole: bool
 
 
 @dataclass(frozen=True)
@@ -74,10 +84,12 @@ def replay(
     *,
     config: CameraConfig | None = None,
     model: LoadedModel | None = None,
-) -> int:
-    """Give one camera's scene what it was given then; returns the number of frames.
+    end: bool = True,
+) -> Replayed:
+    """Give one camera's scene what it was given then.
 
     config: another one than was recorded. model: detects anew in the recorded frames.
+    end: end what still goes on where a recording was cut off, as it would have been at a stop.
 
     Raises:
         UsageError: the recording has no such camera, lacks the frames, or is damaged.
@@ -102,27 +114,52 @@ def replay(
         ),
         _Anew(model, folder / f"{camera}.mkv", config or recorded.config) if model is not None else None,
     )
-    for given in _lines(folder / f"{camera}.jsonl"):
-        run.take(given)
-    run.finish()
-    return run.frames
+    path = folder / f"{camera}.jsonl"
+    for number, given in _lines(path):
+        try:
+            run.take(given)
+        except ValueError as error:
+            raise UsageError(f"{path} is damaged in line {number}: {error}") from error
+    whole = run.ended
+    if end:
+        run.finish()
+    return Replayed(run.frames, whole)
 
 
-def compare(folder: Path, camera: str, replayed: Sequence[bytes]) -> Difference | None:
+def compare(folder: Path, camera: str, replayed: Sequence[bytes], *, whole: bool = True) -> Difference | None:
     """The first document that is not as it was recorded, what it says of pictures left aside.
+
+    whole: see `Replayed`; of what was cut off either side may end first, and `replayed` was not ended.
 
     Raises:
         UsageError: the recording cannot be read.
     """
-    path = folder / f"{camera}.events.jsonl"
-    try:
-        then = path.read_bytes().splitlines()
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from error
-    for number, (old, new) in enumerate(zip_longest(map(_without_pixels, then), map(_without_pixels, replayed)), 1):
+    then = _documents(folder / f"{camera}.events.jsonl")
+    now = [_without_pixels(msgspec.json.decode(line)) for line in replayed]
+    if not whole:
+        length = min(len(then), len(now))
+        then, now = then[:length], now[:length]
+    for number, (old, new) in enumerate(zip_longest(then, now), 1):
         if old != new:
             return Difference(number, _text(old), _text(new))
     return None
+
+
+def _documents(path: Path) -> list[dict[str, Any]]:
+    """What was told, what it says of pictures left out; a last line that was cut off by a crash is left out."""
+    told = []
+    try:
+        lines = path.read_bytes().splitlines(keepends=True)
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    for number, line in enumerate(lines, 1):
+        try:
+            told.append(_without_pixels(msgspec.json.decode(line, type=dict[str, Any])))
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            if not line.endswith(b"\n"):
+                break
+            raise UsageError(f"{path} is damaged in line {number}: {error}") from error
+    return told
 
 
 class Told:
@@ -150,16 +187,19 @@ class Told:
 
 
 class _Run:
-    """frames: so far."""
+    """frames: so far. ended: the recording's own end has come."""
 
     def __init__(self, reporter: SceneReporter, anew: _Anew | None) -> None:
         self.frames = 0
         self._reporter = reporter
         self._anew = anew
         self._model: Known | None = None
-        self._ended = False
+        self.ended = False
 
     def take(self, given: Given) -> None:
+        """Raises ValueError: it is nothing that a recorder writes."""
+        if not isinstance(given, GivenModel) and given.moment is not None:
+            _check_moment(given.moment)
         if isinstance(given, GivenFrame):
             self._frame(given)
         elif isinstance(given, GivenModel):
@@ -171,17 +211,19 @@ class _Run:
             self._reporter.camera_state(given.state, given.moment)
         elif isinstance(given, GivenEnd):
             self._reporter.close(given.reason, given.moment)
-            self._ended = True
+            self.ended = True
 
     def finish(self) -> None:
         """For a recording that was cut off."""
-        if not self._ended:
+        if not self.ended:
             self._reporter.close()
 
     def _frame(self, given: GivenFrame) -> None:
         if self._model is None:
-            raise UsageError("the recording is damaged: a frame comes before any model")
+            raise ValueError("a frame comes before any model")
         found = given.detections() if self._anew is None else self._anew.detections(given.size)
+        if len(found) and int(found.class_id.max()) >= len(self._model.labels):
+            raise ValueError(f"class id {found.class_id.max()} of a model with {len(self._model.labels)} labels")
         observation = self._reporter.observe(found, self._model, given.moment, given.size)
         if observation is not None:
             self._reporter.report(observation, given.moment, given.size)
@@ -189,7 +231,10 @@ class _Run:
 
 
 class _Anew:
-    """Detects in the recorded frames, one after the other."""
+    """Detects in the recorded frames, one after the other.
+
+    They were cropped, turned and masked when they were recorded; the masks of `config` are laid over them once more.
+    """
 
     def __init__(self, model: LoadedModel, path: Path, config: CameraConfig) -> None:
         manifest = model.detector.manifest
@@ -197,12 +242,13 @@ class _Anew:
         self._stream: Stream = model.detector.stream()
         self._pictures = _pictures(path)
         self._thresholds = Thresholds(usable_score(config, manifest.labels, manifest.score))
+        self._masks = Orientation(masks=config.masks)
 
     def detections(self, size: tuple[int, int]) -> Detections:
         image = next(self._pictures, None)
         if image is None:
             raise UsageError("the recording is damaged: it has fewer pictures than frames")
-        found = self._stream.detect(image, self._thresholds).found
+        found = self._stream.detect(self._masks.apply(image), self._thresholds).found
         if not isinstance(found, Detections):
             raise UsageError("this model finds no boxes; give a detector")
         fractions = np.clip(found.xyxy / np.array([*size, *size], np.float64), 0, 1).astype(np.float32)
@@ -218,21 +264,33 @@ def _pictures(path: Path) -> Iterator[Image]:
         raise UsageError(f"cannot read {path}: {error}") from error
 
 
-def _lines(path: Path) -> Iterator[Given]:
-    """What was given, in order; a last line that was cut off by a crash is left out."""
+def _lines(path: Path) -> Iterator[tuple[int, Given]]:
+    """Number and content of each line, in order; a last line that was cut off by a crash is left out."""
     decoder = msgspec.json.Decoder(Given)
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, 1):
                 try:
                     given: Given = decoder.decode(line)
-                except msgspec.DecodeError as error:
+                except (msgspec.DecodeError, UnicodeDecodeError) as error:
                     if not line.endswith(b"\n"):
                         return
                     raise UsageError(f"{path} is damaged in line {number}: {error}") from error
-                yield given
+                yield number, given
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _check_moment(moment: Moment) -> None:
+    local = moment.local
+    for field, value, most in (
+        ("mono_ns", moment.mono_ns, MAX_NS),
+        ("time_ns", moment.time_ns, MAX_NS),
+        ("weekday", local.weekday, 6),
+        ("minute", local.minute, 24 * 60 - 1),
+    ):
+        if not 0 <= value <= most:
+            raise ValueError(f"{field} must lie between 0 and {most}, found {value}")
 
 
 def _check_labels(config: CameraConfig, model: Known) -> None:
@@ -241,12 +299,13 @@ def _check_labels(config: CameraConfig, model: Known) -> None:
             raise ConfigError(
                 f"{key} names {label!r}, which {model.ref.name} does not know{nearest(label, model.labels)}"
             )
+    try:
+        config.check_leave(config.score_of(label, model.score) for label in model.labels)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
 
 
-def _without_pixels(line: bytes | None) -> dict[str, Any] | None:
-    if line is None:
-        return None
-    document: dict[str, Any] = msgspec.json.decode(line)
+def _without_pixels(document: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in document.items() if key not in OF_PIXELS}
 
 

@@ -85,6 +85,9 @@ def event(
         started=rfc3339(START_UNIX_NS + round(at_s * NS)),
         duration_s=0.0,
         label="person",
+        score=0.5,
+        top_score=0.5,
+        box=(0.1, 0.2, 0.3, 0.4),
     )
 
 

@@ -17,9 +17,9 @@ installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = i
 missing() {
     command -v mosquitto >/dev/null 2>&1 || echo mosquitto
     command -v docker-registry >/dev/null 2>&1 || echo docker-registry
-    command -v socat >/dev/null 2>&1 || echo socat
     command -v chromium >/dev/null 2>&1 || command -v google-chrome >/dev/null 2>&1 || echo chromium
     command -v promtool >/dev/null 2>&1 || echo prometheus
+    command -v socat >/dev/null 2>&1 || echo socat
     command -v dpkg-query >/dev/null 2>&1 || { echo "$rtsp"; return; }
     for package in $rtsp; do installed "$package" || echo "$package"; done
 }

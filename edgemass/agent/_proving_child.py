@@ -28,6 +28,7 @@ from edgemass.bundles.folder import Bundle
 from edgemass.bundles.loading import open_detector
 from edgemass.detections import Detections
 from edgemass.detector import Detector, Stream, Thresholds, made_up_picture
+from edgemass.device_profile import Defaults
 from edgemass.errors import BackendUnavailableError, EdgemassError, UsageError
 from edgemass.frame import Image
 from edgemass.health import memory
@@ -51,7 +52,7 @@ _TEXT = as_image(b"192.0.2.1 - - [26/Nov/2026:01:02:03 +0000] GET /index.html 20
 class Load(msgspec.Struct, frozen=True, kw_only=True):
     """How the daemon would open a bundle. manifest: its JSON. folder, blobs: as in Bundle; blobs "" where it has none.
 
-    runtime, threads, strict, variant: as `open_detector` takes them.
+    runtime, threads, strict, variant, defaults, picked: as `open_detector` takes them.
     """
 
     manifest: str
@@ -61,6 +62,8 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     threads: int | None
     strict: bool
     variant: str | None
+    defaults: Defaults
+    picked: bool
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,7 +166,15 @@ def _bundle(load: Load) -> Bundle:
 
 
 def _open(load: Load, bundle: Bundle) -> tuple[Detector, Variant]:
-    return open_detector(bundle, runtime=load.runtime, threads=load.threads, strict=load.strict, variant=load.variant)
+    return open_detector(
+        bundle,
+        runtime=load.runtime,
+        threads=load.threads,
+        strict=load.strict,
+        variant=load.variant,
+        defaults=load.defaults,
+        picked=load.picked,
+    )
 
 
 def _import_runtimes(manifest: Manifest) -> None:

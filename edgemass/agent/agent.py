@@ -17,9 +17,12 @@ from edgemass import doctor, sinks
 from edgemass.agent.adjustments import Adjustments
 from edgemass.agent.cameras import Cameras, open_sources
 from edgemass.agent.commands import Board, CommandError, Commands, settings
+from edgemass.agent.crash_loop import CrashLoop, what_runs, without
 from edgemass.agent.discovery import DeviceFacts
 from edgemass.agent.fitting import check_fits
+from edgemass.agent.governor import Governor
 from edgemass.agent.health import HealthReporter, Parts
+from edgemass.agent.heartbeat import Heartbeat
 from edgemass.agent.home_assistant import HomeAssistant, camera_facts
 from edgemass.agent.managed import Managed
 from edgemass.agent.page import Page, Told
@@ -30,12 +33,15 @@ from edgemass.agent.tuner import AFTER_S, Tuner
 from edgemass.clock import Clock, SystemClock, boot_id
 from edgemass.config import Config
 from edgemass.counters import Counters
+from edgemass.device_profile import recognise
 from edgemass.errors import BackendError, EdgemassError
 from edgemass.health import Place
 from edgemass.health.prometheus import render
+from edgemass.health.tree import Tree
 from edgemass.imaging import leave_cores_to_the_runtime
 from edgemass.messages import health as messages
 from edgemass.pipeline.moment import Identity
+from edgemass.sdnotify import Notifier
 from edgemass.sinks import Channel, Commandable, Sink, SinkContext
 
 logger = logging.getLogger(__name__)
@@ -55,6 +61,7 @@ class Agent:
     health: says how the device is, from when the cameras are wired.
     reread: reads the configuration again, for `reload`. restartable: a service manager starts it again when it ends.
     tune_after_s: of frames, before it is measured what runs best.
+    notifier: the service manager, where there is one.
     """
 
     def __init__(
@@ -65,6 +72,7 @@ class Agent:
         reread: Callable[[], Config] | None = None,
         restartable: bool = False,
         tune_after_s: float = AFTER_S,
+        notifier: Notifier | None = None,
     ) -> None:
         self.loading = True
         self.health: HealthReporter | None = None
@@ -83,6 +91,9 @@ class Agent:
         self._slot: ModelSlot
         self._cameras: Cameras
         self._clock = clock or SystemClock()
+        notifier = notifier or Notifier()
+        self._heartbeat = Heartbeat(notifier, self._clock)
+        self._crash_loop = CrashLoop(configs.state_folder(config.state) if notifier.address else None)
         self._identity = Identity(config.device, boot_id(), uuid.uuid4().hex)
 
     def reload(self) -> None:
@@ -100,14 +111,17 @@ class Agent:
         config = self._adjustments.effective
         opened = open_sources(config.cameras, self._clock)
         with contextlib.ExitStack() as stack:
+            stack.callback(self._heartbeat.close)
+            self._heartbeat.start()
             page = self._open_page()
             if page is not None:
                 stack.callback(page.close)
             managed = Managed.open(config, self._clock)
             if managed is not None:
                 stack.callback(managed.close)
-            store, name = (managed.store, managed.slot_name) if managed else (None, "main")
-            self._slot = slot = ModelSlot(name, *load_first(config, store, name, self._clock), clock=self._clock)
+            stack.enter_context(self._crash_loop)
+            config, self._slot = self._load(config, managed)
+            slot = self._slot
             stack.callback(slot.close)
             tuner = Tuner(slot, config, clock=self._clock, after_s=self._tune_after_s)
             stack.callback(tuner.close)
@@ -145,16 +159,32 @@ class Agent:
                 clock=self._clock,
             )
             self._home_assistant.start()
-            self.health = self._health(config)
+            governor = Governor.of_board(slot, config, cameras=lambda: self._cameras.at_work, clock=self._clock)
+            self.health = self._health(config, governor)
             stack.callback(self.health.close)
             self.health.start()
             tuner.start()
+            stack.callback(governor.close)
+            governor.start()
+            self._heartbeat.ready(lambda: self._cameras.at_work, slot, self._crash_loop.problem)
             code = self._watch(stop)
+            well = not any(isinstance(camera.failure, BackendError) for camera in self._cameras.at_work)
+            self._crash_loop.well = well
             if managed is not None:
-                managed.clean = not managed.failure and not any(
-                    isinstance(camera.failure, BackendError) for camera in self._cameras.at_work
-                )
+                managed.clean = well and not managed.failure
             return code
+
+    def _load(self, config: Config, managed: Managed | None) -> tuple[Config, ModelSlot]:
+        """The model that runs first, and the configuration without what starts did not survive.
+
+        Raises:
+            EdgemassError: nothing loads.
+        """
+        store, name = (managed.store, managed.slot_name) if managed else (None, "main")
+        self._crash_loop.begin(*what_runs(config, store, name))
+        config, avoid = without(self._crash_loop.step, config, store, name)
+        loaded = load_first(config, store, name, self._clock, avoid=avoid)
+        return config, ModelSlot(name, *loaded, clock=self._clock)
 
     def _open_page(self) -> Page | None:
         http = self._config.http
@@ -221,15 +251,19 @@ class Agent:
             page=self._page.address if self._page is not None else "",
         )
 
-    def _health(self, config: Config) -> HealthReporter:
-        place = Place(clock=self._clock, state=configs.state_folder(config.state))
+    def _health(self, config: Config, governor: Governor) -> HealthReporter:
+        root = Path(config.root)
+        place = Place(clock=self._clock, state=configs.state_folder(config.state), tree=Tree(root=root))
+        found = recognise(root, config.profile)
         parts = Parts(
             cameras=self._cameras.seen,
             slots=[self._slot],
             outputs=self._outputs,
             place=place,
-            board=messages.Board(profile="", model=place.tree.model),
+            board=messages.Board(profile=found.profile.name, model=found.board.model),
             runtime=Path(config.runtime) if config.runtime is not None else None,
+            governor=governor.health,
+            others=lambda: tuple(filter(None, [self._crash_loop.problem])),
         )
         return HealthReporter(config.health, parts, identity=self._identity, clock=self._clock)
 
@@ -241,10 +275,14 @@ class Agent:
                 logger.error("%s; ending so that the service manager starts anew", reason)
                 stop.set()
                 return self._finish(failed=True)
+            self._heartbeat.tick()
+            self._crash_loop.look(self._cameras.processed, self._clock.monotonic_ns())
             if self._reload.is_set():
                 self._reload.clear()
+                self._heartbeat.reloading()
                 with contextlib.suppress(EdgemassError):  # it is logged
                     self._change_over()
+                self._heartbeat.reloaded()
             self._commands.tick()
             if self._page is not None:
                 self._page.show([camera.line for camera in self._cameras.at_work], self._adjustments.effective.cameras)
@@ -307,6 +345,7 @@ class Agent:
         self._restart.set()
 
     def _finish(self, *, failed: bool) -> int:
+        self._heartbeat.stopping()
         if self._managed is not None:
             self._managed.stop()
         well = self._cameras.end()

@@ -106,6 +106,11 @@ class Cameras:
         """Of every camera that there was since the start."""
         return list(self._counters.values())
 
+    @property
+    def processed(self) -> int:
+        """Frames of all cameras since the start."""
+        return sum(counters["frames_processed"] for counters in self.counters())
+
     def start(self, opened: Mapping[str, Source]) -> None:
         """Start all that are switched on. opened: their sources, by name.
 

@@ -18,7 +18,7 @@ from edgemass.agent.observing import Observer, Probation
 from edgemass.agent.probation import Failed, Passed, ProbationLimits
 from edgemass.agent.proving import How, prove
 from edgemass.agent.reports import Reports
-from edgemass.agent.slot import ModelSlot, load
+from edgemass.agent.slot import ModelSlot, board_defaults, load
 from edgemass.agent.tuner import Tuner
 from edgemass.bundles import Bundle
 from edgemass.clock import Clock, boot_id
@@ -150,9 +150,13 @@ class Changeover:
         while not self._tuner.close():
             if self.stop.is_set() or self._clock.monotonic_ns() > ends_ns:
                 raise Refused("a measurement in the background does not end")
+        while not self._slot.changing.acquire(timeout=_LOOK_S):
+            if self.stop.is_set() or self._clock.monotonic_ns() > ends_ns:
+                raise Refused("another exchange of the model does not end")
         try:
             yield
         finally:
+            self._slot.changing.release()
             if not self.stop.is_set():
                 self._tuner.start()
 
@@ -164,7 +168,8 @@ class Changeover:
         verdict = self._prove(bundle, step, beside=True)
         if not verdict.ok and (verdict.fits_beside or verdict.quarantine):
             raise Refused(verdict.reason, quarantine=verdict.quarantine)
-        baseline = self._observer.baseline(self._probation)
+        # A lighter variant that runs since the board is hot is nothing to hold a whole model to.
+        baseline = None if self._slot.lightened else self._observer.baseline(self._probation)
         self._say("swapping", step)
         self._beside = verdict.ok and verdict.fits_beside
         probation = None
@@ -196,7 +201,13 @@ class Changeover:
         return prove(
             bundle,
             self._slot.bundle,
-            how=How(backend=config.backend, threads=config.threads, strict=config.strict, variant=config.variant),
+            how=How(
+                backend=config.backend,
+                threads=config.threads,
+                strict=config.strict,
+                variant=config.variant,
+                defaults=board_defaults(config),
+            ),
             frames=self._observer.pictures(self.stop) if beside else (),
             limits=self._proving,
             wanted_labels=wanted_labels(config),

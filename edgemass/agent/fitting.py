@@ -18,7 +18,7 @@ def check_fits(config: Config, manifest: Manifest) -> None:
         UsageError: a camera gives texts to a model that reads pictures, or the other way round, or something that is
             for pictures is asked of texts.
         ConfigError: a camera's score, zone, line, rule or events name a label that the model does not have, or ask for
-            what only a detector finds.
+            what only a detector finds; or its `leave` lies above the model's score.
     """
     _check_senses(config, manifest)
     where = f"{config.file}: " if config.file else ""
@@ -28,6 +28,10 @@ def check_fits(config: Config, manifest: Manifest) -> None:
                 f"{where}camera {name}: events, zones, lines and counts need a model that finds boxes, "
                 f"{manifest.name} does {manifest.task}; give another model, or leave them out"
             )
+        try:
+            camera.check_leave(camera.score_of(label, manifest.score) for label in manifest.labels)
+        except ValueError as error:
+            raise ConfigError(f"{where}camera {name}: {error}") from error
         for key, label in camera.named_labels():
             if label not in manifest.labels:
                 raise ConfigError(

@@ -131,6 +131,7 @@ class Observer:
             p95_ms=float(np.percentile(latencies, 95)) if latencies else None,
             rss_bytes=resident_bytes(),
             temperature_c=_temperature_c(),
+            fps_ratio=self._slot.fps_ratio,
         )
 
 

@@ -70,6 +70,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     when it was their turn. processed: frames that were run. failures: runs that failed. detections: in all of them.
     cpu_s: the processor's time that the daemon took, None = unknown; this and all above only grow.
     p95_ms: of the latest frames, None where there were none. rss_bytes: of the daemon. temperature_c: of the processor.
+    fps_ratio: of the frames that the cameras would run, what the governor leaves them.
     """
 
     at_s: float
@@ -82,6 +83,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     p95_ms: float | None = None
     rss_bytes: int = 0
     temperature_c: float | None = None
+    fps_ratio: float = 1.0
 
 
 class Baseline(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,6 +91,7 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
 
     captured_fps, served_fps: frames a second. p95_ms, cpu_ms: of a frame, None = unknown. error_share: of the runs.
     frames, detections: seen. steady: share of the time in which something was found. temperature_c: None = unknown.
+    fps_ratio: the most that the governor left the cameras.
     """
 
     captured_fps: float
@@ -100,6 +103,7 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
     detections: int
     steady: float
     temperature_c: float | None
+    fps_ratio: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -133,6 +137,7 @@ def sample(
     p95_ms: float | None = None,
     rss_bytes: int = 0,
     temperature_c: float | None = None,
+    fps_ratio: float = 1.0,
 ) -> Sample:
     """A sample of what the cameras count. counters: a snapshot of each camera's Counters."""
     totals: dict[str, int] = {}
@@ -151,6 +156,7 @@ def sample(
         p95_ms=p95_ms,
         rss_bytes=rss_bytes,
         temperature_c=temperature_c,
+        fps_ratio=fps_ratio,
     )
 
 
@@ -179,6 +185,7 @@ def baseline(samples: Sequence[Sample], limits: ProbationLimits) -> Baseline | N
         detections=last.detections - first.detections,
         steady=sum(length for found, length in parts if found) / told if told else 0.0,
         temperature_c=_median(item.temperature_c for item in samples),
+        fps_ratio=max(item.fps_ratio for item in samples),
     )
 
 
@@ -230,7 +237,7 @@ def _silent(samples: Sequence[Sample], limits: ProbationLimits) -> str:
     last = samples[-1]
     since = next(item for item in samples if item.served == last.served)
     quiet_s, given = last.at_s - since.at_s, last.captured - since.captured
-    if quiet_s < limits.silent_s or given < 2:
+    if quiet_s < limits.silent_s / last.fps_ratio or given < 2:
         return ""
     return f"no frame was processed for {quiet_s:.0f} s, while the cameras gave {given}"
 
@@ -257,7 +264,8 @@ def _few_frames(before: Baseline, recent: Sequence[Sample], limits: ProbationLim
         (getattr(recent[-1], name) - getattr(recent[0], name)) / seconds for name in ("captured", "served")
     )
     given = min(1.0, captured / before.captured_fps) if before.captured_fps else 1.0
-    wanted = limits.fps_share * before.served_fps * given
+    left = min(1.0, min(item.fps_ratio for item in recent) / before.fps_ratio)
+    wanted = limits.fps_share * before.served_fps * given * left
     if served >= wanted:
         return ""
     return (

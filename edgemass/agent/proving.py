@@ -22,9 +22,9 @@ from edgemass.agent.judging import Ending, Evidence, Measurements, ProvingLimits
 from edgemass.backends import own_process
 from edgemass.bundles import Bundle, picks
 from edgemass.bundles.loading import LOAD_S
+from edgemass.device_profile import Defaults
 from edgemass.frame import Image
 from edgemass.health import memory
-from edgemass.tuning.candidates import default_threads
 
 __all__ = ["How", "ProvingLimits", "Verdict", "prove"]
 
@@ -46,6 +46,7 @@ class How(msgspec.Struct, frozen=True, kw_only=True):
     threads: int | None = None
     strict: bool = False
     variant: str | None = None
+    defaults: Defaults = Defaults()
 
 
 def prove(  # noqa: PLR0913 (an order has so many parts)
@@ -94,20 +95,21 @@ def _loads(new: Bundle, running: Bundle | None, how: How) -> tuple[Load, Load | 
     running model that has been tuned would be compared with one that has not yet been.
     """
     free = how.backend is None and how.threads is None and how.variant is None
-    untuned = free and picks.load(new) is None
-    threads = default_threads() if untuned else how.threads
-    return _load(new, how, threads), _load(running, how, threads) if running is not None else None
+    picked = not free or picks.load(new) is not None
+    return _load(new, how, picked=picked), _load(running, how, picked=picked) if running is not None else None
 
 
-def _load(bundle: Bundle, how: How, threads: int | None) -> Load:
+def _load(bundle: Bundle, how: How, *, picked: bool) -> Load:
     return Load(
         manifest=manifests.to_json(bundle.manifest).decode(),
         folder=str(bundle.folder.resolve()),
         blobs=str(bundle.blobs.resolve()) if bundle.blobs else "",
         runtime=how.backend,
-        threads=threads,
+        threads=how.threads,
         strict=how.strict,
         variant=how.variant,
+        defaults=how.defaults,
+        picked=picked,
     )
 
 

@@ -16,7 +16,7 @@ from edgemass.clock import Clock
 from edgemass.config import CameraConfig, Config
 from edgemass.config.integrity import IntegrityConfig
 from edgemass.counters import Counters
-from edgemass.errors import ConfigError, SinkError
+from edgemass.errors import ConfigError, SinkError, UsageError
 from edgemass.messages import CameraState
 from edgemass.pipeline.album import Album, Picture
 from edgemass.pipeline.clips import ClipRecorder
@@ -32,6 +32,7 @@ from edgemass.scene.integrity import Integrity, Memory
 from edgemass.scene.rules import Firing
 from edgemass.scene.scene import FRAME
 from edgemass.sinks import Channel, Sink
+from edgemass.sinks.snapshots import SnapshotSink
 from edgemass.sources import Recordable, Source
 
 logger = logging.getLogger(__name__)
@@ -77,10 +78,13 @@ class Scenes:
 
         Raises:
             ConfigError: a camera is to be recorded, or clips are wanted of it, and that cannot be.
-            UsageError: the recording cannot be written.
+            UsageError: the recording cannot be written, or the model finds no boxes that could be recorded.
         """
         self._check_brokers()
         self._task = task
+        if self._config.record is not None and task != "detection":
+            raise UsageError(f"--record takes down boxes, but this model does {task}; leave it out, or give a detector")
+        self._warn_of_silent_sinks()
         wanted = [name for name in cameras if self._wants_scene(self._config.cameras[name], task)]
         ledgers = {name: self._counts_file(name) for name in wanted if cameras[name].live}
         kept = {name: (ledgers[name].read() if name in ledgers else None) or Entry() for name in wanted}
@@ -285,6 +289,13 @@ class Scenes:
             for levels in leaves:
                 channel.clear("camera", camera, *levels)
 
+    def _warn_of_silent_sinks(self) -> None:
+        """Whoever waits for pictures of a camera of counts only shall not look for a fault."""
+        private = sorted(name for name, camera in self._config.cameras.items() if camera.counts_only)
+        for sink in self._outputs if private else ():
+            if isinstance(sink, SnapshotSink):
+                logger.warning("%s gets no picture of %s: privacy = counts-only", sink.name, ", ".join(private))
+
     def _wants_scene(self, camera: CameraConfig, task: str) -> bool:
         """Where that is asked for, and where there is a broker or a page that somebody may watch."""
         if camera.has_scene or self._config.record is not None:
@@ -322,9 +333,11 @@ class Scenes:
         return reporter
 
     def _audience(self, camera: str) -> Sequence[Sink]:
-        """Where a camera's events go: everywhere if they were asked for, else only to brokers and the page, where
-        nobody has to read them.
+        """Where a camera's events go: everywhere if they were asked for, nowhere if they were refused, else only to
+        brokers and the page, where nobody has to read them.
         """
+        if self._config.cameras[camera].events is False:
+            return ()  # followed for the recording only
         asked = self._config.cameras[camera].has_scene or self._config.record is not None
         return self._outputs if asked else self._readers
 

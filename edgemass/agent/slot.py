@@ -7,11 +7,13 @@ import ctypes
 import logging
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 from edgemass.bundles import Bundle, open_detector
 from edgemass.clock import Clock
 from edgemass.config import Config
 from edgemass.detector import Detector, Thresholds, made_up_picture
+from edgemass.device_profile import Defaults, recognise
 from edgemass.errors import BackendError, EdgemassError
 from edgemass.manifest import Variant
 from edgemass.messages import ModelRef
@@ -24,21 +26,34 @@ _POLL_S = 0.2
 _WARM_UP_RUNS = 3
 
 
-def load(bundle: Bundle, config: Config, clock: Clock, *, warm: bool = False) -> LoadedModel:
+def board_defaults(config: Config) -> Defaults:
+    """What the board's profile runs on where the configuration asks for nothing.
+
+    Raises:
+        ConfigError: there is no profile of the name that it asks for.
+    """
+    return recognise(Path(config.root), config.profile).defaults
+
+
+def load(
+    bundle: Bundle, config: Config, clock: Clock, *, warm: bool = False, variant: str | None = None
+) -> LoadedModel:
     """Open a bundle as the configuration says.
 
-    warm: run it on a made-up picture until its first, slow runs are over.
+    variant: this one instead of the configuration's. warm: run it on a made-up picture until its first, slow runs are
+        over.
 
     Raises:
         EdgemassError: it cannot be loaded or run.
     """
-    detector, variant = open_detector(
+    detector, running = open_detector(
         bundle,
         runtime=config.backend,
         threads=config.threads,
         strict=config.strict,
         clock=clock,
-        variant=config.variant,
+        variant=config.variant if variant is None else variant,
+        defaults=board_defaults(config),
     )
     if warm:
         _warm_up(detector, bundle)
@@ -46,12 +61,12 @@ def load(bundle: Bundle, config: Config, clock: Clock, *, warm: bool = False) ->
         "model loaded",
         extra={
             "model": bundle.manifest.name,
-            "variant": variant.name,
+            "variant": running.name,
             "backend": detector.backend.name,
             "requested": detector.backend.requested,
         },
     )
-    return LoadedModel(detector, reference(bundle, variant))
+    return LoadedModel(detector, reference(bundle, running))
 
 
 def reference(bundle: Bundle, variant: Variant) -> ModelRef:
@@ -72,23 +87,37 @@ def _warm_up(detector: Detector, bundle: Bundle) -> None:
 
 
 class ModelSlot:
-    """One slot of the board. `running` is for any thread; exchanges come from one thread at a time.
+    """One slot of the board. `running` is for any thread.
 
     name: of the slot. bundle: what `running` was loaded from. lines: of the cameras that it serves now.
+    changing: held by who is about to exchange the model, from before the new one is loaded: an update to the end of its
+        trial, the tuner, the governor.
+    lightened: a lighter variant runs than would else, since the board is hot. fps_ratio: of their frames, what the
+        governor leaves the cameras.
     """
 
     def __init__(self, name: str, bundle: Bundle, running: LoadedModel, *, clock: Clock) -> None:
         self.name = name
         self.bundle = bundle
         self.lines: tuple[CameraLine, ...] = ()
+        self.changing = threading.Lock()
+        self.lightened = False
+        self.fps_ratio = 1.0
         self._watchers: tuple[Watcher, ...] = ()
         self._open = [running]  # the one that runs, last; before it what could not be closed yet
         self._clock = clock
+        self._held_ns: int | None = None
         self._one = threading.Lock()
 
     @property
     def running(self) -> LoadedModel:
         return self._open[-1]
+
+    @property
+    def held_s(self) -> float:
+        """For how long frames have been kept waiting for another model; 0 while they run."""
+        since_ns = self._held_ns
+        return 0.0 if since_ns is None else max(1e-9, (self._clock.monotonic_ns() - since_ns) / 1e9)
 
     @property
     def lines_to_picture(self) -> list[CameraLine]:
@@ -121,15 +150,17 @@ class ModelSlot:
             for line in self.lines:
                 line.unwatch(watcher)
 
-    def exchange(self, bundle: Bundle, new: LoadedModel, stop: threading.Event) -> bool:
+    def exchange(self, bundle: Bundle, new: LoadedModel, stop: threading.Event, *, lightened: bool = False) -> bool:
         """Hand a warmed model to the cameras, each between two of its frames, and free the old one.
+
+        lightened: it is a lighter one than would else run.
 
         Returns False where a frame hangs in the old one, or `stop` was set first; it is freed at the end then.
         """
         with self._one:
             old = self.running
             self._open.append(new)
-            self.bundle = bundle
+            self.bundle, self.lightened = bundle, lightened
             ends_ns = self._clock.monotonic_ns() + round(EXCHANGE_S * 1e9)
             left = list(self.lines)
             while left := [line for line in left if not line.exchange(new)]:
@@ -148,6 +179,8 @@ class ModelSlot:
             Exception: of `load_new`; the old one runs again.
         """
         with self._one, contextlib.ExitStack() as stack:
+            stack.callback(setattr, self, "_held_ns", None)
+            self._held_ns = self._clock.monotonic_ns()
             for line in self.lines:
                 if not stack.enter_context(line.held(EXCHANGE_S)):
                     raise BackendError(f"camera {line.camera}: a frame is in the model for more than {EXCHANGE_S:g} s")
@@ -155,7 +188,7 @@ class ModelSlot:
                 model.detector.backend.close()
             try:
                 new = load_new()
-                self.bundle = bundle
+                self.bundle, self.lightened = bundle, False
             except Exception:
                 self._take(load_old())
                 raise

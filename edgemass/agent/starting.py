@@ -32,14 +32,20 @@ def factory(config: Config) -> Bundle:
     return bundles.resolve(config.model or DEFAULT_MODEL)
 
 
-def load_first(config: Config, store: ModelStore | None, slot: str, clock: Clock) -> tuple[Bundle, LoadedModel]:
+def load_first(
+    config: Config, store: ModelStore | None, slot: str, clock: Clock, *, avoid: str = ""
+) -> tuple[Bundle, LoadedModel]:
     """Load the first of what there is that loads; the store is told of what does not.
+
+    avoid: a digest that is left out.
 
     Raises:
         EdgemassError: nothing loads, not even the factory's model.
     """
     for digest in _stored(store, slot) if store is not None else ():
         assert store is not None
+        if digest == avoid:
+            continue
         try:
             bundle = load_stored(store, digest)
             check_fits(config, bundle.manifest)

@@ -12,10 +12,11 @@ import threading
 from collections.abc import Sequence
 
 from edgemass import cache, durable
-from edgemass.agent.slot import ModelSlot, load
+from edgemass.agent.slot import ModelSlot, board_defaults, load
 from edgemass.agent.tuning_frames import TuningFrames
 from edgemass.bundles import Bundle, picks
 from edgemass.bundles.derived import with_derived
+from edgemass.bundles.loading import default_choices
 from edgemass.clock import Clock, rfc3339
 from edgemass.config import Config
 from edgemass.errors import EdgemassError
@@ -41,14 +42,15 @@ def refusal(config: Config, bundle: Bundle, running: ModelRef) -> str:
         return "the configuration forbids it"
     if config.backend or config.threads or config.variant or config.strict:
         return "what is to run was asked for"
+    if default_choices(bundle, board_defaults(config))[0].accelerated:
+        return "the board's accelerator is for this model"
     if not bundle.has(bundle.manifest.reference):
         return "the reference variant is not for this board"
     if bundle.manifest.input.in_parts:
         return "the model reads a frame in several runs"
     kept = picks.load(bundle)
-    if kept is not None and kept.variant == running.variant:  # else it no longer loads
-        return "it was measured before"
-    return ""
+    known = kept is not None and kept.variant == running.variant  # else it no longer loads
+    return "it was measured before" if known else ""
 
 
 class Tuner:
@@ -105,7 +107,7 @@ class Tuner:
 
     def _wait_for_frames(self) -> bool:
         """True when the cameras have run for a while; False when it is over before."""
-        while not self._frames.enough:
+        while not self._frames.enough or self._slot.fps_ratio < 1.0:  # a board that is held back is not to be heated
             if self._clock.wait(self._stop, _POLL_S):
                 return False
         for line in self._slot.lines:
@@ -141,7 +143,16 @@ class Tuner:
         asks for it, and loading one beside running cameras takes memory that they may need.
         """
         idle = self._frames.idle_cores()
-        return [item for item in candidates(bundle) if item.threads == default_threads() or item.threads <= idle]
+        usual = self._threads()
+        return [
+            item
+            for item in candidates(bundle, threads=usual)
+            if item.threads in (usual, default_threads()) or item.threads <= idle
+        ]
+
+    def _threads(self) -> int:
+        """Of the runtime, where nobody asked and nothing was measured."""
+        return board_defaults(self._config).threads or default_threads()
 
     def _use(self, bundle: Bundle, rows: Sequence[Row], choice: Choice) -> None:
         """Keep the best, and exchange what runs where that is worth it."""
@@ -155,7 +166,7 @@ class Tuner:
             return
         picks.keep(bundle, kept)
         now = self._slot.running
-        running = Candidate(now.ref.variant, bundle.variant(now.ref.variant).runtime, default_threads())
+        running = Candidate(now.ref.variant, bundle.variant(now.ref.variant).runtime, self._threads())
         saved = gain(rows, best, running)
         if saved < WORTH:
             logger.info("going on as before: nothing is worth an exchange", extra={"best": str(kept)})
@@ -165,9 +176,12 @@ class Tuner:
     def _exchange(self, reason: str) -> None:
         """Load and warm the better one beside the old, and hand it to the cameras."""
         slot = self._slot
-        old, new = slot.running, load(slot.bundle, self._config, self._clock, warm=True)
-        if self._stop.is_set():
-            new.detector.backend.close()
-            return
-        logger.info("model exchanged: %s", reason, extra={"from": old.ref.variant, "to": new.ref.variant})
-        slot.exchange(slot.bundle, new, self._stop)
+        with slot.changing:
+            if slot.lightened:  # the governor takes what was picked when the board is cool again
+                return
+            old, new = slot.running, load(slot.bundle, self._config, self._clock, warm=True)
+            if self._stop.is_set():
+                new.detector.backend.close()
+                return
+            logger.info("model exchanged: %s", reason, extra={"from": old.ref.variant, "to": new.ref.variant})
+            slot.exchange(slot.bundle, new, self._stop)

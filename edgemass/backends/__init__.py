@@ -72,6 +72,9 @@ class BackendModule(Protocol):
 
     def open(self, model: Path, options: Options) -> Backend: ...
 
+    def offers(self, provider: str) -> bool:
+        """Whether a provider is installed here, as far as that can be told without loading it."""
+
 
 def load(runtime: str) -> BackendModule:
     """The module for a runtime.

@@ -51,6 +51,11 @@ class Choice:
         return f"{ENGINES[self.runtime]}/{short_name(self.provider or 'cpu')}"
 
 
+def on_the_cpu(name: str) -> bool:
+    """Whether a backend of this name in documents ("litert/xnnpack") runs on no accelerator."""
+    return name.rpartition("/")[2] in ("cpu", *(provider for _, provider in _ON_THE_CPU))
+
+
 def short_name(provider: str) -> str:
     """A provider in documents: a delegate's library gives its name without path, `lib` and `.so`."""
     library = _LIBRARY.fullmatch(provider.rpartition("/")[2])

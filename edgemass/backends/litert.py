@@ -12,6 +12,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from ctypes.util import find_library
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,11 @@ def open(model: Path, options: Options) -> LiteRtBackend:  # noqa: A001 (the plu
         BackendError: the file cannot be loaded.
     """
     return LiteRtBackend(model, options)
+
+
+def offers(provider: str) -> bool:
+    """See BackendModule; the linker's own list tells, which loads nothing."""
+    return provider not in _LIBRARIES or find_library(provider) is not None
 
 
 @dataclass(frozen=True)

@@ -132,6 +132,11 @@ def providers() -> tuple[str, ...]:
     return tuple(map(_short, ort.get_available_providers()))
 
 
+def offers(provider: str) -> bool:
+    """See BackendModule; a build may list what it cannot load."""
+    return provider in providers()
+
+
 def _session(model: Path, wanted: Any, providers: list[Any]) -> Any:
     """Load a file.
 

@@ -17,6 +17,7 @@ from edgemass.bundles.derived import with_derived
 from edgemass.bundles.folder import Bundle
 from edgemass.clock import Clock, SystemClock
 from edgemass.detector import Detector, made_up_inputs
+from edgemass.device_profile import Defaults
 from edgemass.errors import BackendError, BundleError, EdgemassError, UsageError
 from edgemass.manifest import Manifest, Variant
 from edgemass.tensors import AnyArray
@@ -36,6 +37,8 @@ def open_detector(
     strict: bool = False,
     clock: Clock | None = None,
     variant: str | None = None,
+    defaults: Defaults = Defaults(),  # noqa: B008 (frozen)
+    picked: bool = True,
 ) -> tuple[Detector, Variant]:
     """Load on the first wanted accelerator that works, or on the CPU.
 
@@ -44,8 +47,9 @@ def open_detector(
     variant: run this one and no other.
     strict: refuse when something else runs than what was asked for first, now or later.
     clock: of the pauses before an accelerator is tried again.
-
-    Where neither runtime nor threads nor variant is asked for, what was measured best on this board runs (see picks).
+    defaults: of the board, where neither runtime nor threads nor variant is asked for: an accelerator of theirs that
+        can be there runs, else what was measured best on this board (see picks), else the first of theirs.
+    picked: whether what was measured counts.
 
     Returns the detector and the variant that runs first.
 
@@ -54,11 +58,40 @@ def open_detector(
         BackendError: no variant could be loaded.
         BundleError: the file does not fit its manifest, or is missing.
     """
+    choices = _choices(bundle.manifest, runtime)
     if runtime is None and threads is None and variant is None:
-        picked = _open_pick(bundle, strict=strict, clock=clock)
-        if picked is not None:
-            return picked
-    return _load(bundle, runtime=runtime, threads=threads, strict=strict, clock=clock, variant=variant)
+        choices, threads = default_choices(bundle, defaults, strict=strict), defaults.threads
+        opened = _open_pick(bundle, strict=strict, clock=clock) if picked and not choices[0].accelerated else None
+        if opened is not None:
+            return opened
+    return _load(bundle, choices, threads=threads, strict=strict, clock=clock, variant=variant)
+
+
+def default_choices(bundle: Bundle, defaults: Defaults, *, strict: bool = False) -> tuple[Choice, ...]:
+    """What a bundle runs on where nobody asks, in order: the board's, then whatever else the bundle is for.
+
+    strict: accelerators are for who asks for them then: one that is not there would be an error.
+    """
+    everything = _choices(bundle.manifest, None)
+    runtimes = {choice.runtime for choice in everything}
+    board = [choice for choice in (parse(defaults.backends) if defaults.backends else ()) if choice.runtime in runtimes]
+    offered = [choice for choice in board if not choice.accelerated or (not strict and _may_run(bundle, choice))]
+    named = {choice.runtime for choice in offered if not choice.accelerated}
+    return (*offered, *(choice for choice in everything if choice.runtime not in named))
+
+
+def _may_run(bundle: Bundle, choice: Choice) -> bool:
+    """Whether an accelerator that nobody asked for is worth a try: its runtime has it, and for a delegate of LiteRT the
+    bundle has a file that was made for it.
+    """
+    try:
+        offered = backends.load(choice.runtime).offers(choice.provider or "")
+    except BackendError:
+        return False
+    made_for_it = any(
+        choice.provider in variant.targets for variant in bundle.variants if variant.runtime == choice.runtime
+    )
+    return offered and (made_for_it or choice.runtime == "onnx")
 
 
 def _open_pick(bundle: Bundle, *, strict: bool, clock: Clock | None) -> tuple[Detector, Variant] | None:
@@ -67,9 +100,8 @@ def _open_pick(bundle: Bundle, *, strict: bool, clock: Clock | None) -> tuple[De
     if pick is None:
         return None
     try:
-        opened = _load(
-            bundle, runtime=pick.backend, threads=pick.threads, strict=strict, clock=clock, variant=pick.variant
-        )
+        choices = _choices(bundle.manifest, pick.backend)
+        opened = _load(bundle, choices, threads=pick.threads, strict=strict, clock=clock, variant=pick.variant)
     except (UsageError, BackendError, BundleError) as error:
         logger.warning("what was measured best no longer loads, going on without it: %s", error)
         return None
@@ -79,14 +111,13 @@ def _open_pick(bundle: Bundle, *, strict: bool, clock: Clock | None) -> tuple[De
 
 def _load(
     bundle: Bundle,
+    choices: Sequence[Choice],
     *,
-    runtime: str | Sequence[str] | None,
     threads: int | None,
     strict: bool,
     clock: Clock | None,
     variant: str | None,
 ) -> tuple[Detector, Variant]:
-    choices = _choices(bundle.manifest, runtime)
     accelerated = list(takewhile(lambda choice: choice.accelerated, choices))
     rewritten = variant is not None or (not accelerated and any(choice.runtime == "onnx" for choice in choices))
     if rewritten and variant != bundle.manifest.reference.name:

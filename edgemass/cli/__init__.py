@@ -19,9 +19,11 @@ from edgemass.cli import (
     doctor,
     evaluate,
     model,
+    profile,
     registry,
     replay,
     run,
+    service,
     status,
     trust,
     update,
@@ -41,7 +43,23 @@ MAX_MESSAGE = 2000
 
 logger = logging.getLogger(__name__)
 
-VERBS = (run, status, model, update, registry, trust, annotate, evaluate, bench, replay, verify_stream, config, doctor)
+VERBS = (
+    run,
+    status,
+    model,
+    update,
+    registry,
+    trust,
+    annotate,
+    evaluate,
+    bench,
+    replay,
+    verify_stream,
+    config,
+    profile,
+    doctor,
+    service,
+)
 
 
 class Parser(argparse.ArgumentParser):

@@ -59,10 +59,14 @@ def _check(recording: Path, names: list[str]) -> int:
     code = 0
     for name in names:
         told = replay.Told()
-        frames = replay.replay(recording, name, [told])
-        difference = replay.compare(recording, name, told.lines)
+        replayed = replay.replay(recording, name, [told], end=False)
+        difference = replay.compare(recording, name, told.lines, whole=replayed.whole)
         if difference is None:
-            print(f"{name}: {frames} frames, {len(told.lines)} documents, all as they were told", file=sys.stderr)
+            rest = "" if replayed.whole else "; the recording is cut off there"
+            print(
+                f"{name}: {replayed.frames} frames, {len(told.lines)} documents, all as they were told{rest}",
+                file=sys.stderr,
+            )
             continue
         code = 1
         print(
@@ -89,7 +93,12 @@ def _tell(options: argparse.Namespace, names: list[str], others: dict[str, confi
     sink = sinks.open(options.sink, sinks.SinkContext(config.device_id(), SystemClock(), Counters()))
     try:
         for name in names:
-            replay.replay(options.recording, name, [sink], config=others.get(name), model=model)
+            replayed = replay.replay(options.recording, name, [sink], config=others.get(name), model=model)
+            if not replayed.whole:
+                print(
+                    f"{name}: the recording is cut off after {replayed.frames} frames; what went on is ended there",
+                    file=sys.stderr,
+                )
     finally:
         sink.close(5.0)
         if model is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import os
 import re
 import signal
@@ -14,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from edgemass import config
+from edgemass import config, sdnotify
 from edgemass.cli import state
-from edgemass.config import CameraConfig, Config
+from edgemass.config import CameraConfig, Config, credentials
 from edgemass.config.http import LOOPBACK, PORT, HttpConfig, address
 from edgemass.config.scene import EventsConfig
 from edgemass.errors import UsageError
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from edgemass.agent import Agent
 
 _NAMED = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9_.-]*)=(?P<source>.+)", re.DOTALL)
+
+ROOT_VARIABLE = "EDGEMASS_ROOT"
+"""What /proc and /sys are read under, where that is not /: in a container that has the host's mounted elsewhere."""
 
 EPILOG = """\
 SOURCE: 0, /dev/video0, rtsp://user@host/path, http://host/mjpeg, csi://0, 'gst:PIPELINE', clip.mp4,
@@ -86,6 +90,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     )
     add("--threads", type=int, metavar="T", help="threads of the runtime (default: cores minus one for decoding)")
     add("--variant", metavar="NAME", help="run this variant of the model and no other, see `edgemass model inspect`")
+    add("--profile", metavar="NAME", help="of `edgemass profile list`, instead of what this board is recognised as")
     add("--no-tune", action="store_true", help="do not measure in the background what else would run faster here")
     add(
         "--state",
@@ -112,7 +117,8 @@ def call(options: argparse.Namespace) -> int:
     from edgemass.agent import Agent  # after what may be wrong: an error need not wait for OpenCV
 
     stop = threading.Event()
-    agent = Agent(wanted, reread=lambda: _config(options), restartable="NOTIFY_SOCKET" in os.environ)
+    manager = _service_manager()
+    agent = Agent(wanted, reread=lambda: _config(options), restartable=bool(manager.address), notifier=manager)
     _end_on_signals(stop, agent)
     if wanted.file and not sys.stderr.isatty():  # else the terminal is gone, and so is who started it
         signal.signal(signal.SIGHUP, lambda *_: agent.reload())
@@ -120,6 +126,16 @@ def call(options: argparse.Namespace) -> int:
     if code == 0 and any(camera.source.startswith("demo:") for camera in wanted.cameras.values()):
         print(AFTER_DEMO, file=sys.stderr)
     return code
+
+
+def _service_manager() -> sdnotify.Notifier:
+    """Who watches over this process and is told how it is; its children have nothing to tell."""
+    notifier = sdnotify.from_environment(os.environ, os.getpid())
+    for name in (sdnotify.NOTIFY_SOCKET, sdnotify.WATCHDOG_USEC, sdnotify.WATCHDOG_PID):
+        os.environ.pop(name, None)
+    if notifier.watchdog_s is not None and sys.stderr is not None:
+        faulthandler.enable()  # whoever is killed by the watchdog tells where every thread was
+    return notifier
 
 
 def _end_on_signals(stop: threading.Event, agent: Agent) -> None:
@@ -158,13 +174,21 @@ def _config(options: argparse.Namespace) -> Config:
     tables |= {name: {"source": source} for name, source in _cameras(options.camera, taken=tables).items()}
     if not tables:
         raise UsageError(
-            "no camera: give --camera 0, --camera rtsp://..., --camera clip.mp4, --camera demo: or --config FILE"
+            "no camera: give --camera 0, --camera rtsp://..., --camera clip.mp4, --camera demo: or --config FILE "
+            f"(default: {config.SYSTEM})"
         )
     cameras = {
         name: config.convert({**table, **_over(table, given)}, CameraConfig, f"camera {name}")
         for name, table in tables.items()
     }
+    given_by = os.environ.get(credentials.VARIABLE)
+    secrets = Path(given_by) if given_by else None
+    cameras = {
+        name: msgspec.structs.replace(camera, source=credentials.resolve(camera.source, secrets))
+        for name, camera in cameras.items()
+    }
     sinks = (*base.sinks, *options.sink, *([options.mqtt] if options.mqtt else []))
+    sinks = tuple(credentials.resolve(sink, secrets) for sink in sinks)
     return msgspec.structs.replace(
         base,
         cameras=cameras,
@@ -175,9 +199,11 @@ def _config(options: argparse.Namespace) -> Config:
         threads=options.threads or base.threads,
         strict=options.strict or base.strict,
         variant=options.variant or base.variant,
+        profile=options.profile or base.profile,
         tune=base.tune and not options.no_tune,
         frames=options.frames or base.frames,
         state=state.asked(options.state, base.state),
+        root=os.environ.get(ROOT_VARIABLE) or base.root,
         http=_http(options.http, base.http),
         runtime=str(state.runtime(state.asked(options.state, base.state))),
         record=config.Record(options.record, options.record_frames) if options.record else None,

@@ -16,6 +16,7 @@ import msgspec
 
 from edgemass.config.camera import CameraConfig
 from edgemass.config.delivery import DeliveryConfig
+from edgemass.config.governor import GovernorConfig
 from edgemass.config.health import HealthConfig
 from edgemass.config.home_assistant import HomeAssistantConfig
 from edgemass.config.http import HttpConfig
@@ -24,6 +25,7 @@ from edgemass.config.reading import convert, join, nearest, read_toml
 from edgemass.config.rules import RuleConfig
 from edgemass.config.scene import Filters, LineConfig, ZoneConfig
 from edgemass.config.updates import UpdatesConfig
+from edgemass.device_profile import AUTO
 from edgemass.errors import ConfigError
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "CameraConfig",
     "Config",
     "DeliveryConfig",
+    "GovernorConfig",
     "HealthConfig",
     "HttpConfig",
     "Record",
@@ -66,14 +69,18 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     device: its id in topics and documents. model: MODEL as the command line takes it. sinks: addresses.
     backend: what to run on, in order of preference, as `--backend` takes it; one text or a list.
     threads, strict: asked of the runtime; strict refuses to run on anything else than the first that was asked for.
+    profile: of device-profiles/, for what nobody asks for and nothing was measured; "auto" = as the board is
+        recognised.
     variant: run this one of the model and no other.
     tune: where neither backend nor threads nor variant is asked for, measure once in the background what runs best.
     frames: end after so many frames of each camera; None = never.
     state: folder of the store, the trust metadata and the orders; None = /var/lib/edgemass where that can be written,
         else ~/.local/state/edgemass.
+    root: what /proc and /sys are read under; of the command line, not a key.
     health: how the device tells how it is.
     runtime: folder of status.json and its lock, None = there is none; of the command line, not a key.
     record: where what the scenes are given is taken down; of the command line, not a key.
+    governor: what is done when the board gets hot, or lacks power.
     file: where all this was read from, "" for the command line; not a key.
     delivery: how events wait for a broker that is away.
     updates: models that are sent to this board; None = the board runs `model`, and what a person activates.
@@ -89,10 +96,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     threads: int | None = None
     strict: bool = False
     variant: str | None = None
+    profile: str = AUTO
     tune: bool = True
     frames: int | None = None
     state: str | None = None
     updates: UpdatesConfig | None = None
+    governor: GovernorConfig = GovernorConfig()
+    root: str = "/"
     delivery: DeliveryConfig = DeliveryConfig()
     http: HttpConfig | None = None
     health: HealthConfig = HealthConfig()
@@ -111,7 +121,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError(f"frames must be above 0, found {self.frames}")
 
 
-NO_KEYS = frozenset({"file", "record", "runtime"})
+NO_KEYS = frozenset({"file", "record", "root", "runtime"})
 """Fields of Config that no file may set."""
 
 

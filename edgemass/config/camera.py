@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
 import msgspec
@@ -120,8 +120,7 @@ class CameraConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             except ValueError as error:
                 raise ValueError(f"masks: {error}") from error
         self._check_privacy()
-        if self.events is False and (self.zones or self.lines or self.rules):
-            raise ValueError("events = false, but there are zones, lines or rules; take one of them out")
+        self._check_events()
         for kind, names in (("zone", self.zones), ("line", self.lines), ("rule", self.rules)):
             for name in names:
                 if not is_name(name):
@@ -130,6 +129,41 @@ class CameraConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             for kind, wanted, known in (("zone", rule.zone, self.zones), ("line", rule.line, self.lines)):
                 if wanted is not None and wanted not in known:
                     raise ValueError(f"rule {name}: there is no {kind} {wanted!r}{nearest(wanted, known)}")
+
+    def _check_events(self) -> None:
+        for key, value in (
+            ("zones", self.zones),
+            ("lines", self.lines),
+            ("rules", self.rules),
+            ("clips", self.clips),
+            ("privacy = counts-only", self.counts_only),
+        ):
+            if self.events is False and value:
+                raise ValueError(f"events = false does not go with {key}; take one of them out")
+        events = self.events_config
+        if events.stationary_s < self.tracking.still_s:
+            raise ValueError(
+                f"events: stationary_s must not be below tracking.still_s, found {events.stationary_s:g} and "
+                f"{self.tracking.still_s:g}"
+            )
+        scores = [*self.score.values()] if isinstance(self.score, dict) else [self.score]
+        self.check_leave([score for score in scores if score is not None])
+
+    def check_leave(self, scores: Iterable[float]) -> None:
+        """Refuse a score to leave at that lies above one to enter at; what enters would be gone at once.
+
+        scores: to enter at, where `events.enter` names none.
+
+        Raises:
+            ValueError: it does; names both.
+        """
+        events = self.events_config
+        least = min(scores, default=1.0) if events.enter is None else events.enter
+        if events.leave is not None and events.leave > least:
+            raise ValueError(
+                f"events: leave must not be above the score from which objects are believed, found {events.leave:g} "
+                f"and {least:g}"
+            )
 
     def _check_numbers(self) -> None:
         for field, value, least, most in (

@@ -61,9 +61,9 @@ class RuleConfig(Filters, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     zone: while an object is in this zone; line: when one crosses this line, direction: this way;
     state: when the camera becomes so; none of them: while an object is in view.
-    for_s: it must have been so for so long. between: two local times of day, from the first to the second, over
-        midnight too. days: on which the span begins; empty = all. While the clock cannot be right, both
-        count as met.
+    for_s: it must have been so for so long, without the time for which the camera was away. between: two local times
+        of day, from the first to the second, over midnight too. days: on which the span begins; empty = all. While the
+        clock cannot be right, both count as met.
     every_s: at most once in so many seconds, whatever happens.
     mqtt, serial, command, snapshot: what is done, in this order. command: a program and its arguments, started without
         a shell, with the fields as EDGEMASS_RULE_... in its environment. snapshot: a folder for the picture.
@@ -91,8 +91,7 @@ class RuleConfig(Filters, frozen=True, kw_only=True, forbid_unknown_fields=True)
             raise ValueError("direction needs a line")
         if self.line is not None and self.for_s:
             raise ValueError("for_s does not go with line: a crossing is over at once")
-        if self.state is not None and self.snapshot:
-            raise ValueError("snapshot does not go with state: there is no picture of it")
+        self._check_state()
         for time in self.between or ():
             if not _TIME.fullmatch(time):
                 raise ValueError(f'between must be two times of day such as ["22:00", "06:00"], found {time!r}')
@@ -100,8 +99,23 @@ class RuleConfig(Filters, frozen=True, kw_only=True, forbid_unknown_fields=True)
             raise ValueError(f"between must be two different times, found {list(self.between)}")
         if not (self.mqtt or self.serial or self.command or self.snapshot):
             raise ValueError("a rule needs an action: mqtt, serial, command or snapshot")
+        if self.command is not None and not (self.command and self.command[0]):
+            raise ValueError(f"command must begin with a program, found {list(self.command)}")
         for text in self.command or ():
             check_text("command", text)
+
+    def _check_state(self) -> None:
+        """A rule of the camera's state has no object that could be filtered or shown."""
+        if self.state is None:
+            return
+        if self.snapshot:
+            raise ValueError("snapshot does not go with state: there is no picture of it")
+        for key in Filters.__struct_fields__:
+            if getattr(self, key) != getattr(_NO_FILTERS, key):
+                raise ValueError(f"{key} does not go with state, which is the camera's and no object's; take one out")
+
+
+_NO_FILTERS = Filters()
 
 
 def check_text(field: str, text: str) -> None:

@@ -8,7 +8,7 @@ from edgemass.doctor import configuration
 from edgemass.doctor.finding import MEND_FIRST, Finding, Status, split_advice
 from edgemass.doctor.machine import Machine, answered
 from edgemass.doctor.model_trial import ModelTrial
-from edgemass.health.memory import of_board
+from edgemass.doctor.system import available_bytes
 
 DEFAULT_MODEL = "edgemass-person"
 TRIAL_S = 100.0
@@ -23,7 +23,8 @@ def model(machine: Machine) -> Sequence[Finding]:
     if argument is None:
         return []
     name = str(argument["model"])
-    if machine.daemon and of_board(machine).available < BESIDE_BYTES:
+    available = available_bytes(machine)
+    if machine.daemon and available is not None and available < BESIDE_BYTES:
         return [
             Finding(
                 Status.NOTE,

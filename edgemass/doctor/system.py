@@ -90,5 +90,12 @@ def memory(machine: Machine) -> Sequence[Finding]:
     return [Finding(Status.OK, found)]
 
 
+def available_bytes(machine: Machine) -> int | None:
+    """Memory that can be had; None where the kernel does not tell."""
+    if "MemAvailable" not in fields(machine.text("proc/meminfo") or ""):
+        return None
+    return of_board(machine).available
+
+
 def _size(count: int) -> str:
     return f"{count / 1024 / MIB:.1f} GiB" if count >= 1024 * MIB else f"{count / MIB:.0f} MiB"

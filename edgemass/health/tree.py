@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgemass.device_profile import Board
+
 MAX_BYTES = 1 << 20
 MOST = 1 << 53
 """No number that a board tells is larger, and every reader of JSON keeps those below."""
@@ -75,8 +77,4 @@ class Tree:
     @property
     def model(self) -> str:
         """The board's name of itself; "" where it has none."""
-        for path in ("proc/device-tree/model", "sys/firmware/devicetree/base/model"):
-            if name := self.text(path):
-                return name
-        parts = (self.text(f"sys/class/dmi/id/{part}") for part in ("sys_vendor", "product_name"))
-        return " ".join(part for part in parts if part)
+        return Board.read(self.root).model

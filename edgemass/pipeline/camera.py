@@ -51,6 +51,7 @@ class Camera:
         self.failure: Exception | None = None
         self.first_ns = self.last_ns = 0
         self._selection = selection
+        self._held_fps: float | None = None
         self._place = place
         self._sight = sight
         self._frames = frames
@@ -58,10 +59,12 @@ class Camera:
         self._on_failing = on_failing
         self._failures = 0
         self._reconnects = 0
+        self._moved_ns = clock.monotonic_ns()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"detect-{line.camera}", daemon=True)
 
     def start(self) -> None:
+        self._moved_ns = self._clock.monotonic_ns()
         self.capture.start()
         self._thread.start()
 
@@ -71,7 +74,18 @@ class Camera:
 
     def select(self, selection: Selection) -> None:
         """Choose frames differently from the next one on; for any thread."""
+        selection.hold(self._held_fps)
         self._selection = selection
+
+    def hold(self, fps: float | None) -> None:
+        """Run no more frames a second than this, whatever is configured; None = no longer. For any thread."""
+        self._held_fps = fps
+        self._selection.hold(fps)
+
+    @property
+    def max_fps(self) -> float | None:
+        """That is configured, for now."""
+        return self._selection.max_fps
 
     def join(self, timeout_s: float) -> bool:
         """Wait for the detect loop; True when it has ended."""
@@ -81,6 +95,13 @@ class Camera:
     @property
     def running(self) -> bool:
         return self._thread.is_alive()
+
+    @property
+    def still_s(self) -> float:
+        """How long ago the detect loop last came round, as it does several times a second where no frame hangs; for any
+        thread.
+        """
+        return (self._clock.monotonic_ns() - self._moved_ns) / 1e9
 
     def _run(self) -> None:
         try:
@@ -96,6 +117,7 @@ class Camera:
     def _loop(self) -> None:
         slot = self.capture.slot
         while not self._stop.is_set():
+            self._moved_ns = self._clock.monotonic_ns()
             frame = slot.look(POLL_S)
             if frame is None:
                 if slot.closed:
@@ -123,6 +145,7 @@ class Camera:
     def _take_turn(self) -> bool:
         """Wait until it is this camera's turn; False when it was stopped before."""
         while not self._stop.is_set():
+            self._moved_ns = self._clock.monotonic_ns()
             if self._place.take(POLL_S):
                 return True
         return False
@@ -133,6 +156,7 @@ class Camera:
         """
         stale = True
         while stale and not self._stop.is_set():
+            self._moved_ns = self._clock.monotonic_ns()
             frame = self.capture.slot.take()
             if frame is None:
                 return

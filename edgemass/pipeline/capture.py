@@ -92,6 +92,11 @@ class Capture:
         self._outage_ns = clock.monotonic_ns()
         self._supervisor = threading.Thread(target=self._supervise, name=f"capture-{camera}", daemon=True)
 
+    @property
+    def realtime(self) -> bool:
+        """Whether frames come by themselves, and what is not taken in time is lost."""
+        return self._source.realtime
+
     def start(self) -> None:
         self._supervisor.start()
 
@@ -114,6 +119,17 @@ class Capture:
             if thread.ident is not None:  # it was started
                 thread.join(timeout_s / len(threads))
         return not any(thread.is_alive() for thread in threads)
+
+    @property
+    def online(self) -> bool:
+        """Whether frames come; for any thread."""
+        return self._online is True
+
+    @property
+    def overdue_s(self) -> float:
+        """How long a read has been past its deadline without being given up, which takes no time; for any thread."""
+        reading = self._current
+        return 0.0 if reading is None or reading.ended else max(0.0, -self._left_s(reading))
 
     # The supervisor's thread: it alone decides, logs and tells the state.
 

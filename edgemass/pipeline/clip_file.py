@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 
 import av
@@ -11,6 +12,7 @@ from av.container import OutputContainer
 
 from edgemass.sources.coded import FORMATS, CodedPacket, CodedStream
 
+MODE = 0o640
 _LEAP_S = 10.0  # between the times of two packets: a camera that set its clock, and no pause
 
 
@@ -29,6 +31,7 @@ class ClipFile:
         self.size_bytes = 0
         self._stream = stream
         self._retiming = Retiming(round(_LEAP_S / stream.time_base))
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, MODE))  # FFmpeg would let everybody read it
         try:
             self._container: OutputContainer = av.open(f"file:{path}", "w", format=FORMATS[stream.suffix])
             self._out = self._container.add_stream_from_template(stream.template, opaque=True)

@@ -18,13 +18,14 @@ class Outlets:
     def __init__(self, camera: str, sinks: Sequence[Sink], counters: Counters) -> None:
         self._camera = camera
         self._sinks = list(sinks)
+        self._silent = not self._sinks
         self._counters = counters
         self._failing: set[str] = set()
 
     @property
     def heard(self) -> bool:
-        """Whether any sink still takes documents."""
-        return bool(self._sinks)
+        """Whether any sink still takes documents; where there never was one, nobody has closed it."""
+        return bool(self._sinks) or self._silent
 
     def hand(self, give: Callable[[Sink], None]) -> None:
         """Call `give` with every sink; one that is closed for good is left out from then on."""

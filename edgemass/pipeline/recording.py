@@ -32,12 +32,15 @@ from edgemass.frame import Frame
 from edgemass.messages import CameraState, CountsMessage, EventMessage, ModelRef, to_json
 from edgemass.pipeline.ledger import Entry
 from edgemass.pipeline.moment import Identity, Moment
+from edgemass.scene.tracker import FAR
 
 logger = logging.getLogger(__name__)
 
 HEADER = "recording.json"
 MAX_BYTES = 1 << 30
 """Of one camera's files; then its recording ends."""
+MAX_SIDE = 65535
+MAX_CLASS = 1_000_000
 _SYNC_LINES = 20
 
 
@@ -80,15 +83,29 @@ class GivenModel(msgspec.Struct, frozen=True, tag="model"):
 
 
 class GivenFrame(msgspec.Struct, frozen=True, tag="frame"):
-    """size: width and height in pixels. found: of each box x1, y1, x2, y2 as fractions, score, class id."""
+    """size: width and height in pixels. found: of each box x1, y1, x2, y2 as fractions, score, class id.
+
+    Raises:
+        ValueError: a size that no picture has, a box or score that is none, or a class that no model has.
+    """
 
     moment: Moment
     size: tuple[int, int]
     found: list[tuple[float, float, float, float, float, int]]
 
+    def __post_init__(self) -> None:
+        if not all(0 < side <= MAX_SIDE for side in self.size):
+            raise ValueError(f"size must lie between 1 and {MAX_SIDE}, found {list(self.size)}")
+        for *numbers, class_id in self.found:
+            if not all(abs(number) <= FAR for number in numbers):
+                raise ValueError(f"a box and its score must be fractions, found {numbers}")
+            if not 0 <= class_id <= MAX_CLASS:
+                raise ValueError(f"class id must lie between 0 and {MAX_CLASS}, found {class_id}")
+
     @classmethod
     def of(cls, found: Detections, moment: Moment, size: tuple[int, int]) -> GivenFrame:
-        columns = (*found.xyxy.T.tolist(), found.score.tolist(), found.class_id.tolist())
+        sane = (np.abs(found.xyxy) <= FAR).all(axis=1) & (np.abs(found.score) <= FAR)  # a scene passes others over
+        columns = (*found.xyxy[sane].T.tolist(), found.score[sane].tolist(), found.class_id[sane].tolist())
         return cls(moment, size, list(zip(*columns, strict=True)))
 
     def detections(self) -> Detections:

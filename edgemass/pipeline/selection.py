@@ -8,15 +8,26 @@ from edgemass.scene.motion import MotionGate, brightness
 
 
 class Selection:
-    """Holds a camera to its max_fps and leaves out what does not move. Used by one thread.
+    """Holds a camera to its max_fps and leaves out what does not move. Used by one thread, but for `hold`.
 
     max_fps: by the frames' own time, so that a file is thinned as a camera would be.
     """
 
     def __init__(self, *, max_fps: float | None = None, gate: MotionGate | None = None) -> None:
-        self._interval_ns = int(1e9 / max_fps) if max_fps else 0
+        self.max_fps = max_fps
+        self._interval_ns = _interval_ns(max_fps)
         self._next_ns: int | None = None
         self._gate = gate
+
+    def hold(self, fps: float | None) -> None:
+        """Run no more frames a second than this from now on, however many max_fps allows; None = those of max_fps.
+
+        For any thread.
+        """
+        interval_ns = max(_interval_ns(self.max_fps), _interval_ns(fps))
+        if interval_ns != self._interval_ns:
+            self._interval_ns = interval_ns
+            self._next_ns = None  # what was held back for long need not wait for the end of that
 
     def refuses(self, frame: Frame) -> str | None:
         """Why a frame is left out, as the name of its counter; None where it is to be run: tell `ran` which one was.
@@ -42,9 +53,9 @@ class Selection:
 
         It may be a newer one than the frame that was not refused.
         """
-        if self._next_ns is None or frame.mono_ns >= self._next_ns + self._interval_ns:
-            self._next_ns = frame.mono_ns
-        self._next_ns += self._interval_ns
+        interval_ns, due_ns = self._interval_ns, self._next_ns  # `hold` may change them meanwhile
+        late = due_ns is None or frame.mono_ns >= due_ns + interval_ns
+        self._next_ns = (frame.mono_ns if due_ns is None or late else due_ns) + interval_ns
 
     def forget(self) -> None:
         """The camera was away: the next frame is not compared with those before."""
@@ -52,4 +63,9 @@ class Selection:
             self._gate.forget()
 
     def _is_due(self, mono_ns: int) -> bool:
-        return not self._interval_ns or self._next_ns is None or mono_ns >= self._next_ns
+        due_ns = self._next_ns
+        return not self._interval_ns or due_ns is None or mono_ns >= due_ns
+
+
+def _interval_ns(fps: float | None) -> int:
+    return int(1e9 / fps) if fps else 0

@@ -59,6 +59,8 @@ class Sight:
         if self._forget:
             self._forget = False
             self._integrity.forget()
+        if not self._integrity.due(frame.mono_ns):
+            return  # and it is not converted for it
         try:
             verdict = self._integrity.look(brightness(frame), frame.mono_ns)
         except SourceError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Literal
 
 from edgemass.config.integrity import Cause
@@ -23,11 +24,18 @@ class Hold:
         self._bad_s = self._good_s = self._other_s = 0.0
         self._bad_looks = self._good_looks = 0
         self._began_ns = 0
+        self._suspected: Counter[Cause] = Counter()
+
+    @property
+    def suspicious(self) -> bool:
+        """Whether something is told, or may be soon."""
+        return bool(self.cause or self._bad_looks)
 
     def see(self, cause: Cause | None, elapsed_s: float, mono_ns: int) -> None:
         """One more look.
 
-        elapsed_s: since the look before. A frozen picture is told at once: that has been waited for.
+        elapsed_s: since the look before. A frozen picture is told at once: that has been waited for. Of other causes
+        the one that most looks spoke for is told.
         """
         if self.cause:
             self._see_while_told(cause, elapsed_s, mono_ns)
@@ -35,12 +43,20 @@ class Hold:
             self._bad_s = max(self._bad_s - FORGIVEN * elapsed_s, 0.0)
             self._bad_looks = max(self._bad_looks - 1, 0)
         else:
-            if not self._bad_looks:
-                self._began_ns = mono_ns
+            self._suspect(cause, elapsed_s, mono_ns)
+
+    def _suspect(self, cause: Cause, elapsed_s: float, mono_ns: int) -> None:
+        if self._bad_looks:
             self._bad_s += elapsed_s
-            self._bad_looks += 1
-            if cause == "frozen" or (self._bad_s >= self._confirm_s and self._bad_looks >= LOOKS):
-                self._tell(cause, self._began_ns)
+        else:  # it was good until now, for all that is known
+            self._began_ns = mono_ns
+            self._suspected.clear()
+        self._bad_looks += 1
+        self._suspected[cause] += 1
+        if cause == "frozen":
+            self._tell(cause, self._began_ns)
+        elif self._bad_s >= self._confirm_s and self._bad_looks >= LOOKS:
+            self._tell(self._suspected.most_common(1)[0][0], self._began_ns)
 
     def clear(self, mono_ns: int) -> None:
         """The present picture is as it should be."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from edgemass.config.integrity import Cause
 from edgemass.scene._look import Look
-from edgemass.scene._matching import Match
+from edgemass.scene._matching import Match, broadly_alike
 from edgemass.scene._views import View
 
 PRESENT = 0.25  # fraction of blocks that must be as usual; by chance it is a tenth
@@ -15,6 +15,7 @@ FLAT = 0.1  # fraction of blocks with anything to be seen in them
 DARK = 40.0  # brightness that one pixel in a hundred exceeds
 GLARE, GLARE_ALONE = 0.5, 0.8  # saturated fraction of the picture; without a usual view to compare with
 SOFT_SHARE = 0.5  # of the picture
+SOFT_WITH_VEIL = 0.2  # likewise, of one that lost its contrast too: a veil dims small and large alike
 VEIL, VEIL_LEVEL = 0.5, 0.6  # of the usual contrast for its brightness; of the usual brightness
 BLACK_LEVEL = 16.0  # of a limited-range picture
 BROADLY = 0.6  # correlation of two pictures out of focus that show the same
@@ -32,7 +33,6 @@ class Findings:
     look: the present one; now: what it shows, as a view; structure: fraction of blocks with anything to be seen.
     usual: the view to be expected; None while there is none. match: with the usual or a remembered view, whichever is
         more alike; None where there is none with enough to compare. softened: see `_views.softened`.
-    broadly: correlation out of focus, likewise.
     still_s: for how long next to nothing has changed; still_limit_s: from when on that is a frozen picture.
     """
 
@@ -42,7 +42,6 @@ class Findings:
     usual: View | None
     match: Match | None
     softened: float | None
-    broadly: float
     still_s: float
     still_limit_s: float
 
@@ -60,6 +59,20 @@ class Findings:
     @property
     def soft(self) -> bool:
         return self.softened is not None and self.softened >= SOFT_SHARE
+
+    @property
+    def veiled(self) -> bool:
+        """Whether the contrast is gone, and it is not darkness that took it."""
+        usual, now = self.usual, self.now
+        if usual is None:
+            return False
+        return now.level >= VEIL_LEVEL * usual.level and _clearness(now) < VEIL * _clearness(usual)
+
+    def is_broadly_usual(self) -> bool:
+        """Whether this one look, out of focus, is the usual view; a cloth is not, however much of the view is left in
+        what the last looks have in common.
+        """
+        return self.usual is None or broadly_alike(self.usual.grid, self.look.grid) >= BROADLY
 
 
 def judge(found: Findings) -> Cause | None:
@@ -87,7 +100,7 @@ def _judge_other_view(found: Findings) -> Cause:
         return "black"
     if found.elsewhere and not found.soft:
         return "moved"
-    if found.soft and found.broadly >= BROADLY:
+    if found.soft and found.is_broadly_usual():
         return "blurred"
     if found.structure < FLAT or found.soft:
         return "covered"
@@ -104,10 +117,17 @@ def _judge_known_view(found: Findings) -> Cause | None:
         return _judge_flat(found, usual)
     if found.still_s >= found.still_limit_s and usual.changed >= LIVELY:
         return "frozen"
-    if found.soft:
+    return _judge_contrast(found)
+
+
+def _judge_contrast(found: Findings) -> Cause | None:
+    """The usual view is there; what is in it may be less clear than usual."""
+    if not found.soft and not found.veiled:
+        return None
+    soft = found.soft or (found.softened or 0.0) >= SOFT_WITH_VEIL
+    if soft and found.is_broadly_usual():
         return "blurred"
-    veiled = now.level >= VEIL_LEVEL * usual.level and _clearness(now) < VEIL * _clearness(usual)
-    return "covered" if veiled else None
+    return "covered" if found.veiled else None  # else something stands before a part of it
 
 
 def _judge_flat(found: Findings, usual: View) -> Cause | None:

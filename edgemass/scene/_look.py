@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgemass.frame import Luma
+from edgemass.scene._blocks import BLOCK, Grid, averaged, blocks_of
 
-Grid = NDArray[np.float32]
-"""float32 (rows, columns): a picture as about CELLS mean brightnesses, 0..255, whatever its size."""
-
-SAMPLE = 480  # pixels along the longer side that are looked at: every 3rd at 720p, every 4th at 1080p
+SAMPLE = 320  # pixels along the longer side that are looked at: every 4th at 720p, every 6th at 1080p
+THIN = 2  # steps and distributions are those of every so many-th row of the sample: still hundreds in a block
 CELLS = 7000  # 112 x 63 at 16:9; a cell is a hundredth of the picture's width
 PATCH = 8  # pixels of the sample along a side of the places that are asked whether anything changed there
 SATURATED = 232  # brightness; the end of a limited-range picture is 235
@@ -29,7 +28,8 @@ class Look:
 
     sample: uint8, every so many-th pixel each way; grid: the same, averaged over cells.
     level: mean brightness. light_end: brightness that one pixel in a hundred exceeds. saturated: fraction of pixels.
-    steps: as the grid, the squared steps of brightness between neighbouring pixels, across plus down.
+    steps: (block rows, block columns), the mean squared step of brightness between neighbouring pixels, across plus
+        down.
     coarse: the step of brightness that one in a hundred pairs of pixels a good hundredth of the width apart exceeds.
     """
 
@@ -45,31 +45,38 @@ class Look:
 def take_look(luma: Luma) -> Look:
     """luma: uint8 (height, width) with any strides, at least one pixel; some pixels are copied, none is kept."""
     step = _step(*luma.shape)
-    near = max(1, step // 2)
     top, left = (min(step, side) // 2 for side in luma.shape)
     sample = np.ascontiguousarray(luma[top::step, left::step])
-    beside = np.ascontiguousarray(luma[top::step, left + near :: step])
-    below = np.ascontiguousarray(luma[top + near :: step, left::step])
     far = max(2, max(sample.shape) // 80)
-    light = _histogram(sample)
-    shape = grid_shape(*luma.shape)
+    light = _histogram(sample[::THIN])
     return Look(
         sample=sample,
-        grid=_averaged(sample, shape),
-        level=float((light * np.arange(256)).sum()) / sample.size,
+        grid=averaged(sample, grid_shape(*luma.shape)),
+        level=float(cv2.mean(sample)[0]),
         light_end=_exceeded(light),
-        saturated=float(light[SATURATED:].sum()) / sample.size,
-        steps=_squared_steps(sample, beside, shape) + _squared_steps(sample, below, shape),
-        coarse=max(_far_step(sample[:, far:], sample[:, :-far]), _far_step(sample[far:], sample[:-far])),
+        saturated=float(light[SATURATED:].sum() / light.sum()),
+        steps=_squared_steps(luma[top:, left:], sample, step, grid_shape(*luma.shape)),
+        coarse=max(
+            _far_step(sample[::THIN, far:], sample[::THIN, :-far]), _far_step(sample[far::THIN], sample[:-far:THIN])
+        ),
     )
 
 
-def _squared_steps(sample: Luma, beside: Luma, shape: tuple[int, int]) -> Grid:
-    rows, columns = beside.shape
-    if not beside.size:
-        return np.zeros(shape, np.float32)
-    steps = cv2.absdiff(sample[:rows, :columns], beside).astype(np.float32)
-    return _averaged(steps * steps, shape)
+def _squared_steps(luma: Luma, sample: Luma, step: int, shape: tuple[int, int]) -> Grid:
+    """See `Look`. luma: from the first pixel of the sample on, which has every `step`-th. shape: of the grid."""
+    near = max(1, step // 2)
+    beside, below = luma[:: step * THIN, near::step], luma[near :: step * THIN, ::step]
+    blocks = blocks_of(shape)
+    rows = min(len(sample) * blocks[0] * BLOCK // shape[0] // THIN, len(below))  # of those that lie in a block
+    columns = min(sample.shape[1] * blocks[1] * BLOCK // shape[1], beside.shape[1])
+    if not all(blocks) or rows < blocks[0] or columns < blocks[1]:
+        return np.zeros(blocks, np.float32)
+    rows, columns = rows - rows % blocks[0], columns - columns % blocks[1]  # whole pixels a block: a third of the time
+    here = sample[: rows * THIN : THIN, :columns]
+    squares = np.zeros((rows, columns), np.float32)
+    for there in (beside, below):
+        cv2.accumulateSquare(cv2.absdiff(here, np.ascontiguousarray(there[:rows, :columns])), squares)
+    return averaged(squares, blocks)
 
 
 def _far_step(one: Luma, other: Luma) -> float:
@@ -93,11 +100,12 @@ class Change:
 def change(before: Look, now: Look) -> Change:
     """Of two looks at pictures of one size."""
     differs = np.asarray(cv2.absdiff(now.sample, before.sample), np.uint8)
-    cells = np.sort(cv2.absdiff(now.grid, before.grid), axis=None)
+    quarter = int(now.grid.size * QUARTER)
+    cells = np.partition(cv2.absdiff(now.grid, before.grid), quarter, axis=None)
     return Change(
         places=_changed_places(differs),
-        noise=_exceeded(_histogram(differs), QUARTER) / _QUARTILE,
-        cell_noise=float(cells[int(cells.size * QUARTER)]) / _QUARTILE,
+        noise=_exceeded(_histogram(differs[::THIN]), QUARTER) / _QUARTILE,
+        cell_noise=float(cells[quarter]) / _QUARTILE,
     )
 
 
@@ -105,9 +113,9 @@ def _changed_places(differs: Luma) -> float:
     height, width = (side // PATCH * PATCH for side in differs.shape)
     if not height or not width:
         return float((differs > CHANGED).any())
-    changed = (differs[:height, :width] > CHANGED).astype(np.float32)
+    _, changed = cv2.threshold(differs[:height, :width], CHANGED, 255, cv2.THRESH_BINARY)
     places = cv2.resize(changed, (width // PATCH, height // PATCH), interpolation=cv2.INTER_AREA)
-    return float(np.count_nonzero(places)) / places.size
+    return float(np.count_nonzero(places)) / places.size  # one pixel in a place makes a mean of 255 / 64
 
 
 def grid_shape(height: int, width: int) -> tuple[int, int]:
@@ -120,11 +128,6 @@ def grid_shape(height: int, width: int) -> tuple[int, int]:
 
 def _step(height: int, width: int) -> int:
     return max(1, math.ceil(max(height, width) / SAMPLE))
-
-
-def _averaged(pixels: Luma | Grid, shape: tuple[int, int]) -> Grid:
-    rows, columns = shape
-    return cv2.resize(pixels.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA).astype(np.float32)
 
 
 def _histogram(pixels: NDArray[np.generic]) -> NDArray[np.int64]:

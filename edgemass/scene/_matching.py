@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgemass.scene._look import Grid
+from edgemass.scene._blocks import BLOCK, DETAIL, Detail, Grid, mean_of_blocks
 
-BLOCK = 9  # cells along a side: 84 blocks at 16:9
-DETAIL = 9  # cells: what is wider than this (light, shadow, a veil) is taken off before blocks are compared
 TEXTURE = 3.0  # steps of brightness by which the cells of a block must vary for it to be told from others
 ABOVE_NOISE = 2.5  # times the noise of a cell, likewise
 ALIKE = 0.5  # correlation of two blocks that show the same
@@ -40,51 +39,45 @@ class Match:
     down: float = 0.0
 
 
-def detail(grid: Grid) -> Grid:
-    """What is left of a grid without its broad light and shadow; same shape, about 0."""
-    return np.asarray(grid - cv2.blur(grid, (DETAIL, DETAIL), borderType=cv2.BORDER_REFLECT), np.float32)
-
-
-def textured(detailed: Grid, noise: float) -> NDArray[np.bool_]:
+def textured(seen: Detail, noise: float) -> NDArray[np.bool_]:
     """(block rows, block columns): which blocks can be told from others. noise: standard deviation of a cell."""
-    blocks = _blocks(detailed)
-    return np.asarray(blocks.std(axis=(1, 3)) >= max(TEXTURE, ABOVE_NOISE * noise), np.bool_)
+    return np.asarray(seen.power >= max(TEXTURE, ABOVE_NOISE * noise) ** 2, np.bool_)
 
 
-def structure(detailed: Grid, noise: float) -> float:
+def structure(seen: Detail, noise: float) -> float:
     """Fraction of blocks in which there is anything to be seen above the noise; 0..1."""
-    blocks = _blocks(detailed)
-    if not blocks.size:
+    if not seen.power.size:
         return 0.0
-    return float(np.mean(blocks.std(axis=(1, 3)) >= max(TEXTURE / FAINT, ABOVE_NOISE * noise)))
+    return float(np.mean(seen.power >= max(TEXTURE / FAINT, ABOVE_NOISE * noise) ** 2))
 
 
-def compare(before: Grid, now: Grid, noise: float, *, search: float = 0.8) -> Match:
-    """Compare two detailed grids of one shape.
+def compare(before: Detail, now: Detail, noise: float, *, search: float = 0.8) -> Match:
+    """Compare two pictures of one shape.
 
     noise: standard deviation of a cell of either. search: below this fraction of the same the rest is looked for.
     """
     chosen = textured(before, noise)
-    count = int(chosen.sum())
+    count = int(np.count_nonzero(chosen))
     if not count:
         return Match(0, 0.0)
-    alike = _correlation(_blocks(before), _blocks(now))
+    alike = _correlation(before, now)
     same = float(np.mean(np.abs(alike[chosen]) >= ALIKE))
     if same >= search:
         return Match(count, same)
-    whole = _whole_displacement(before, now)
+    whole = _whole_displacement(before.cells, now.cells)
     if whole is not None:
         found, displaced = [whole], 1.0
     else:
         each = [
-            _displacement(before, now, row, column, float(alike[row, column])) for row, column in np.argwhere(chosen)
+            _displacement(before.cells, now.cells, row, column, float(alike[row, column]))
+            for row, column in np.argwhere(chosen)
         ]
         found = [one for one in each if one is not None]
         displaced = len(found) / count
     if not found:
         return Match(count, same)
     right, down = np.median(np.array(found), axis=0)
-    rows, columns = now.shape
+    rows, columns = now.cells.shape
     return Match(count, same, displaced, float(right) / columns, float(down) / rows)
 
 
@@ -100,33 +93,17 @@ def _whole_displacement(before: Grid, now: Grid) -> tuple[float, float] | None:
     return (right, down) if right * right + down * down >= DISPLACED * DISPLACED else None
 
 
-def mean_of_blocks(grid: Grid) -> Grid:
-    """(block rows, block columns): the mean of each block of a grid."""
-    return np.asarray(_blocks(grid).mean(axis=(1, 3)), np.float32)
-
-
-def power_of_blocks(detailed: Grid) -> Grid:
-    """(block rows, block columns): the variance of each block of a detailed grid."""
-    return np.asarray(_blocks(detailed).var(axis=(1, 3)), np.float32)
-
-
 def broadly_alike(before: Grid, now: Grid) -> float:
     """Correlation of what is left of two grids out of focus; -1..1."""
     one, other = (cv2.blur(grid, (DETAIL, DETAIL)) - cv2.blur(grid, (4 * DETAIL + 1,) * 2) for grid in (before, now))
-    return float(_correlation(one[None, :, None, :], other[None, :, None, :])[0, 0])
+    one, other = one - one.mean(), other - other.mean()
+    return float((one * other).sum() / math.sqrt(max(float((one * one).sum()) * float((other * other).sum()), 1e-6)))
 
 
-def _blocks(grid: Grid) -> Grid:
-    """(block rows, BLOCK, block columns, BLOCK); what is left over at the right and the bottom is left out."""
-    rows, columns = (side // BLOCK for side in grid.shape)
-    return grid[: rows * BLOCK, : columns * BLOCK].reshape(rows, BLOCK, columns, BLOCK)
-
-
-def _correlation(one: Grid, other: Grid) -> Grid:
-    one = one - one.mean(axis=(1, 3), keepdims=True)
-    other = other - other.mean(axis=(1, 3), keepdims=True)
-    power = (one * one).sum(axis=(1, 3)) * (other * other).sum(axis=(1, 3))
-    return np.asarray((one * other).sum(axis=(1, 3)) / np.sqrt(np.maximum(power, 1e-6)), np.float32)
+def _correlation(one: Detail, other: Detail) -> Grid:
+    """(block rows, block columns): of each block with that in its place; 0 where there is nothing in one of them."""
+    shared = mean_of_blocks(one.cells * other.cells) - one.mean * other.mean
+    return np.asarray(shared / np.sqrt(np.maximum(one.power * other.power, 1e-6)), np.float32)
 
 
 def _displacement(before: Grid, now: Grid, row: int, column: int, stays: float) -> tuple[float, float] | None:

@@ -10,8 +10,9 @@ from functools import cached_property
 import msgspec
 import numpy as np
 
-from edgemass.scene._look import Grid, Look, grid_shape
-from edgemass.scene._matching import BLOCK, compare, detail, mean_of_blocks, power_of_blocks
+from edgemass.scene._blocks import Detail, Grid, blocks_of, detail
+from edgemass.scene._look import Look, grid_shape
+from edgemass.scene._matching import compare
 
 BANDS = (40.0, 90.0)  # brightness: night, dusk and rooms, day
 PER_BAND = 2
@@ -19,6 +20,7 @@ ALIKE = 0.7  # fraction of blocks: more, and two views of one band are one
 FEW_BLOCKS = 6  # with fewer to look at, nothing is told
 SOFT = 0.4  # of the usual steps between neighbouring pixels, for as much of what is larger: a block out of focus
 GONE, SURELY = 0.06, 4.0  # of what the light would leave of them, where that is so many times what can be seen
+MOST = 1000.0  # no number of a view is greater
 LESS = 0.9  # of the usual steps, whatever makes them
 LEAST_STEPS = 6.0  # squared; below, a block has nothing small in it
 STEPS_OF_NOISE = 4.0  # two of a pixel and two of its neighbour, times the variance of one
@@ -44,7 +46,7 @@ class View:
     changed: float
 
     @cached_property
-    def detailed(self) -> Grid:
+    def detailed(self) -> Detail:
         return detail(self.grid)
 
     @property
@@ -74,7 +76,7 @@ def as_view(look: Look, grid: Grid, noise: float, changed: float) -> View:
         grid=grid,
         level=look.level,
         saturated=look.saturated,
-        steps=mean_of_blocks(look.steps),
+        steps=look.steps,
         noise=noise,
         contrast=math.sqrt(max(look.coarse**2 - (NOISE_AT_1_PERCENT * noise) ** 2, 0.0)),
         changed=changed,
@@ -89,7 +91,7 @@ def softened(usual: View, now: View) -> float | None:
     hidden, usually_hidden = (STEPS_OF_NOISE * view.noise * view.noise for view in (now, usual))
     usually, left = usual.steps - usually_hidden, now.steps - hidden
     clear = usually >= usually_hidden
-    dimmed = power_of_blocks(now.detailed) / np.maximum(power_of_blocks(usual.detailed), 1e-3)
+    dimmed = now.detailed.power / np.maximum(usual.detailed.power, 1e-3)
     wanted = usually * np.minimum(dimmed, 1.0)
     told = clear & (wanted >= max(LEAST_STEPS, hidden))
     by_light = usually * min(now.level / max(usual.level, 1.0), 1.0) ** 2
@@ -167,10 +169,13 @@ def restored(memory: Memory) -> Views:
 
 def _is_whole(stored: StoredView, shape: tuple[int, int]) -> bool:
     rows, columns = shape
+    numbers = (stored.low, stored.high, stored.level, stored.saturated, stored.noise, stored.contrast, stored.changed)
     return (
         (stored.rows, stored.columns) == shape
         and len(stored.cells) == rows * columns
-        and len(stored.steps) == 4 * (rows // BLOCK) * (columns // BLOCK)
+        and len(stored.steps) == 4 * math.prod(blocks_of(shape))
+        and all(0 <= number <= MOST for number in numbers)
+        and bool(np.isfinite(np.frombuffer(stored.steps, "<f4")).all())
     )
 
 
@@ -199,7 +204,7 @@ def _restore(stored: StoredView) -> View:
         grid=np.asarray(stored.low + cells * np.float32((stored.high - stored.low) / 255.0), np.float32),
         level=stored.level,
         saturated=stored.saturated,
-        steps=np.frombuffer(stored.steps, "<f4").reshape(stored.rows // BLOCK, stored.columns // BLOCK),
+        steps=np.frombuffer(stored.steps, "<f4").reshape(blocks_of((stored.rows, stored.columns))),
         noise=stored.noise,
         contrast=stored.contrast,
         changed=stored.changed,

@@ -11,16 +11,17 @@ import numpy as np
 from edgemass.config.integrity import Cause, IntegrityConfig
 from edgemass.frame import Luma
 from edgemass.scene import _judging as judging
+from edgemass.scene._blocks import Detail, Grid
 from edgemass.scene._hold import Hold
 from edgemass.scene._judging import Findings, evidence
-from edgemass.scene._look import Grid, Look, change, take_look
-from edgemass.scene._matching import Match, broadly_alike, compare, structure
+from edgemass.scene._look import Look, change, take_look
+from edgemass.scene._matching import Match, compare, structure
 from edgemass.scene._views import FEW_BLOCKS, Memory, View, Views, as_view, restored, softened
 
 __all__ = ["Integrity", "Memory", "Verdict"]
 
 NS = 1_000_000_000
-LOOK_S = 0.45  # between two looks: about two a second at any frame rate
+LOOK_S, SUSPICIOUS_S = 0.95, 0.45  # between two looks: about one a second at any frame rate, or two
 LONGEST_S = 10.0  # that one look speaks for, however long ago the last was
 LEARN_S, LEARN_LOOKS = 8.0, 6
 RECENT_S = 1.0  # over which a picture is averaged before it is compared, against noise and what passes
@@ -96,13 +97,18 @@ class Integrity:
         height, width = self._size
         return Memory(height=height, width=width, still_s=self._natural_still_s, views=self._views.stored())
 
+    def due(self, mono_ns: int) -> bool:
+        """Whether a picture of this time would be looked at; others need not be made ready."""
+        gap_s = SUSPICIOUS_S if self._hold.suspicious else LOOK_S
+        return self._looked_ns is None or not 0 <= mono_ns - self._looked_ns < gap_s * NS
+
     def look(self, luma: Luma, mono_ns: int) -> Verdict:
-        """To be called with every picture of the camera; it looks at about two a second.
+        """To be called with every picture of the camera; it looks at about one a second, at two where it suspects.
 
         luma: uint8 (height, width) with any strides; a bounded number of its pixels is read, and none is kept.
         mono_ns: the frame's own time; it may stand still or jump.
         """
-        if self._looked_ns is not None and 0 <= mono_ns - self._looked_ns < LOOK_S * NS:
+        if not self.due(mono_ns):
             return self._verdict
         elapsed_s = 0.0 if self._looked_ns is None else min(max(mono_ns - self._looked_ns, 0) / NS, LONGEST_S)
         self._looked_ns = mono_ns
@@ -161,7 +167,6 @@ class Integrity:
         detailed = now.detailed
         seen = structure(detailed, self._cell_noise)
         usual, match = self._expect(look, detailed, seen)
-        unlike = usual is not None and match is not None and match.same < judging.PRESENT
         return Findings(
             look=look,
             now=now,
@@ -169,12 +174,11 @@ class Integrity:
             usual=usual,
             match=match,
             softened=None if usual is None else softened(usual, now),
-            broadly=broadly_alike(usual.grid, self._recent) if unlike and usual is not None else 1.0,
             still_s=self._still_s,
             still_limit_s=max(self._options.confirm_s + FROZEN_S, STILL_TIMES * self._natural_still_s),
         )
 
-    def _expect(self, look: Look, detailed: Grid, seen: float) -> tuple[View | None, Match | None]:
+    def _expect(self, look: Look, detailed: Detail, seen: float) -> tuple[View | None, Match | None]:
         """The view that a picture is to be held to, and how it compares; see `Findings`."""
         noise = self._cell_noise
         usual, match = self._usual, None

@@ -24,6 +24,7 @@ class SceneObject:
     row: of the detections of this frame, -1 where it is not among them. window: of the last frames, whether its score
     was high enough to be believed. doubt_ns: since when its score has been too low to keep it, None while it is not.
     told*: in its last document.
+    missed_ns: while the camera was away.
     approaches: by line, where it was when it was last surely beside it. crossings: not told yet: line, way, time.
     """
 
@@ -41,6 +42,7 @@ class SceneObject:
     counted: bool = False
     stationary: bool = False
     doubt_ns: int | None = None
+    missed_ns: int = 0
     number: int = 0
     told_ns: int = 0
     told: tuple[object, ...] = ()
@@ -66,6 +68,12 @@ class SceneObject:
     def dwell_s(self) -> dict[str, float]:
         """Seconds in each zone, until it was last seen."""
         return {name: round(self.visits[name].dwell_s(self.seen_ns), 3) for name in self.entered}
+
+    def miss(self, nanoseconds: int) -> None:
+        """The camera was away for so long: whether it was there meanwhile is not known."""
+        self.missed_ns += nanoseconds
+        for visit in self.visits.values():
+            visit.missed_ns += nanoseconds
 
     def walk(self, place: Point, most: int) -> None:
         """Add a place to the path, which is thinned to at most `most` points."""

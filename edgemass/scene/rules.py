@@ -128,7 +128,7 @@ class Rules:
             since_ns = since[thing.track_id]
             if since_ns is None or thing.row < 0 or thing.track_id in memory.held:
                 continue
-            held_s = (mono_ns - since_ns) / _NS
+            held_s = (mono_ns - since_ns - _missed_ns(thing, rule.zone)) / _NS
             fits = held_s >= rule.for_s and accepts(rule, thing.label, thing.top_score, thing.box, aspect)
             if fits and self._may(name, rule, mono_ns):
                 memory.held[thing.track_id] = since_ns
@@ -151,6 +151,11 @@ def _since_ns(thing: SceneObject, zone: str | None) -> int | None:
         return thing.first_ns
     visit = thing.visits.get(zone)
     return visit.since_ns if visit is not None and visit.inside else None
+
+
+def _missed_ns(thing: SceneObject, zone: str | None) -> int:
+    """For how much of that the camera was away."""
+    return thing.missed_ns if zone is None else thing.visits[zone].missed_ns
 
 
 def _crossings(

@@ -83,6 +83,9 @@ class Scene:
         self.known = {place: sorted({*(known or {}).get(place, ())} & {*labels}) for place in (FRAME, *camera.zones)}
         self._telling = Telling(self._config, camera.zones, self.totals, first_number)
         self._available = True
+        self._frames = 0
+        self._first_ns: int | None = None
+        self._away_ns: int | None = None  # the last frame before the camera went away
         self._last_ns = 0
         self._unsettled: set[int] = set()
         self._told: Counts | None = None
@@ -109,7 +112,7 @@ class Scene:
             self._unsettled = {
                 thing.track_id for thing in self.objects
             }  # a frame from before may have come after `away`
-        self._last_ns = mono_ns
+        self._note_time(mono_ns)
         tracks = self._tracker.update(found, mono_ns)
         happenings: list[Happening] = []
         self._follow(tracks, mono_ns)
@@ -126,12 +129,34 @@ class Scene:
         ids[tracks.row[seen]] = tracks.track_id[seen]
         return Observation(ids.tolist(), happenings, self._news(), self.objects)
 
+    def _note_time(self, mono_ns: int) -> None:
+        """A frame of this time; what was there while the camera was away is not known to have been there."""
+        self._frames += 1
+        if self._first_ns is None:
+            self._first_ns = mono_ns
+        if self._available and self._away_ns is not None:
+            for thing in self._objects.values():
+                thing.miss(mono_ns - self._away_ns)
+            self._away_ns = None
+        self._last_ns = mono_ns
+
+    @property
+    def _settled(self) -> bool:
+        """Whether what was there from the first frame on could be believed by now; before, 0 would be a guess."""
+        return (
+            self._first_ns is not None
+            and self._frames >= self._config.frames
+            and self._last_ns - self._first_ns >= self._tracking.confirm_s * _NS
+        )
+
     def away(self) -> Counts | None:
         """The camera gives no pictures, or none that can be trusted: what is there is kept, and nothing is known of it.
 
         Returns the counts, where they were not told as unavailable before.
         """
         self._available = False
+        if self._away_ns is None:
+            self._away_ns = self._last_ns
         self._tracker.suspend()
         self._unsettled = {thing.track_id for thing in self.objects}
         for thing in self._objects.values():
@@ -241,7 +266,9 @@ class Scene:
     # Counts
 
     def _news(self) -> Counts | None:
-        """The counts, where they are not what was told last."""
+        """The counts, where they are not what was told last; nothing before anything is known."""
+        if self._told is None and not self._settled:
+            return None
         counts = self._counts()
         if counts == self._told:
             return None
@@ -252,7 +279,7 @@ class Scene:
         believed = self.objects
         present = self._count(FRAME, [thing for thing in believed if thing.counted])
         zones = {name: self._count(name, [thing for thing in believed if _stays(thing, name)]) for name in self._zones}
-        return counts(present, zones, self.totals, available=self._available and not self._unsettled)
+        return counts(present, zones, self.totals, available=self._available and self._settled and not self._unsettled)
 
     def _count(self, place: str, things: Sequence[SceneObject]) -> Numbers:
         labels = [thing.label for thing in things]

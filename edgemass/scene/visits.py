@@ -10,6 +10,7 @@ class Visit:
     """inside: believed to be in the zone, since `since_ns`. streak: frames in a row that say otherwise.
 
     number: of the event of this stay, 0 while it has none (yet). before_s: of earlier stays.
+    missed_ns: of this stay, while the camera was away.
     """
 
     inside: bool = False
@@ -18,6 +19,7 @@ class Visit:
     first_ns: int = 0
     number: int = 0
     before_s: float = 0.0
+    missed_ns: int = 0
 
     def see(self, *, inside: bool, inertia: int, mono_ns: int) -> None:
         """Take in a frame in which the object was seen. A stay counts from its first frame, and so does its absence."""
@@ -31,7 +33,7 @@ class Visit:
             return
         self.streak = 0
         if inside:
-            self.since_ns = self.first_ns
+            self.since_ns, self.missed_ns = self.first_ns, 0
         else:
             self.before_s += (self.first_ns - self.since_ns) / 1e9
         self.inside = inside

@@ -22,22 +22,25 @@ def default_threads() -> int:
     return max(1, cores() - 1)
 
 
-def thread_counts() -> tuple[int, ...]:
-    """One, all but one, all."""
-    return tuple(sorted({1, default_threads(), cores()}))
+def thread_counts(board: int | None = None) -> tuple[int, ...]:
+    """One, all but one, all; and what the board's profile says."""
+    return tuple(sorted({1, default_threads(), cores(), board or 1}))
 
 
-def candidates(bundle: Bundle, *, variant: str | None = None, accelerators: Sequence[str] = ()) -> list[Candidate]:
+def candidates(
+    bundle: Bundle, *, variant: str | None = None, accelerators: Sequence[str] = (), threads: int | None = None
+) -> list[Candidate]:
     """All there is to measure, the reference variant first.
 
-    variant: this one only. accelerators: as `accelerators` says; their thread count is the default.
+    variant: this one only. accelerators: as `accelerators` says; their thread count is the default. threads: a count
+    that the board's profile says, None = none.
     """
-    return [item for item in _all(bundle, accelerators) if variant in (None, item.variant)]
+    return [item for item in _all(bundle, accelerators, thread_counts(threads)) if variant in (None, item.variant)]
 
 
-def _all(bundle: Bundle, accelerators: Sequence[str]) -> Iterator[Candidate]:
+def _all(bundle: Bundle, accelerators: Sequence[str], counts: Sequence[int]) -> Iterator[Candidate]:
     for variant in bundle.variants:
-        for threads in thread_counts():
+        for threads in counts:
             yield Candidate(variant.name, variant.runtime, threads)
         if variant.runtime == "onnx":
             for provider in accelerators:

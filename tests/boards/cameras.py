@@ -26,9 +26,14 @@ def unit_name(unit: int) -> str:
     return f"/dev/v4l/by-id/vivid-{unit:03}-vid-cap-index0"
 
 
-def start_udev(machine: Machine) -> None:
+def name_units(machine: Machine) -> None:
+    """Give the units names of their own, where udev runs already or will."""
     machine.run("mkdir", "-p", "/etc/udev/rules.d")
     machine.run("tee", "/etc/udev/rules.d/99-vivid.rules", text=_RULE)
+
+
+def start_udev(machine: Machine) -> None:
+    name_units(machine)
     machine.run("/lib/systemd/systemd-udevd", "--daemon")
     machine.run("udevadm", "control", "--ping")
 

@@ -4,7 +4,8 @@
 set -eu
 
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
-wanted="mmdebstrap:mmdebstrap qemu-system-aarch64:qemu-system-arm qemu-arm-static:qemu-user-static depmod:kmod cpio:cpio"
+wanted="mmdebstrap:mmdebstrap qemu-system-aarch64:qemu-system-arm qemu-arm-static:qemu-user-static depmod:kmod cpio:cpio
+systemd-nspawn:systemd-container"
 
 # Prints the packages whose programs are missing.
 missing() {

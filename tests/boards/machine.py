@@ -38,9 +38,13 @@ def missing() -> str:
 
 @final
 class Machine:
-    """Powered on while its `with` block lasts. console: what the kernel and the first programs said, for failures."""
+    """Powered on while its `with` block lasts. console: what the kernel and the first programs said, for failures.
 
-    def __init__(self, root: Path, assets: Path, folder: Path) -> None:
+    systemd: it is process 1; else there is nothing but the commands that are sent.
+    """
+
+    def __init__(self, root: Path, assets: Path, folder: Path, *, systemd: bool = False) -> None:
+        self._systemd = systemd
         self.console = folder / "console.log"
         self._root, self._assets, self._folder = root, assets, folder
         self._process: subprocess.Popen[bytes] | None = None
@@ -51,11 +55,12 @@ class Machine:
         initramfs = self._folder / "initramfs.gz"
         subprocess.run([GUEST / "make-initramfs.sh", self._root, initramfs], check=True, timeout=60, env=_with_sbin())
         (kernel,) = (self._root / "boot").glob("vmlinuz-*")
+        words = f"quiet panic=-1 console=ttyAMA0{' edgemass.systemd' if self._systemd else ''}"
         ours, theirs = socket.socketpair()
         shares = {"root": self._root, "repository": REPOSITORY, "assets": self._assets}
         with (self._folder / "qemu.log").open("wb") as log:
             self._process = subprocess.Popen(
-                _command(kernel, initramfs, self.console, port=theirs.fileno(), shares=shares),
+                [*_command(kernel, initramfs, self.console, port=theirs.fileno(), shares=shares), "-append", words],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -98,12 +103,14 @@ class Machine:
     def read(self, path: str) -> str:
         return self.run("cat", path)
 
-    def wait_until(self, what: Callable[[], object], reason: str, *, log: str = "/dev/null") -> None:
+    def wait_until(
+        self, what: Callable[[], object], reason: str, *, log: str = "/dev/null", patience_s: float = PATIENCE_S
+    ) -> None:
         """Ask until it is true; a failure tells `reason` and the end of `log`. States an order, never a speed."""
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + patience_s
         while not what():
             if time.monotonic() > deadline:
-                raise AssertionError(f"waited {PATIENCE_S:.0f} s in vain: {reason}\n{self.read(log)[-2000:]}")
+                raise AssertionError(f"waited {patience_s:.0f} s in vain: {reason}\n{self.read(log)[-2000:]}")
             time.sleep(0.2)
 
     def _ask(self, request: dict[str, Any], timeout_s: float = 0.0) -> dict[str, Any]:
@@ -148,7 +155,7 @@ class Machine:
 
 def _command(kernel: Path, initramfs: Path, console: Path, *, port: int, shares: dict[str, Path]) -> list[str]:
     """QEMU's command line. port: a socket's descriptor, its other end is /dev/vport* in the guest."""
-    command = [*QEMU, "-kernel", str(kernel), "-initrd", str(initramfs), "-append", "quiet panic=-1 console=ttyAMA0"]
+    command = [*QEMU, "-kernel", str(kernel), "-initrd", str(initramfs)]
     command += ["-serial", f"file:{console}", "-chardev", f"socket,id=port,fd={port}"]
     for tag, path in shares.items():
         # Read-only. multidevs: there may be several file systems under one folder.

@@ -29,13 +29,18 @@ LOCK = REPOSITORY / "requirements" / "run.txt"
 ARMV7L_LOCK = Path(__file__).with_name("armv7l.txt")
 SITE = "opt/site"
 """Where the Python packages lie inside a root."""
-STEPS = 2  # raised when the steps below put other things into a root
+STEPS = 3  # raised when the steps below put other things into a root
 SUITE = "bookworm"  # Raspberry Pi OS's base with the last Python that tflite-runtime has wheels for
 PYTHON = "3.11"
 FETCH_S = 600
 BUILD_S = 900  # msgspec takes two minutes under emulation on two cores
 ARM64_PACKAGES = (
     *("python3", "dash", "coreutils", "busybox-static", "linux-image-arm64", "udev", "v4l-utils"),
+    *("systemd", "systemd-sysv", "dbus", "procps"),
+    *("mosquitto", "mosquitto-clients"),
+)
+SYSTEMD_PACKAGES = (
+    *("systemd", "systemd-sysv", "udev", "kmod", "procps", "python3", "libstdc++6", "ca-certificates"),
     *("mosquitto", "mosquitto-clients"),
 )
 ARMHF_PACKAGES = ("python3", "python3-numpy", "python3-opencv", "dash", "gcc", "libc6-dev", "libpython3.11-dev")
@@ -44,6 +49,8 @@ MSGSPEC_SOURCE = "opt/msgspec"
 MSGSPEC_BUILD = (
     f"import os; os.chdir('/{MSGSPEC_SOURCE}'); from setuptools import build_meta; build_meta.build_wheel('dist')"
 )
+
+_DROP_SECURITY = """--setup-hook=sed -i /security/d "$1"/etc/apt/sources.list"""
 
 
 class UnavailableError(Exception):
@@ -130,6 +137,22 @@ def armhf() -> Path:
     return root
 
 
+@_one_at_a_time
+def systemd() -> Path:
+    """Debian of this machine's own kind with systemd and a broker, configured, as a board is that was just set up.
+
+    Raises:
+        UnavailableError: something cannot be fetched.
+    """
+    root, finished = _root("systemd", SYSTEMD_PACKAGES, "")
+    if not finished.exists():
+        options = ["--quiet", "--variant=minbase", f"--include={','.join(SYSTEMD_PACKAGES)}", _DROP_SECURITY]
+        _call(["mmdebstrap", *options, SUITE, str(root)], FETCH_S)
+        (root / "etc/machine-id").write_text("")
+        finished.touch()
+    return root
+
+
 def _root(arch: str, packages: Sequence[str], recipe: str) -> tuple[Path, Path]:
     """The folder for this recipe, and the file that says that it is finished; older ones are removed."""
     text = "\n".join([str(STEPS), SUITE, *packages, recipe])
@@ -143,8 +166,7 @@ def _root(arch: str, packages: Sequence[str], recipe: str) -> tuple[Path, Path]:
 
 def _unpack(root: Path, arch: str, packages: Sequence[str]) -> None:
     """Debian's packages. Those of the security archive are left out: one archive less that may be half updated."""
-    drop_security = """--setup-hook=sed -i /security/d "$1"/etc/apt/sources.list"""
-    options = ["--quiet", "--variant=extract", f"--arch={arch}", f"--include={','.join(packages)}", drop_security]
+    options = ["--quiet", "--variant=extract", f"--arch={arch}", f"--include={','.join(packages)}", _DROP_SECURITY]
     _call(["mmdebstrap", *options, SUITE, str(root)], FETCH_S)
     for mountpoint in ("proc", "sys", "run", "repository", "assets"):
         (root / mountpoint).mkdir(exist_ok=True)

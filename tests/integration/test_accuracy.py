@@ -13,29 +13,32 @@ import pytest
 from tests.simulators.daemon import edgemass
 
 TOLERANCE = 0.005
-DETECTORS = (  # the names of reference.json; a test holds the two lists together
-    "deimv2_atto_coco_int8.onnx",
-    "fastestdet.onnx",
-    "frcnn_contract_standin_yolov5n.onnx",
-    "nanodet_m_416_int8.onnx",
-    "picodet_s_320_coco.onnx",
-    "ssd_mobilenet_v1_coco_nms.onnx",
-    "ssd_mobilenet_v1_coco_quant_postprocess.tflite",
-    "ssd_mobilenet_v1_coco_rawheads.onnx",
-    "yolo-fastest-1.1.onnx",
-    "yolo-fastestv2.onnx",
-    "yolo11n_full_integer_quant_416.tflite",
-    "yolo26n_e2e_320_int8w.tflite",
-    "yolo26n_e2e_640_int8.onnx",
-    "yolov5n-int8.tflite",
-    "yolov5n_256x320_fp16.tflite",
-    "yolov5n_640.onnx",
-    "yolov8n_640_int8dyn.onnx",
-    "yolov8n_640_int8w_floatio.tflite",
-    "yolov8n_full_integer_quant.tflite",
-    "yolov8n_full_integer_quant_416.tflite",
-    "yolox_nano_416.onnx",
-)
+PICTURES, EVERY = 110, 11
+SAMPLE_TOLERANCE = 0.02
+"""Kernels of other processors round differently; of ten pictures, one box is worth some thousandths."""
+DETECTORS = {  # the names of reference.json, and mAP 50:95 of the sample when the whole had reached its reference
+    "deimv2_atto_coco_int8.onnx": 0.031,
+    "fastestdet.onnx": 0.219,
+    "frcnn_contract_standin_yolov5n.onnx": 0.287,
+    "nanodet_m_416_int8.onnx": 0.302,
+    "picodet_s_320_coco.onnx": 0.444,
+    "ssd_mobilenet_v1_coco_nms.onnx": 0.253,
+    "ssd_mobilenet_v1_coco_quant_postprocess.tflite": 0.239,
+    "ssd_mobilenet_v1_coco_rawheads.onnx": 0.273,
+    "yolo-fastest-1.1.onnx": 0.191,
+    "yolo-fastestv2.onnx": 0.173,
+    "yolo11n_full_integer_quant_416.tflite": 0.343,
+    "yolo26n_e2e_320_int8w.tflite": 0.416,
+    "yolo26n_e2e_640_int8.onnx": 0.473,
+    "yolov5n-int8.tflite": 0.287,
+    "yolov5n_256x320_fp16.tflite": 0.318,
+    "yolov5n_640.onnx": 0.319,
+    "yolov8n_640_int8dyn.onnx": 0.449,
+    "yolov8n_640_int8w_floatio.tflite": 0.437,
+    "yolov8n_full_integer_quant.tflite": 0.438,
+    "yolov8n_full_integer_quant_416.tflite": 0.432,
+    "yolox_nano_416.onnx": 0.424,
+}
 CLASSIFIERS = {  # right ones of the 67 pictures, at least
     "squeezenet1.0_dc.onnx": 40,
     "squeezenet1.0_dc_int8.tflite": 40,
@@ -59,6 +62,29 @@ def test_no_reference_is_left_out(assets: Path) -> None:
     assert set(DETECTORS) == set(json.loads((assets / "reference.json").read_text())["detectors"])
 
 
+@pytest.fixture(scope="module")
+def sample(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The truth of every EVERY-th picture."""
+    truth = json.loads((assets / "coco-val" / "instances.json").read_text())
+    truth["images"] = sorted(truth["images"], key=lambda image: image["file_name"])[::EVERY]
+    chosen = {image["id"] for image in truth["images"]}
+    truth["annotations"] = [found for found in truth["annotations"] if found["image_id"] in chosen]
+    path = tmp_path_factory.mktemp("sample") / "instances.json"
+    path.write_text(json.dumps(truth))
+    return path
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_a_detector_given_as_a_bare_file_is_as_good_on_a_few_pictures_as_when_it_reached_its_reference(
+    name: str, assets: Path, sample: Path
+) -> None:
+    images = str(assets / "coco-val" / "images")
+    found = evaluated(str(assets / "detectors" / name), "--images", images, "--annotations", str(sample))
+    assert found["images"] == len(range(0, PICTURES, EVERY))
+    assert found["map_50_95"] >= DETECTORS[name] - SAMPLE_TOLERANCE
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DETECTORS)
 def test_a_detector_given_as_a_bare_file_reaches_its_reference(name: str, assets: Path) -> None:
     wanted = json.loads((assets / "reference.json").read_text())["detectors"][name]
@@ -69,7 +95,7 @@ def test_a_detector_given_as_a_bare_file_reaches_its_reference(name: str, assets
         str(assets / "coco-val" / "instances.json"),
     )
     found = evaluated(str(assets / "detectors" / name), *truth)
-    assert found["images"] == 110
+    assert found["images"] == PICTURES
     assert found["map_50_95"] >= wanted["map_50_95"] - TOLERANCE
     assert found["map_50"] >= wanted["map_50"] - TOLERANCE
 

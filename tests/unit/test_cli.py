@@ -107,6 +107,19 @@ def test_events_on_the_command_line_take_nothing_from_a_table_of_events(tmp_path
     assert wanted.cameras["gate"].events is False
 
 
+def test_credentials_of_the_service_manager_are_put_into_addresses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "door").write_text("pass:word\n")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    sink = "mqtt://me@broker?password_file=credential:door"
+    wanted = run._config(
+        cli.parser().parse_args(["run", "--camera", "rtsp://me:{credential:door}@cam", "--sink", sink])
+    )
+    assert wanted.cameras["cam0"].source == "rtsp://me:pass%3Aword@cam"
+    assert wanted.sinks == (f"mqtt://me@broker?password_file={tmp_path}/door",)
+
+
 def test_an_impossible_range_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="--max-fps"):
         run._config(cli.parser().parse_args(["run", "--camera", "0", "--max-fps", "-1"]))

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from edgemass.agent.fitting import check_fits
 from edgemass.config import CameraConfig, Config
-from edgemass.errors import UsageError
+from edgemass.config.scene import EventsConfig
+from edgemass.errors import ConfigError, UsageError
 from edgemass.manifest import InputSpec, Manifest, OutputSpec, StateTensor, TextRule, Variant
 
 PICTURE = InputSpec(name="image", layout="NHWC", dtype="uint8", width=8, height=8)
@@ -50,3 +52,11 @@ def test_what_is_for_pictures_is_not_asked_of_texts(asked: dict[str, Any]) -> No
 def test_nobody_draws_a_text() -> None:
     with pytest.raises(UsageError, match="snapshots: draws pictures"):
         check(TEXT, "text:-", sinks=("console:", "snapshots:shots"))
+
+
+def test_a_score_to_leave_at_above_the_models_own_is_refused() -> None:
+    detector = msgspec.structs.replace(manifest(PICTURE), task="detection", score=0.4)
+    camera = CameraConfig(source="synthetic:", events=EventsConfig(leave=0.5))
+    with pytest.raises(ConfigError, match=r"camera door: events: leave must not be above .* found 0.5 and 0.4"):
+        check_fits(Config(cameras={"door": camera}), detector)
+    check_fits(Config(cameras={"door": camera}), msgspec.structs.replace(detector, score=0.5))

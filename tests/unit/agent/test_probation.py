@@ -118,6 +118,19 @@ def test_a_probation_of_no_time_asks_for_some_frames_all_the_same() -> None:
     assert judge(usual(), samples(4), limits) == Passed()
 
 
+def test_a_board_that_is_held_back_runs_fewer_frames_and_that_is_no_fault_of_the_model() -> None:
+    held = samples(300, (60, {"served": 2.5, "processed": 2.5, "detections": 5.0}))
+    told = [msgspec.structs.replace(item, fps_ratio=0.25 if item.at_s >= 1060 else 1.0) for item in held]
+    assert isinstance(judge(usual(), told, LIMITS), Passed)
+    assert first_failure(held, usual())[1].startswith("it keeps up with")
+
+
+def test_a_model_that_cannot_keep_up_is_told_from_a_board_that_is_held_back() -> None:
+    made = samples(300, (60, {"served": 1.0, "processed": 1.0, "detections": 2.0}))
+    told = [msgspec.structs.replace(item, fps_ratio=0.25 if item.at_s >= 1060 else 1.0) for item in made]
+    assert first_failure(told, usual())[1].startswith("it keeps up with")
+
+
 @pytest.mark.parametrize(
     ("change", "within_s", "reason"),
     [

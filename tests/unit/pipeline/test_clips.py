@@ -126,6 +126,7 @@ def test_a_clip_is_the_source_bit_for_bit_from_before_the_event_to_after_it(tmp_
     (clip,) = player.clips()
     assert [clip.name] == player.names
     assert clip.suffix == (".mkv" if "Matroska" in kind else ".mp4")
+    assert f"{clip.stat().st_mode & 0o777:o}" == "640", "it is not for everybody to see"
     first, last = where(decoded(clip), player.frames)
     assert first <= (9 - 3) * FPS  # the pre-roll is there, from a key frame on
     assert first >= (9 - 3) * FPS - KEY_EVERY - 5

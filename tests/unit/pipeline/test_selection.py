@@ -42,6 +42,32 @@ def test_max_fps_is_kept_on_average_at_any_rate_of_the_camera(fps: float, max_fp
     assert len(kept) == pytest.approx(1000 / fps * min(fps, max_fps), rel=0.01)
 
 
+def test_a_camera_that_is_held_back_runs_fewer_and_then_as_many_as_before() -> None:
+    selection = Selection(max_fps=20)
+    seconds = [0.0, 10.0, 20.0, 30.0]
+    rates = []
+    for start_s, held in zip(seconds, (None, 5.0, 50.0, None), strict=True):
+        selection.hold(held)
+        rates.append(len(ran(selection, [start_s + number / 60 for number in range(600)])) / 10)
+    assert rates == pytest.approx([20, 5, 20, 20], rel=0.02)
+
+
+def test_a_camera_without_max_fps_can_be_held_back_too() -> None:
+    selection = Selection()
+    selection.hold(2)
+    assert len(ran(selection, [number / 30 for number in range(300)])) == 20
+    selection.hold(None)
+    assert len(ran(selection, [10 + number / 30 for number in range(300)])) == 300
+
+
+def test_the_end_of_a_long_pause_is_not_waited_for() -> None:
+    selection = Selection(max_fps=10)
+    selection.hold(0.01)
+    assert ran(selection, [0.0, 1.0, 50.0]) == [0.0]
+    selection.hold(None)
+    assert ran(selection, [50.1]) == [50.1]
+
+
 def test_a_frame_that_had_to_wait_gives_its_time_to_the_newer_one_that_is_run() -> None:
     selection = Selection(max_fps=5)
     assert selection.refuses(frame(1.0)) is None

@@ -71,6 +71,18 @@ def test_it_must_have_been_so_for_so_long() -> None:
     assert (fired.zone, fired.duration_s) == ("door", 3.0)
 
 
+def test_what_the_camera_was_away_for_does_not_count() -> None:
+    rules = Rules({"waits": rule(zone="door", for_s=30.0), "here": rule(for_s=30.0)})
+    waiting = thing(since_s=5.0, door=10.0)
+    waiting.miss(60 * NS)
+    assert look(rules, 94.9, waiting) == []
+    assert [firing.rule for firing in look(rules, 95.0, waiting)] == ["here"]
+    assert [(firing.rule, firing.duration_s) for firing in look(rules, 100.0, waiting)] == [("waits", 30.0)]
+    waiting.visits["door"] = Visit(inside=True, since_ns=101 * NS)  # it went out and came in again
+    assert look(rules, 130.9, waiting) == []
+    assert [firing.rule for firing in look(rules, 131.0, waiting)] == ["waits"]
+
+
 def test_only_the_zone_that_it_names_counts() -> None:
     rules = Rules({"waits": rule(zone="door")})
     assert look(rules, 5, thing(yard=0.0), thing(2)) == []

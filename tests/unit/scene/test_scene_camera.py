@@ -115,6 +115,41 @@ def test_labels_that_were_counted_before_are_told_as_0_at_once() -> None:
     assert watched.counts[0].zones == {"door": {"person": 0}}
 
 
+def test_nothing_is_counted_until_what_was_there_from_the_start_can_be_believed() -> None:
+    watched = Watched().run(frames([parked()], 0.4, fps=10))
+    assert watched.counts == []
+    watched.run(frames([parked()], 1, since=0.4, fps=10))
+    assert [(counts.available, counts.labels) for counts in watched.counts] == [(True, {"car": 1})]
+
+
+def test_a_few_pictures_far_apart_are_not_enough_to_count() -> None:
+    watched = Watched()
+    watched.take(START_NS, boxes())
+    watched.take(START_NS + 60 * NS, boxes())
+    assert watched.counts == []
+    watched.take(START_NS + 120 * NS, boxes())
+    assert watched.counts[-1].available
+
+
+def test_a_scene_that_ends_before_anything_is_known_tells_no_counts() -> None:
+    watched = Watched().run(frames([parked()], 0.2))
+    watched.close()
+    assert watched.counts == []
+
+
+def test_how_long_the_camera_was_away_is_known_of_what_stayed_and_where() -> None:
+    zones = {"yard": {"points": [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]}}
+    watched = Watched(config(zones=zones)).run(frames([parked()], 10, fps=10))
+    watched.away()
+    watched.scene.back()
+    watched.run(frames([parked()], 5, since=70, fps=10))
+    (car,) = watched.scene.objects
+    assert car.missed_ns == car.visits["yard"].missed_ns
+    assert abs(car.missed_ns - 60.1 * NS) < NS / 5
+    watched.run(frames([parked()], 5, since=75, fps=10))
+    assert abs(car.missed_ns - 60.1 * NS) < NS / 5, "it is counted once"
+
+
 def test_after_the_end_nothing_is_known_and_nothing_ends_twice() -> None:
     watched = Watched().run(frames([parked()], 20))
     watched.close("model")

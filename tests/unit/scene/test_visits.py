@@ -48,3 +48,14 @@ def test_stays_add_up() -> None:
 def test_dwell_is_never_negative_nor_longer_than_the_time_there_was(marks: str, inertia: int) -> None:
     visit = seen(marks, inertia)
     assert 0 <= visit.dwell_s(len(marks) * NS) <= len(marks)
+
+
+def test_what_the_camera_was_away_for_belongs_to_one_stay() -> None:
+    visit = seen("####")
+    visit.missed_ns = 60 * NS
+    for second in (5, 6, 7):
+        visit.see(inside=False, inertia=3, mono_ns=second * NS)
+    assert not visit.inside
+    for second in (8, 9, 10):
+        visit.see(inside=True, inertia=3, mono_ns=second * NS)
+    assert visit.missed_ns == 0

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -38,9 +37,16 @@ def test_frames_are_rows_of_whole_numbers() -> None:
 
 
 def test_an_event_says_only_what_it_has() -> None:
-    assert event_body(event()) == {"k": "evt", "c": "door", "t": "new", "o": "object", "i": "5f0c-1", "l": "person"}
-    seen = msgspec.structs.replace(event(), score=0.5, box=(0.1, 0.2, 0.3, 0.4))
-    assert event_body(seen) == {**event_body(event()), "p": 50, "b": [100, 200, 300, 400]}
+    assert event_body(event()) == {
+        "k": "evt",
+        "c": "door",
+        "t": "new",
+        "o": "object",
+        "i": "5f0c-1",
+        "l": "person",
+        "p": 50,
+        "b": [100, 200, 300, 400],
+    }
 
 
 def test_states_say_their_reason_where_there_is_one() -> None:
@@ -87,7 +93,7 @@ def test_a_frame_that_is_too_long_keeps_its_surest_and_says_how_many_it_left_out
 
 
 def test_an_event_that_is_too_long_loses_what_matters_least() -> None:
-    body = {**event_body(event()), "b": [100, 200, 300, 400], "r": "left"}
+    body = {**event_body(event()), "r": "left"}
     shorter, left_out = fit(body, length(body) - 1) or ({}, 0)
     assert left_out >= 1
     assert shorter["i"] == body["i"]
