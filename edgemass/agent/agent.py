@@ -11,7 +11,7 @@ from pathlib import Path
 
 from edgemass import config as configs
 from edgemass import sinks
-from edgemass.agent.cameras import Cameras, open_sources
+from edgemass.agent.cameras import Cameras, kept_in, open_sources
 from edgemass.agent.controls import Controls
 from edgemass.agent.crash_loop import CrashLoop, what_runs, without
 from edgemass.agent.discovery import DeviceFacts
@@ -97,7 +97,7 @@ class Agent:
         """
         leave_cores_to_the_runtime()
         config = self._controls.config
-        opened = open_sources(config.cameras, self._clock)
+        opened = open_sources(config.cameras, self._clock, state=kept_in(config))
         with contextlib.ExitStack() as stack:
             stack.callback(self._heartbeat.close)
             self._heartbeat.start()

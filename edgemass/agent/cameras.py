@@ -6,7 +6,9 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from edgemass import config as configs
 from edgemass import sources
 from edgemass.agent.camera_health import Seen
 from edgemass.agent.scenes import Scenes
@@ -135,7 +137,7 @@ class Cameras:
             EdgemassError: it cannot be done; nothing was changed.
         """
         before = self._config.cameras
-        fresh = open_sources(self._to_open(config), self._clock)
+        fresh = open_sources(self._to_open(config), self._clock, state=kept_in(config))
         try:
             self._scenes.use(config)
         except EdgemassError:
@@ -290,8 +292,13 @@ class Cameras:
         self._scenes.remove(name, forget=forget)
 
 
-def open_sources(cameras: Mapping[str, CameraConfig], clock: Clock) -> dict[str, Source]:
-    """A source for each that is switched on; nothing is read yet.
+def kept_in(config: Config) -> Path | None:
+    """Where sources keep what they found out; None where it all was only typed once, and is not meant for later."""
+    return configs.state_folder(config.state) if config.file else None
+
+
+def open_sources(cameras: Mapping[str, CameraConfig], clock: Clock, *, state: Path | None) -> dict[str, Source]:
+    """A source for each that is switched on; nothing is read yet. state: see CaptureOptions.
 
     Raises:
         EdgemassError: one cannot be; none is open then.
@@ -300,7 +307,7 @@ def open_sources(cameras: Mapping[str, CameraConfig], clock: Clock) -> dict[str,
     try:
         for name, camera in cameras.items():
             if camera.enabled:
-                opened[name] = sources.open(camera.source, _capture_options(camera), clock)
+                opened[name] = sources.open(camera.source, _capture_options(camera, state), clock)
     except EdgemassError:
         _close(opened.values())
         raise
@@ -322,9 +329,14 @@ def _close(opened: Iterable[Source]) -> None:
             source.close()
 
 
-def _capture_options(camera: CameraConfig) -> CaptureOptions:
+def _capture_options(camera: CameraConfig, state: Path | None) -> CaptureOptions:
     return CaptureOptions(
-        width=camera.width, height=camera.height, fps=camera.fps, fourcc=camera.fourcc, realtime=camera.realtime
+        width=camera.width,
+        height=camera.height,
+        fps=camera.fps,
+        fourcc=camera.fourcc,
+        realtime=camera.realtime,
+        state=state,
     )
 
 

@@ -244,9 +244,12 @@ def _output(sink: Sink, counters: Counters, failed: int) -> OutputHealth:
     totals = counters.snapshot() | ({"failed": failed} if failed else {})
     if not isinstance(sink, Linked):
         return OutputHealth(counters=totals)
-    connected = sink.connected
-    trouble = "" if connected else redact(sink.trouble or "")
-    return OutputHealth(connected=connected, trouble=trouble, held_bytes=sink.held_bytes, counters=totals)
+    return OutputHealth(
+        connected=sink.connected,
+        trouble=redact(sink.trouble or ""),
+        held_bytes=sink.held_bytes,
+        counters=totals,
+    )
 
 
 def _failed(sink: Sink, cameras: Iterable[Seen]) -> int:

@@ -83,7 +83,7 @@ def of_model(slot: str, model: ModelHealth) -> Iterator[str]:
 
 
 def of_output(name: str, output: OutputHealth) -> Iterator[str]:
-    if output.connected is False:
+    if output.connected is False or output.trouble:
         yield f"{name}: {output.trouble or 'not connected'}"
 
 

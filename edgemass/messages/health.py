@@ -148,7 +148,11 @@ class ModelHealth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OutputHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """One sink. connected: None where it has no other side. held_bytes: unsent. counters: since its start."""
+    """One sink.
+
+    connected: None where it has no other side. trouble: what is the matter with it, which may be while it is connected.
+    held_bytes: unsent. counters: since its start.
+    """
 
     connected: bool | None = None
     trouble: str = ""

@@ -17,6 +17,7 @@ from edgemass.counters import Counters
 from edgemass.mqtt import trouble
 from edgemass.mqtt.options import MqttOptions, Version
 from edgemass.mqtt.outbox import Outbox, Outgoing
+from edgemass.mqtt.rivalry import Rivalry
 from edgemass.mqtt.session import Message, Session, Will
 from edgemass.mqtt.trouble import Trouble
 
@@ -24,9 +25,6 @@ logger = logging.getLogger(__name__)
 
 STABLE_S = 30.0
 """A connection that lasted so long ends an episode of trouble; a shorter one only interrupts it."""
-SHORT_S = 5.0
-SHORT_LIVED = 3
-"""So many connections in a row that lasted less than SHORT_S have a cause of their own."""
 _POLL_S = 1.0
 _JOIN_S = 2.0
 _TOPICS_NAMED = 100
@@ -73,7 +71,7 @@ class MqttConnection:
         self._dialect = Dialect(options.version)
         self._log = _TroubleLog(options)
         self._failures = 0
-        self._short_lived = 0
+        self._rivalry = Rivalry()
         self._closing = False
         self._goodbye = False
         self._stop = threading.Event()
@@ -102,8 +100,8 @@ class MqttConnection:
 
     @property
     def trouble(self) -> str | None:
-        """What keeps it from being connected, None when nothing does."""
-        return self._log.now
+        """What keeps it from being connected, or throws it out again and again; None when nothing does."""
+        return self._log.now if not self._connected or self._rivalry.suspected else None
 
     @property
     def held_bytes(self) -> int:
@@ -228,12 +226,12 @@ class MqttConnection:
         if self._stop.is_set() or self._dialect.try_other(session):
             return 0.0
         why = session.trouble or trouble.lost("", self.options, answered=session.accepted)
-        stable = lasted_s >= STABLE_S
-        self._failures = 1 if stable else self._failures + 1
-        short = session.accepted and session.hung_up and lasted_s < SHORT_S
-        self._short_lived = self._short_lived + 1 if short else 0
-        if self._short_lived >= SHORT_LIVED:
+        said = why.kind == trouble.TAKEN_OVER_KIND
+        self._rivalry.ended(closed=session.accepted and session.hung_up, said=said, lasted_s=lasted_s)
+        if self._rivalry.suspected and not said:
             why = trouble.short_lived(self.options)
+        stable = lasted_s >= STABLE_S and not self._rivalry.suspected
+        self._failures = 1 if stable else self._failures + 1
         self._hopeful = False
         self._outbox.drop_fleeting("offline")
         lasting_s = self._log.trouble(why, self._clock.monotonic_ns() / 1e9, episode_over=stable)
@@ -258,6 +256,8 @@ class MqttConnection:
                 if session.accepted and not accepted_ns:
                     accepted_ns = self._clock.monotonic_ns()
                     self._greet(session)
+                if accepted_ns:
+                    self._rivalry.lasts((self._clock.monotonic_ns() - accepted_ns) / 1e9)
                 more = False
                 if session.accepted:
                     session.subscribe(self._filters())
@@ -354,7 +354,6 @@ class _TroubleLog:
         return now_s - self._began_s
 
     def connected(self, version: Version) -> None:
-        self.now = None
         if self._open or self._first:
             again = " again" if self._open else ""
             logger.info("connected%s to the MQTT broker at %s", again, self._where, extra={"mqtt": version})

@@ -46,6 +46,7 @@ def pause_s(failures: int, lasting_s: float, *, slow: bool, draw: Callable[[], f
 UNSUPPORTED_VERSION = 0x84
 NOT_AUTHORIZED = 0x87
 TAKEN_OVER = 0x8E
+TAKEN_OVER_KIND = "taken_over"
 PACKET_TOO_LARGE = 0x95
 _CREDENTIALS = (0x86, NOT_AUTHORIZED, 0x8C)
 
@@ -76,7 +77,7 @@ def dismissed(code: int, name: str, options: MqttOptions) -> Trouble:
     said = f"({name}, 0x{code:02X})"
     if code == TAKEN_OVER:
         return Trouble(
-            "taken_over",
+            TAKEN_OVER_KIND,
             f"another client uses the same client id {options.client_id!r} at {options.where} {said}; "
             "give each device its own name, or client_id=",
             slow=True,
@@ -113,11 +114,12 @@ def silent(options: MqttOptions, seconds: float) -> Trouble:
 
 
 def short_lived(options: MqttOptions) -> Trouble:
-    """MQTT 3.1.1 has no way to say that a session was taken over; losing it again and again at once looks like this."""
+    """Not every broker says that a session was taken over, see `mqtt.rivalry`."""
     return Trouble(
         "short_lived",
         f"{_broker(options)} drops every connection soon after accepting it; perhaps another client uses the same "
-        f"client id {options.client_id!r}",
+        f"client id {options.client_id!r}: give each device its own name, or client_id=",
+        slow=True,
     )
 
 

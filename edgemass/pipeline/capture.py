@@ -16,7 +16,7 @@ from edgemass.frame import Frame
 from edgemass.imaging.orient import Orientation
 from edgemass.messages import CameraState
 from edgemass.pipeline.latest_frame import LatestFrame
-from edgemass.pipeline.retry import pause_s
+from edgemass.pipeline.retry import is_news, pause_s
 from edgemass.sources import Source
 
 logger = logging.getLogger(__name__)
@@ -89,6 +89,7 @@ class Capture:
         self._openings = 0
         self._failures = 0
         self._online: bool | None = None
+        self._said_offline = False
         self._outage_ns = clock.monotonic_ns()
         self._supervisor = threading.Thread(target=self._supervise, name=f"capture-{camera}", daemon=True)
 
@@ -211,19 +212,22 @@ class Capture:
         return not self._clock.wait(self._stop, seconds)
 
     def _came(self) -> None:
-        if self._failures:
+        if self._said_offline:
             logger.info("camera is back", extra={"camera": self.camera, "attempts": self._failures + 1})
-        else:
+        elif not self._failures:
             logger.info("camera online", extra={"camera": self.camera, "source": self._source.name})
+        self._said_offline = False
         self._tell(online=True, reason="")
 
     def _went(self, reason: str) -> None:
-        if self._online is False:
-            logger.debug("camera still away: %s", reason, extra={"camera": self.camera})
-            return
-        if self._source.live:  # the end of a file is no trouble, and its error is for whoever started it
-            logger.warning("camera offline, trying again: %s", reason, extra={"camera": self.camera})
-        self._tell(online=False, reason=reason)
+        if self._source.live and not self._said_offline:  # a file's end is no trouble, its error is for who started it
+            loud = is_news(self._failures)
+            again = f" ({self._failures} times in a row)" if self._failures > 1 else ""
+            level = logging.WARNING if loud else logging.DEBUG
+            logger.log(level, "camera offline%s, trying again: %s", again, reason, extra={"camera": self.camera})
+            self._said_offline = loud
+        if self._online is not False:
+            self._tell(online=False, reason=reason)
 
     def _tell(self, *, online: bool, reason: str) -> None:
         self._online = online

@@ -1,4 +1,4 @@
-"""How long to leave a camera alone before it is tried again."""
+"""How long to leave a camera alone before it is tried again, and which of its failures are worth a line in the log."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ FIRST_S = 0.5
 EARLY_CEILING_S = 4.0
 LATE_CEILING_S = 30.0
 EARLY_S = 600.0
+LOG_EVERY = 64
 
 
 def pause_s(failures: int, outage_s: float, draw: float) -> float:
@@ -21,3 +22,11 @@ def pause_s(failures: int, outage_s: float, draw: float) -> float:
     ceiling = LATE_CEILING_S if outage_s > EARLY_S else EARLY_CEILING_S
     doublings = min(failures - 1, 16)  # far past either ceiling
     return max(FIRST_S, draw * min(ceiling, FIRST_S * 2.0**doublings))
+
+
+def is_news(failures: int) -> bool:
+    """Whether the failure that makes it so many in a row is logged: 1, 2, 4, ..., 64, and every 64th.
+
+    A camera that comes and goes every second for a year must not fill the disk with it.
+    """
+    return failures % LOG_EVERY == 0 or failures & (failures - 1) == 0

@@ -151,7 +151,7 @@ class Linked(Protocol):
 
     @property
     def trouble(self) -> str | None:
-        """What keeps it from being connected, without passwords; None when nothing does."""
+        """What keeps it from being connected or from working, without passwords; None when nothing does."""
 
     @property
     def held_bytes(self) -> int:

@@ -45,6 +45,7 @@ class CaptureOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked of a source; None leaves it to the device.
 
     realtime: a file is played at its own speed, as a camera would, with drops; else every frame is given.
+    state: folder where a source keeps what it found out, over restarts; None = nowhere.
     """
 
     width: int | None = None
@@ -52,6 +53,7 @@ class CaptureOptions(msgspec.Struct, frozen=True, kw_only=True):
     fps: float | None = None
     fourcc: str | None = None
     realtime: bool = False
+    state: Path | None = None
 
 
 class Source(Protocol):

@@ -62,18 +62,27 @@ def query(node: Path, ioctl: Ioctl = fcntl.ioctl) -> Capability:
 def stable_name(node: Path, dev: Path) -> Path:
     """A name of this unit that survives another order of plugging in: by-id, else by-path, else the node itself.
 
-    by-id names are made of maker, model and serial number. Cheap cameras have no serial number, and two of one model
-    then claim one by-id name; where that is so (a USB node has a by-path name and no by-id name), the port decides.
+    by-id names are made of maker, model and serial number; where two units claim one, the port decides.
     """
-    by_id, by_path = _links(dev / "v4l" / "by-id"), _links(dev / "v4l" / "by-path")
-    target = node.resolve()
-    named = {where for _, where in by_id}
-    shared = any("-usb" in link.name and where not in named for link, where in by_path)
-    for links in (by_path, by_id) if shared else (by_id, by_path):
-        for link, where in links:
-            if where == target:
-                return link
+    found = [_name(folder, node) for folder in (_by_id(dev), _by_path(dev))]
+    for name in reversed(found) if by_id_is_shared(dev) else found:
+        if name is not None:
+            return name
     return node
+
+
+def port_of(node: Path, dev: Path) -> Path | None:
+    """The by-path name: where it is plugged in."""
+    return _name(_by_path(dev), node)
+
+
+def by_id_is_shared(dev: Path) -> bool:
+    """Whether two units claim one by-id name: then a USB node has a by-path name and no by-id name.
+
+    Cheap cameras have no serial number, and two of one model then have the same name.
+    """
+    named = {where for _, where in _links(_by_id(dev))}
+    return any("-usb" in link.name and where not in named for link, where in _links(_by_path(dev)))
 
 
 def capture_nodes(dev: Path, ask: Callable[[Path], Capability] = query) -> list[Path]:
@@ -87,6 +96,19 @@ def _captures(node: Path, ask: Callable[[Path], Capability]) -> bool:
         return ask(node).captures
     except SourceError:
         return False
+
+
+def _by_id(dev: Path) -> Path:
+    return dev / "v4l" / "by-id"
+
+
+def _by_path(dev: Path) -> Path:
+    return dev / "v4l" / "by-path"
+
+
+def _name(folder: Path, node: Path) -> Path | None:
+    target = node.resolve()
+    return next((link for link, where in _links(folder) if where == target), None)
 
 
 def _links(folder: Path) -> list[tuple[Path, Path]]:

@@ -1,7 +1,8 @@
 """Local cameras, with OpenCV's V4L2. Addresses: `0`, `/dev/video0`, `v4l2:///dev/v4l/by-id/...`.
 
 A number or a /dev/videoN says which camera is meant on the first opening only: it is turned into the unit's stable
-name, and after an unplug that same unit is waited for, whatever number it or another camera then gets.
+name, and after an unplug that same unit is waited for, whatever number it or another camera then gets. Where there is
+a folder to keep that in, it holds over restarts too.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from edgemass.errors import SourceError, UsageError
 from edgemass.frame import Frame, Image
 from edgemass.sources import CaptureOptions
 from edgemass.sources._timeline import ready
-from edgemass.sources._v4l2_units import Capability, capture_nodes, query, stable_name
+from edgemass.sources._v4l2_memory import Memory, Unit
+from edgemass.sources._v4l2_units import Capability, by_id_is_shared, capture_nodes, port_of, query, stable_name
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +54,7 @@ def _node(uri: str, dev: Path = Path("/dev")) -> Path:
 class V4l2Camera:
     """One local camera. Frames are stamped when they arrive.
 
-    unit: its stable name, once it was found; what is opened from then on.
+    unit: which one it is, once it was found; what is opened from then on.
     """
 
     live = True
@@ -70,13 +72,16 @@ class V4l2Camera:
         open_capture: OpenCapture = cv2.VideoCapture,
     ) -> None:
         self.name = str(node)
-        self.unit: Path | None = None
+        self.unit: Unit | None = None
         self._asked = node
         self._options = options
         self._clock = clock
         self._dev = dev
         self._ask = ask
         self._open_capture = open_capture
+        by_number = node.parent == dev and options.state is not None
+        self._memory = Memory.of(options.state, node) if by_number and options.state is not None else None
+        self._opened: Path | None = None
         self._told: dict[str, object] = {}
         self._closed = threading.Event()
 
@@ -95,6 +100,7 @@ class V4l2Camera:
 
     def _open(self) -> Any:
         node = self._find().resolve()
+        self._tell_unit(node)
         try:
             capture = self._open_capture(str(node), cv2.CAP_V4L2)
             if not capture.isOpened():
@@ -105,24 +111,54 @@ class V4l2Camera:
         return capture
 
     def _find(self) -> Path:
-        """The unit's name, fixed the first time that it is there.
+        """A name of the unit, which is fixed the first time that it is there.
 
         Raises:
             SourceError: it is not there, or the node gives no pictures.
         """
-        if self.unit is not None:
-            if not self.unit.exists():
-                raise SourceError(f"{self.name} is not there: waiting for {self.unit}, no other camera is taken for it")
+        known = self._known()
+        if known is None:
+            known = self.unit = self._identify()
+            if self._memory is not None and known.name != self._asked:
+                self._memory.write(known)
+        name = known.port if known.port is not None and by_id_is_shared(self._dev) else known.name
+        if not name.exists():
+            forget = f"; if it was replaced for good, delete {self._memory.file}" if self._memory is not None else ""
+            raise SourceError(f"{self.name} is not there: waiting for {name}, no other camera is taken for it{forget}")
+        return name
+
+    def _known(self) -> Unit | None:
+        """The unit that was meant before, unless somebody took that back."""
+        if self._memory is None:
             return self.unit
+        if self.unit is None:
+            self.unit = self._memory.read()
+        elif not self.unit.name.exists() and not self._memory.file.exists():
+            return None
+        return self.unit
+
+    def _identify(self) -> Unit:
+        """What the address means now."""
         if not self._ask(self._asked).captures:
             others = ", ".join(str(node) for node in capture_nodes(self._dev, self._ask)) or "none"
             raise SourceError(f"{self._asked} gives metadata, not pictures; nodes that give pictures: {others}")
-        self.unit = stable_name(self._asked, self._dev) if self._asked.parent == self._dev else self._asked
-        if self.unit == self._asked and self._asked.parent == self._dev:
+        if self._asked.parent != self._dev:
+            return Unit(self._asked)
+        return Unit(stable_name(self._asked, self._dev), port_of(self._asked, self._dev))
+
+    def _tell_unit(self, node: Path) -> None:
+        """Say once for each place that it is found at which camera this is."""
+        if node == self._opened or self.unit is None:
+            return
+        self._opened = node
+        if self._asked.parent != self._dev:
+            logger.info("camera found", extra={"asked": str(self._asked), "node": str(node)})
+        elif self.unit.name == self._asked:
             logger.warning("%s has no stable name under /dev/v4l: after an unplug it may be another camera", self.name)
+        elif node != self._asked.resolve():
+            logger.warning("%s is not the camera that it was: going on with %s at %s", self.name, self.unit.name, node)
         else:
-            logger.info("camera found", extra={"asked": str(self._asked), "unit": str(self.unit)})
-        return self.unit
+            logger.info("camera found", extra={"asked": str(self._asked), "unit": str(self.unit.name)})
 
     def _set_up(self, capture: Any) -> None:
         """Ask for size and rate, and say once what the device made of it."""

@@ -27,16 +27,20 @@ def edgemass(*arguments: str, timeout_s: float = 60.0, cwd: Path | None = None) 
 
 @final
 class Daemon:
-    """`edgemass run ...` until it is told to end. stdout and stderr go to files in `folder`."""
+    """`edgemass run ...` until it is told to end. stdout and stderr go to files in `folder`.
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
+    module: what is run in place of edgemass itself.
+    """
+
+    def __init__(self, folder: Path, *arguments: str, module: str = "edgemass") -> None:
         self._arguments = arguments
+        self._module = module
         self._out, self._err = folder / "out", folder / "err"
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Daemon:
         with self._out.open("wb") as out, self._err.open("wb") as err:
-            command = [sys.executable, "-m", "edgemass", "run", *self._arguments]
+            command = [sys.executable, "-m", self._module, "run", *self._arguments]
             self._process = subprocess.Popen(command, stdout=out, stderr=err)
         return self
 
@@ -74,6 +78,14 @@ class Daemon:
         """Wait until it ends by itself; the exit code."""
         assert self._process is not None
         return self._process.wait(timeout_s)
+
+    def threads(self) -> int:
+        """How many there are, from /proc."""
+        return len(list(Path(f"/proc/{self.pid}/task").iterdir()))
+
+    def open_files(self) -> int:
+        """How many file descriptors are open, from /proc."""
+        return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
 
     def rss_bytes(self) -> int:
         """Resident set, from /proc."""

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,50 +24,11 @@ from edgemass.sources._v4l2_units import (
     stable_name,
 )
 from edgemass.sources.v4l2 import V4l2Camera
+from tests.simulators.fake_dev import META_CAPTURE, FakeDev, raw_capability
 from tests.simulators.manual_clock import START_MONO_NS, ManualClock
 
-META_CAPTURE = 0x00800000  # V4L2_CAP_META_CAPTURE: the second node of a UVC camera
+OTHER = "usb-Another_Camera_99-video-index0"
 LOGITECH = "usb-046d_HD_Pro_Webcam_C920_1234ABCD-video-index0"
-
-
-def raw_capability(device_caps: int, *, whole: int | None = None) -> bytes:
-    """A struct v4l2_capability as uvcvideo fills it. whole: what all nodes of the device can do together."""
-    capabilities = (CAP_DEVICE_CAPS | device_caps) if whole is None else whole
-    names = b"uvcvideo", b"HD Pro Webcam C920", b"usb-0000:01:00.0-1.2"
-    return struct.pack("=16s32s32sIII12x", *names, 0x060000, capabilities, device_caps)
-
-
-class FakeDev:
-    """A /dev with cameras that can be plugged and unplugged; nodes are plain files that hold their capabilities."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        (root / "v4l" / "by-id").mkdir(parents=True)
-        (root / "v4l" / "by-path").mkdir()
-
-    def plug(
-        self, number: int, *, by_id: str = "", by_path: tuple[str, ...] = (), caps: int = CAP_VIDEO_CAPTURE
-    ) -> Path:
-        node = self.root / f"video{number}"
-        node.write_bytes(raw_capability(caps, whole=CAP_DEVICE_CAPS | CAP_VIDEO_CAPTURE | META_CAPTURE))
-        links = [self.root / "v4l" / "by-path" / name for name in by_path]
-        links += [self.root / "v4l" / "by-id" / by_id] if by_id else []
-        for link in links:
-            link.unlink(missing_ok=True)
-            link.symlink_to(f"../../video{number}")
-        return node
-
-    def unplug(self, number: int) -> None:
-        node = self.root / f"video{number}"
-        for link in (self.root / "v4l").glob("*/*"):
-            if link.resolve() == node:
-                link.unlink()
-        node.unlink()
-
-    def ask(self, node: Path) -> Capability:
-        if not node.exists():
-            raise SourceError(f"{node} is not there")
-        return parse_capability(node.read_bytes())
 
 
 class FakeCapture:
@@ -223,7 +183,7 @@ def test_after_an_unplug_the_same_unit_is_waited_for(dev: FakeDev, camera: Any) 
     source, paths, _ = camera(0, picture())
     next(source.frames())
     dev.unplug(0)
-    dev.plug(0, by_id="usb-Another_Camera_99-video-index0")
+    dev.plug(0, by_id=OTHER)
     with pytest.raises(SourceError, match="no other camera is taken"):
         next(source.frames())
     assert len(paths) == 1
@@ -232,13 +192,82 @@ def test_after_an_unplug_the_same_unit_is_waited_for(dev: FakeDev, camera: Any) 
     assert paths[1] == str(dev.root / "video5")
 
 
+def test_a_number_means_the_same_unit_after_a_restart(
+    dev: FakeDev, camera: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept = CaptureOptions(state=tmp_path / "state")
+    dev.plug(0, by_id=LOGITECH)
+    next(camera(0, picture(), options=kept)[0].frames())
+    dev.unplug(0)
+    dev.plug(0, by_id=OTHER)
+    dev.plug(2, by_id=LOGITECH)
+    source, paths, _ = camera(0, picture(), options=kept)
+    next(source.frames())
+    assert paths == [str(dev.root / "video2")]
+    assert f"is not the camera that it was: going on with {LOGITECH} at {dev.root}/video2" in caplog.text
+
+
+def test_a_unit_that_was_replaced_is_waited_for_until_somebody_says_so(
+    dev: FakeDev, camera: Any, tmp_path: Path
+) -> None:
+    kept = CaptureOptions(state=tmp_path / "state")
+    dev.plug(0, by_id=LOGITECH)
+    next(camera(0, picture(), options=kept)[0].frames())
+    dev.unplug(0)
+    dev.plug(0, by_id=OTHER)
+    source, paths, _ = camera(0, picture(), options=kept)
+    file = tmp_path / "state" / "cameras" / "video0"
+    with pytest.raises(SourceError, match=rf"if it was replaced for good, delete {file}$"):
+        next(source.frames())
+    assert paths == []
+    file.unlink()
+    next(source.frames())
+    assert source.unit.name.name == OTHER
+    assert OTHER in file.read_text()
+
+
+def test_a_second_camera_of_one_name_does_not_take_the_place_of_the_first(
+    dev: FakeDev, camera: Any, tmp_path: Path
+) -> None:
+    kept, name = CaptureOptions(state=tmp_path / "state"), "usb-Generic_Camera-video-index0"
+    dev.plug(0, by_id=name, by_path=("pci-0-usb-0:1:1.0-video-index0",))
+    next(camera(0, picture(), options=kept)[0].frames())
+    dev.plug(2, by_id=name, by_path=("pci-0-usb-0:2:1.0-video-index0",))  # udev gives it the name that the first had
+    source, paths, _ = camera(0, picture(), options=kept)
+    next(source.frames())
+    assert paths == [str(dev.root / "video0")]
+
+
+def test_what_cannot_be_read_or_kept_of_the_unit_is_said_and_the_camera_works(
+    dev: FakeDev, camera: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "cameras").write_text("in the way")
+    dev.plug(0, by_id=LOGITECH)
+    next(camera(0, picture(), options=CaptureOptions(state=tmp_path / "state"))[0].frames())
+    assert "which camera is meant is found anew: cannot read" in caplog.text
+    assert "which camera is meant is not kept: cannot write" in caplog.text
+
+
+def test_an_empty_memory_is_said_and_made_anew(
+    dev: FakeDev, camera: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "state" / "cameras" / "video0"
+    file.parent.mkdir(parents=True)
+    file.touch()
+    dev.plug(0, by_id=LOGITECH)
+    next(camera(0, picture(), options=CaptureOptions(state=tmp_path / "state"))[0].frames())
+    assert "which camera is meant is found anew" in caplog.text
+    assert LOGITECH in file.read_text()
+
+
 def test_a_camera_that_is_not_there_yet_is_taken_when_it_comes(dev: FakeDev, camera: Any) -> None:
     source, _, _ = camera(0, picture())
     with pytest.raises(SourceError):
         next(source.frames())
     dev.plug(0, by_id=LOGITECH)
     assert next(source.frames()).width == 6
-    assert source.unit.name == LOGITECH
+    assert source.unit.name.name == LOGITECH
 
 
 def test_a_metadata_node_is_refused_and_the_cameras_are_named(dev: FakeDev, camera: Any) -> None:
