@@ -39,7 +39,8 @@ SIDE = 64
 CYCLE_S, SEEN_S = 60.0, 25.0
 """Things are to be seen for so long in every cycle."""
 YEARS_S = 50 * 365.25 * 86_400
-READ_TIMEOUT_S = 10.0
+READ_TIMEOUT_S = 20.0
+"""A quarter of a second on the machine, which may be busy."""
 LOOK_S = 0.1
 END_S = 10.0
 
