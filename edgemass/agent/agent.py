@@ -31,7 +31,6 @@ from edgemass.counters import Counters
 from edgemass.device_profile import recognise
 from edgemass.errors import BackendError, EdgemassError
 from edgemass.health import Place
-from edgemass.health.prometheus import render
 from edgemass.health.tree import Tree
 from edgemass.imaging import leave_cores_to_the_runtime
 from edgemass.messages import health as messages
@@ -161,9 +160,7 @@ class Agent:
         )
         self._home_assistant.start()
         governor = Governor.of_board(self._slot, config, cameras=lambda: self._cameras.at_work, clock=self._clock)
-        self.health = self._health(config, governor)
-        stack.callback(self.health.close)
-        self.health.start()
+        self.health = stack.enter_context(self._health(config, governor))
         stack.callback(governor.close)
         governor.start()
 
@@ -189,16 +186,12 @@ class Agent:
             return None
         told = Told(
             health=lambda: self.health.latest if self.health is not None else None,
-            metrics=self._metrics,
+            metrics=lambda: self.health.metrics() if self.health is not None else "",
             alive=lambda: self.health is None or self.health.live(),
         )
         page = Page(self._config, http, identity=self._identity, clock=self._clock, told=told)
         stack.callback(page.close)
         return page
-
-    def _metrics(self) -> str:
-        latest = self.health.latest if self.health is not None else None
-        return render(latest) if latest is not None else ""
 
     def _open_sinks(self) -> list[tuple[Sink, Counters]]:
         """Every sink with its counters."""
@@ -234,7 +227,12 @@ class Agent:
 
     def _health(self, config: Config, governor: Governor) -> HealthReporter:
         root = Path(config.root)
-        place = Place(clock=self._clock, state=configs.state_folder(config.state), tree=Tree(root=root))
+        place = Place(
+            clock=self._clock,
+            state=configs.state_folder(config.state),
+            tree=Tree(root=root),
+            budget_bytes=config.delivery.daily_bytes,
+        )
         found = recognise(root, config.profile)
         parts = Parts(
             cameras=self._cameras.seen,

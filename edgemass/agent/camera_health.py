@@ -29,6 +29,7 @@ DROPS = {  # counter of a camera -> what documents call the cause
     "frames_still": "still",
     "frames_broken": "broken",
     "backend_failures": "backend",
+    "frames_left": "stopped",
 }
 T = TypeVar("T")
 

@@ -144,7 +144,8 @@ class Controls:
 def _examine(config: Config) -> Any:
     """The doctor's report, as plain values; what this daemon has is not opened a second time."""
     file = Path(config.file) if config.file else None
-    return msgspec.to_builtins(doctor.report(doctor.Machine(config=file, daemon=True)))
+    runtime = Path(config.runtime) if config.runtime else None
+    return msgspec.to_builtins(doctor.report(doctor.Machine(config=file, daemon=True, runtime=runtime)))
 
 
 def _differ(before: Config, now: Config, key: str) -> bool:

@@ -181,7 +181,7 @@ def what_runs(config: Config, store: ModelStore | None, slot: str) -> tuple[str,
     """What is to run here, as a name of its own, and what it may be run without."""
     digest = store.slot(slot).running if store is not None else None
     backend, model = config.backend, config.model or DEFAULT_MODEL
-    named = (__version__, digest or model, backend, config.threads, config.variant)
+    named = (__version__, digest or model, backend, config.threads, config.variant, config.profile)
     other_model = digest is not None or model != DEFAULT_MODEL
     return repr(named), steps(accelerated=may_run_plainer(config), other_model=other_model)
 

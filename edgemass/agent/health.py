@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import final
 
 from edgemass import __version__
 from edgemass.agent.camera_health import SAMPLE_S, CameraWatch, Seen, copied
@@ -60,8 +61,9 @@ class Parts:
     others: Callable[[], Sequence[str]] = field(default=tuple)
 
 
+@final
 class HealthReporter:
-    """Looks at everything in a thread of its own, from `start` to `close`.
+    """Looks at everything in a thread of its own, while it is entered.
 
     latest: the newest document, None before the first; for any thread. A new one is made when it is due, and at once
     when the device gets ready or is so no longer.
@@ -83,11 +85,16 @@ class HealthReporter:
         self._due_ns = self._began_ns
         self._known: set[str] = set()
         self._failing = False
+        self._untold = ""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="health", daemon=True)
 
-    def start(self) -> None:
+    def __enter__(self) -> HealthReporter:
         self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """End, and take back the files, which nobody keeps true any more."""
@@ -113,6 +120,10 @@ class HealthReporter:
     def ready(self) -> bool:
         """For `/readyz`: whether every camera that is wanted gives frames to a model."""
         return self.latest is not None and self.latest.ready and self.live()
+
+    def metrics(self) -> str:
+        """For `/metrics`; nothing before the first document. Serve it as prometheus.CONTENT_TYPE."""
+        return render(self.latest) if self.latest is not None else ""
 
     @property
     def readings(self) -> tuple[str, ...]:
@@ -214,7 +225,19 @@ class HealthReporter:
         if self._file is not None:
             self._file.write(document)
         if self._config.textfile is not None:
-            write_fleeting(Path(self._config.textfile), render(message).encode())
+            self._write_textfile(Path(self._config.textfile), render(message))
+
+    def _write_textfile(self, path: Path, text: str) -> None:
+        trouble = ""
+        try:
+            write_fleeting(path, text.encode())
+        except OSError as error:
+            trouble = error.strerror or str(error)
+        if trouble and not self._untold:
+            logger.warning("no metrics are kept in %s: %s; see textfile in [health]", path, trouble)
+        elif self._untold and not trouble:
+            logger.info("metrics are kept in %s again", path)
+        self._untold = trouble
 
 
 def _output(sink: Sink, counters: Counters, failed: int) -> OutputHealth:

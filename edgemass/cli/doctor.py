@@ -75,7 +75,8 @@ def call(options: argparse.Namespace) -> int:
 
 def _machine(options: argparse.Namespace) -> Machine:
     from edgemass import doctor
-    from edgemass.doctor import daemon
+    from edgemass.cli import state
+    from edgemass.doctor import configuration, daemon
 
     machine = doctor.Machine(
         camera=options.camera,
@@ -84,7 +85,10 @@ def _machine(options: argparse.Namespace) -> Machine:
         model_asked=options.model,
         config=options.config,
     )
-    return dataclasses.replace(machine, daemon=daemon.runs(machine))
+    config = configuration.loaded(machine)
+    folders = state.runtimes(state.asked(None, config.state if config is not None else None))
+    runtime = next(filter(daemon.runs, folders), None)
+    return dataclasses.replace(machine, daemon=runtime is not None, runtime=runtime)
 
 
 def _write_bundle(path: Path, report: Report, machine: Machine) -> None:

@@ -86,7 +86,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         action="append",
         metavar="B",
         help="what to run on, best first: onnx:tensorrt,cuda, tflite:edgetpu, tflite:/delegate.so?option=value; "
-        "the CPU takes over from what fails; may be repeated (default: the CPU)",
+        "the CPU takes over from what fails; may be repeated (default: as `edgemass profile show` says)",
     )
     add("--threads", type=int, metavar="T", help="threads of the runtime (default: cores minus one for decoding)")
     add("--variant", metavar="NAME", help="run this variant of the model and no other, see `edgemass model inspect`")

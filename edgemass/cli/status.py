@@ -127,6 +127,8 @@ def of_system(system: System) -> Iterator[str]:
 
     if system.temperature is not None:
         yield f"{system.temperature.hottest_c:.0f} °C"
+    if system.throttling is not None and system.throttling.undervoltage_before and not system.throttling.undervoltage:
+        yield "undervoltage since it was switched on"
     if system.cpu is not None and system.cpu.used_ratio is not None:
         yield f"CPU {system.cpu.used_ratio:.0%} of {system.cpu.cores} cores"
     if system.memory is not None:

@@ -15,8 +15,7 @@ import tomli_w
 
 from edgemass import __version__, durable
 from edgemass.config import shown
-from edgemass.doctor import configuration
-from edgemass.doctor.daemon import STATUS
+from edgemass.doctor import configuration, daemon
 from edgemass.doctor.finding import Report
 from edgemass.doctor.machine import Machine
 from edgemass.redact import redact_address, redact_log
@@ -83,7 +82,7 @@ def _members(report: Report, machine: Machine) -> Iterator[tuple[str, str]]:
     log = _log()
     if log:
         yield "log.txt", log
-    status = machine.text(STATUS)
+    status = daemon.text(machine)
     if status:
         yield "status.json", status
 

@@ -93,6 +93,8 @@ def secret_files(config: Config) -> list[Path]:
         found += [Path(query[key]) for key in SECRET_FILES if key in query]
     if config.updates is not None and config.updates.password_file:
         found.append(Path(config.updates.password_file))
+    if config.http is not None and config.http.token_file:
+        found.append(Path(config.http.token_file))
     return found
 
 

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import fcntl
 import os
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from edgemass.doctor.machine import Machine
 
-FOLDER = "run/edgemass"
-STATUS, LOCK = f"{FOLDER}/status.json", f"{FOLDER}/edgemass.lock"
+FOLDER = Path("run/edgemass")
+STATUS, LOCK = "status.json", "edgemass.lock"
+MOST_BYTES = 1 << 20
 
 
-def runs(machine: Machine) -> bool:
+def folder(machine: Machine) -> Path:
+    """Where a daemon would keep its status."""
+    return machine.runtime if machine.runtime is not None else machine.root / FOLDER
+
+
+def runs(runtime: Path) -> bool:
     """A daemon holds the lock beside its status.json. Needs no right but to read."""
     try:
-        descriptor = os.open(machine.root / LOCK, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(runtime / LOCK, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return False
     try:
@@ -29,15 +36,21 @@ def runs(machine: Machine) -> bool:
     return False
 
 
+def text(machine: Machine) -> str:
+    """What it wrote last; "" where there is nothing."""
+    try:
+        with (folder(machine) / STATUS).open("rb") as file:
+            return file.read(MOST_BYTES).decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
 def status(machine: Machine, *keys: str) -> dict[str, Any]:
     """What it wrote last under these keys, one in the other; empty where there is nothing."""
-    found: Any = None
-    text = machine.text(STATUS)
-    if text is not None:
-        try:
-            found = msgspec.json.decode(text)
-        except msgspec.DecodeError:
-            found = None
+    try:
+        found: Any = msgspec.json.decode(text(machine))
+    except msgspec.DecodeError:
+        found = None
     for key in keys:
         found = found.get(key) if isinstance(found, dict) else None
     return found if isinstance(found, dict) else {}

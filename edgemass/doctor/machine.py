@@ -29,7 +29,8 @@ class Machine(Tree):
     architecture: as `uname -m` says. pointer_bits: of this Python, which may be 32 on a 64-bit kernel.
     packages: folders to look for installed packages in.
     camera, mqtt, http, model_asked, config: addresses, MODEL and file that the user asked about.
-    daemon: an edgemass runs here with this configuration: what it has is not opened.
+    daemon: an edgemass runs here with this configuration: what it has is not opened. runtime: the folder of its
+        status; None = the service's.
     """
 
     python: tuple[int, int, int] = sys.version_info[:3]
@@ -42,6 +43,7 @@ class Machine(Tree):
     model_asked: str | None = None
     config: Path | None = None
     daemon: bool = False
+    runtime: Path | None = None
     ask: Ask = ask
     _answers: dict[str, Answer] = field(default_factory=dict)
 

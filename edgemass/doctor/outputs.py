@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import socket
 from collections.abc import Sequence
 
+from edgemass.config import http
 from edgemass.doctor import configuration
 from edgemass.doctor.broker import connect
 from edgemass.doctor.finding import Finding, Status, split_advice
@@ -53,13 +53,15 @@ def _serial_port(uri: str, machine: Machine) -> Finding:
 
 
 def http_port(machine: Machine) -> Sequence[Finding]:
-    """Only where the user named one: whether it is free. It is taken for an instant."""
-    if machine.http is None:
+    """Only where the user named one, or the configuration has one: whether it is free. It is taken for an instant."""
+    config = configuration.loaded(machine)
+    listen = machine.http or (config.http.listen if config is not None and config.http is not None else None)
+    if listen is None:
         return []
-    match = re.fullmatch(r"(?:(.+):)?(\d{1,5})", machine.http)
-    if match is None or int(match[2]) > 65535:
-        return [Finding(Status.FAIL, f"{machine.http!r} is no HOST:PORT", "write it as in 127.0.0.1:8088")]
-    host, port = (match[1] or "127.0.0.1").strip("[]"), int(match[2])
+    try:
+        host, port = http.address(listen)
+    except ValueError as error:
+        return [Finding(Status.FAIL, str(error), f"write it as in {http.LOOPBACK}:{http.PORT}")]
     try:
         family, kind, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind) as listener:

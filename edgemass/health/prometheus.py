@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from edgemass.health.metrics import METRICS, Sample
+from edgemass.health.metrics import METRICS
+from edgemass.health.samples import Sample
 from edgemass.messages.health import HealthMessage
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

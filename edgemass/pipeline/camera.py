@@ -113,6 +113,8 @@ class Camera:
             self.failure = error
         finally:
             self.capture.stop()
+            if self.capture.slot.take() is not None:
+                self.counters.add("frames_left")
 
     def _loop(self) -> None:
         slot = self.capture.slot

@@ -52,7 +52,8 @@ class Capture:
     """The capture threads of one camera: a supervisor that mostly sleeps, and a reader that is replaced when it hangs.
 
     slot: where the frames are, cropped, rotated and masked.
-    counters: frames_captured, frames_dropped, reconnects (times that frames flowed again after an outage).
+    counters: frames_captured, frames_dropped, frames_left (they waited when the end came), reconnects (times that
+        frames flowed again after an outage).
     on_state: told when the camera is online or offline, on change only, by the supervisor's thread; it must not raise.
     error: why a file ended, where it did not end well; a live source is tried for ever instead.
     convert_ahead: the frames of a file are converted here while the one before is run; not worth it where many of them
@@ -112,9 +113,9 @@ class Capture:
         """
         self._stop.set()
         self._source.close()
-        self.slot.close()
-        with self._lock:
+        with self._lock:  # from here on no frame is counted as captured that could not come into the slot
             reading, self._current = self._current, None
+            self.slot.close()
         if reading is not None:
             reading.news.set()
         threads = [self._supervisor, *self._stuck]
@@ -293,5 +294,6 @@ class Capture:
                 frame.convert()
         while not self.slot.put_wait(frame, _POLL_S):
             if self._stop.is_set() or self._current is not reading:
+                self._counters.add("frames_left")
                 return False
         return True

@@ -171,11 +171,6 @@ class SinkModule(Protocol):
 
     def open(self, uri: str, context: SinkContext) -> Sink: ...
 
-
-@runtime_checkable
-class Checked(Protocol):
-    """What a module of SINKS may offer beside."""
-
     def check(self, uri: str) -> None:
         """Raise what `open` would raise for this address, without opening anything."""
 
@@ -198,9 +193,8 @@ def check(uri: str) -> None:
     Raises:
         UsageError, ConfigError: as `open`.
     """
-    module = importlib.import_module(SINKS[_scheme(uri)])
-    if isinstance(module, Checked):
-        module.check(uri)
+    module = cast("SinkModule", importlib.import_module(SINKS[_scheme(uri)]))
+    module.check(uri)
 
 
 def _scheme(uri: str) -> str:

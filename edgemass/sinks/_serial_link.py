@@ -118,8 +118,8 @@ class SerialLink:
         try:
             self._advise()
             logger.info("%s is open", self._options.path, extra={"baud": self._options.baud})
-            self.connected, self.trouble = True, None
             self._opened()
+            self.connected, self.trouble = True, None
             self._stay(port)
         except OSError as error:
             why = os.strerror(error.errno) if error.errno else str(error)

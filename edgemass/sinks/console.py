@@ -48,9 +48,14 @@ _ROWS = ("top", "", "bottom")
 
 def open(uri: str, context: SinkContext) -> ConsoleSink:  # noqa: A001 (the plug-ins' own word)
     """Raises UsageError: something behind the colon."""
+    check(uri)
+    return ConsoleSink(context)
+
+
+def check(uri: str) -> None:
+    """See `sinks.check`."""
     if uri.partition(":")[2]:
         raise UsageError(f"console: takes nothing behind the colon, found {uri!r}")
-    return ConsoleSink(context)
 
 
 @dataclass

@@ -29,12 +29,23 @@ def open(uri: str, context: SinkContext) -> Sink:  # noqa: A001 (the plug-ins' o
         UsageError: no path.
         SinkError: the path cannot be written.
     """
+    target, only = _read(uri)
+    return _StdoutSink(only, context) if target == "-" else _FileSink(Path(target), only, context)
+
+
+def check(uri: str) -> None:
+    """See `sinks.check`."""
+    _read(uri)
+
+
+def _read(uri: str) -> tuple[str, str]:
+    """The path, or -, and what becomes lines."""
     target, mark, only = uri.partition(":")[2].partition("?only=")
     if not target:
         raise UsageError("jsonl: needs a path, or - for standard output: jsonl:detections.jsonl")
     if mark and only not in (EVENTS, FRAMES):
         raise UsageError(f"jsonl: only= takes {EVENTS} or {FRAMES}, found {only!r}")
-    return _StdoutSink(only, context) if target == "-" else _FileSink(Path(target), only, context)
+    return target, only
 
 
 class _Lines(ABC):

@@ -46,7 +46,7 @@ def check(uri: str) -> None:
 
 
 class SerialSink:
-    """One microcontroller. `connected`, `trouble`: see SerialLink."""
+    """One microcontroller."""
 
     def __init__(self, options: SerialOptions, context: SinkContext) -> None:
         self.name = f"serial {options.path}"
@@ -71,7 +71,8 @@ class SerialSink:
 
     @property
     def connected(self) -> bool:
-        return self._link.connected
+        """The port is open, and its other end takes what we send."""
+        return self._link.connected and self._link.trouble is None
 
     @property
     def trouble(self) -> str | None:

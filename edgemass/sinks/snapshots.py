@@ -48,11 +48,7 @@ def open(uri: str, context: SinkContext) -> SnapshotSink:  # noqa: A001 (the plu
         UsageError: no folder, or an option that does not exist or does not fit.
         SinkError: the folder cannot be written.
     """
-    folder, _, query = uri.partition(":")[2].partition("?")
-    if not folder:
-        raise UsageError("snapshots: needs a folder: snapshots:DIR")
-    options = _options(query)
-    path = Path(folder)
+    path, options = _read(uri)
     try:
         path.mkdir(parents=True, exist_ok=True)
         probe = path / f".edgemass-{os.getpid()}.part"
@@ -63,6 +59,18 @@ def open(uri: str, context: SinkContext) -> SnapshotSink:  # noqa: A001 (the plu
             f"cannot write snapshots into {path}: {error.strerror}; give a folder that can be written"
         ) from error
     return SnapshotSink(path, options, context)
+
+
+def check(uri: str) -> None:
+    """See `sinks.check`."""
+    _read(uri)
+
+
+def _read(uri: str) -> tuple[Path, Options]:
+    folder, _, query = uri.partition(":")[2].partition("?")
+    if not folder:
+        raise UsageError("snapshots: needs a folder: snapshots:DIR")
+    return Path(folder), _options(query)
 
 
 def _options(query: str) -> Options:

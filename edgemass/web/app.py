@@ -16,6 +16,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from edgemass.clock import Clock
+from edgemass.health.prometheus import CONTENT_TYPE
 from edgemass.sinks import Answer, Command
 from edgemass.web.access import Key
 from edgemass.web.given import Given
@@ -25,7 +26,7 @@ from edgemass.web.streaming import Stream, frame
 MAX_BODY = 4096
 BODY_S = 10.0
 COMMAND_S = 20.0
-METRICS = "text/plain; version=0.0.4; charset=utf-8"
+
 FILES = {
     "/": ("index.html", "text/html"),
     "/page.css": ("page.css", "text/css"),
@@ -148,7 +149,7 @@ async def _metrics(request: Request) -> Response:
     metrics = _given(request).metrics
     if metrics is None:
         return PlainTextResponse("nobody makes metrics here\n", 404)
-    return Response(metrics(), headers={"Content-Type": METRICS})
+    return Response(metrics(), headers={"Content-Type": CONTENT_TYPE})
 
 
 async def _health(request: Request) -> Response:

@@ -54,6 +54,7 @@ QUICK: dict[str, tuple[str, ...]] = {
     "motion_gate": ("--rounds", "30"),
     "drawing": ("--rounds", "3"),
     "health_cost": ("--rounds", "3"),
+    "idle_cost": ("--case", "720p", "--settle", "5", "--seconds", "10"),
     "frame_profile": ("--frames", "30"),
 }
 

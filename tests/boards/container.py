@@ -115,7 +115,7 @@ class Container:
     def _up(self) -> bool:
         assert self._process is not None
         if not self._leader:
-            self._leader = _child(self._process.pid)
+            self._leader = _leader_of(self._process.pid)
             return False
         state = self.attempt("systemctl", "is-system-running").stdout.strip()
         return state in ("running", "degraded")
@@ -134,10 +134,16 @@ class Container:
             subprocess.run(["umount", "--recursive", "--lazy", place], check=False, capture_output=True, timeout=30)
 
 
-def _child(pid: int) -> int:
-    """The first child of a process: the container's own process 1; 0 while there is none."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return int(children[0]) if children else 0
+def _leader_of(pid: int) -> int:
+    """The container's own process 1 among the children of nspawn; 0 while there is none.
+
+    nspawn's first child only prepares the second, which becomes systemd.
+    """
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{child}/comm").read_text().strip() == "systemd":
+                return int(child)
+    return 0
 
 
 def _call(*command: str) -> None:

@@ -127,3 +127,12 @@ def test_an_unknown_sink_is_answered_with_the_known_ones_and_without_its_passwor
     with pytest.raises(UsageError, match="console:, jsonl:") as caught:
         sinks.open("kafka://me:hunter2@host", context())
     assert "hunter2" not in str(caught.value)
+
+
+@ROWS
+def test_an_address_is_checked_without_opening_anything(scheme: str, tmp_path: Path) -> None:
+    before = sorted(tmp_path.iterdir())
+    sinks.check(ADDRESSES[scheme](tmp_path))
+    assert sorted(tmp_path.iterdir()) == before
+    with pytest.raises(UsageError):
+        sinks.check(f"{scheme}:x?only=nonsense")

@@ -19,7 +19,8 @@ import trustme
 from edgemass.doctor import Machine
 from edgemass.doctor.broker import broker
 from edgemass.doctor.model import model
-from tests.simulators.daemon import edgemass
+from tests.simulators.broker import wait_until
+from tests.simulators.daemon import Daemon, edgemass
 
 ROOT = Path(__file__).resolve().parents[2]
 NOW = datetime.now(timezone.utc)
@@ -128,3 +129,28 @@ def test_a_whole_configuration_is_tried_and_put_into_a_file_without_its_secrets(
         assert "hunter2" not in text
         assert "geheim" not in text
     assert json.loads(texts["report.json"]) == json.loads(done.stdout)
+
+
+@pytest.mark.runtime
+def test_what_a_running_daemon_has_is_left_to_it(tmp_path: Path) -> None:
+    config = tmp_path / "edgemass.toml"
+    config.write_text(
+        f"model = '{ROOT / 'models' / 'edgemass-person'}'\ntune = false\nstate = '{tmp_path / 'state'}'\n"
+        f"sinks = ['jsonl:{tmp_path / 'lines'}']\n[cameras.door]\nsource = 'synthetic:?width=64&height=48&fps=5'\n"
+    )
+
+    def camera() -> dict[str, str]:
+        done = edgemass("doctor", "--json", "--config", str(config), timeout_s=100)
+        (told,) = [check for check in json.loads(done.stdout)["checks"] if check["code"] == "EM412"]
+        assert isinstance(told, dict)
+        return told
+
+    def online() -> bool:
+        status = tmp_path / "state" / "run" / "status.json"
+        return status.is_file() and json.loads(status.read_text())["cameras"]["door"]["state"] == "online"
+
+    with Daemon(tmp_path, "--config", str(config)) as daemon:
+        wait_until(online, "its camera gives frames, and it says so", patience_s=60)
+        told = camera()
+        assert (told["status"], "in use by the daemon" in told["found"]) == ("NOTE", True)
+        assert daemon.end() == 0

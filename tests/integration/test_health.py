@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -110,7 +111,7 @@ def full() -> str:
     system = msgspec.structs.replace(
         pi, temperature=jetson.temperature, power=jetson.power, cpu=Cpu(4, 0.5, 0.25, load_1m=1.5)
     )
-    queue = QueueHealth(messages=3, size_bytes=900, limit_bytes=1 << 20, oldest_s=4.5)
+    queue = QueueHealth(messages=3, size_bytes=900, limit_bytes=1 << 20, oldest_s=4.5, dropped={"expired": 1})
     governor = GovernorHealth(level=1, fps_ratio=0.75, reason="82 °C")
     return render(health_message(system=system, queues={"mqtt": queue}, governor=governor))
 
@@ -194,11 +195,16 @@ def test_prometheus_has_nothing_to_say_about_the_metrics() -> None:
 @pytest.mark.prometheus
 @NO_PROMETHEUS
 def test_every_query_of_the_dashboard_finds_something(tmp_path: Path) -> None:
-    device = Device(tmp_path)
+    pytest.importorskip("starlette", reason="needs the extra http")
+    page = f"127.0.0.1:{free_port()}"
+    device = Device(tmp_path, more=f'[http]\nlisten = "{page}"\n')
     with device.daemon:
         device.wait_for(lambda it: it["ready"] and it["seq"] > 2, "ready")
         assert promtool("check", "metrics", text=device.textfile.read_text()) == ""
-        with Prometheus(tmp_path / "prometheus", {"pi": device.textfile.read_text, "pi4": full}) as prometheus:
+        for probe in ("healthz", "readyz"):
+            with urllib.request.urlopen(f"http://{page}/{probe}", timeout=10) as answer:
+                assert answer.status == 200
+        with Prometheus(tmp_path / "prometheus", {"pi": page, "pi4": full}) as prometheus:
             wait_until(lambda: prometheus.query("count_over_time(edgemass_ready[1m]) > 3"), "scrapes", PATIENCE_S)
             for expression in expressions():
                 asked = expression.replace("$__rate_interval", "1m").replace("$instance", "pi.*")

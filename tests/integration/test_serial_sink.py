@@ -68,7 +68,7 @@ def test_a_frame_an_event_and_a_state_arrive_with_their_numbers_in_order(open_si
         sink.event(event(), None)
         sink.publish(detections("person"), frame())
         assert mcu.wait_for_kind("cam")["s"] == "online"
-        assert mcu.wait_for_kind("evt")["i"] == "5f0c5f0c-1"
+        assert mcu.wait_for_kind("evt")["i"] == "5f0c-1"
         assert mcu.wait_for_kind("det")["d"] == [["person", 50, 400, 400, 600, 600]]
         assert [body["n"] for body in mcu.seen] == [1, 2, 3, 4]
 
@@ -173,7 +173,7 @@ def test_a_flood_grows_nothing_and_is_outlived(open_sink: Open, caplog: pytest.L
         sink = open_sink(path, "baud=115200", counters)
         sink.obey(yes)
         mcu.wait_for_kind("hi")
-        mcu.send(b"x" * 100_000 + b"\n")
+        mcu.send(b"x" * 50_000 + b"\n")
         assert counters["flooded"] > 0
         assert counters["damaged.long"] > 10
         assert sink.held_bytes <= 64 * 512
@@ -237,7 +237,7 @@ def test_a_reader_that_stops_costs_what_is_new_only_in_frames_and_gets_events_in
         for number in range(1, 301):
             sink.event(event(number), None)
         assert counters["dropped.full"] == 300 - 256
-        mcu.wait_for_kind("evt", i="5f0c5f0c-300")
+        mcu.wait_for_kind("evt", i="5f0c-300")
         numbers = [int(body["i"].rpartition("-")[2]) for body in mcu.seen if body["k"] == "evt"]
         assert numbers == list(range(45, 301))
         until(lambda: sink.trouble is None, "the trouble is over")
@@ -262,7 +262,7 @@ def test_a_port_that_is_not_there_is_waited_for_and_one_that_is_pulled_out_comes
             mcu = pair.plug()
             mcu.wait_for_kind("hi")
             mcu.wait_for_kind("cam", s="online")
-            mcu.wait_for_kind("evt", i=f"5f0c5f0c-{number - 1}")
+            mcu.wait_for_kind("evt", i=f"5f0c-{number - 1}")
             mcu.ask("snapshot")
             mcu.wait_for_kind("ans", ok=1)
             pair.unplug()
@@ -284,7 +284,7 @@ def test_requests_and_documents_cross_while_both_ends_are_busy(open_sink: Open, 
             mcu.ask("snapshot", c="door")
     for asked in range(1, 11):
         mcu.wait_for_kind("ans", r=asked, ok=1)
-    mcu.wait_for_kind("evt", i="5f0c5f0c-100")
+    mcu.wait_for_kind("evt", i="5f0c-100")
     mcu.wait_for_kind("det", d=[["label100", 50, 400, 400, 600, 600]])
     numbers = [body["n"] for body in mcu.seen]
     assert numbers == list(range(1, len(numbers) + 1))
@@ -333,7 +333,7 @@ def test_closing_sends_what_is_owed(open_sink: Open) -> None:
         for number in range(1, 51):
             sink.event(event(number), None)
         sink.close(5)
-        mcu.wait_for_kind("evt", i="5f0c5f0c-50")
+        mcu.wait_for_kind("evt", i="5f0c-50")
         assert counters["published"] == 50
         sink.event(event(51), None)
         sink.publish(detections("person"), frame())
@@ -361,7 +361,7 @@ def test_a_reader_that_sips_a_few_bytes_at_a_time_gets_whole_lines(open_sink: Op
         mcu.sip = 7
         for number in range(1, 101):
             sink.event(event(number), None)
-        mcu.wait_for_kind("evt", i="5f0c5f0c-100")
+        mcu.wait_for_kind("evt", i="5f0c-100")
         assert [body["n"] for body in mcu.seen] == list(range(1, 102))
 
 

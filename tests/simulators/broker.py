@@ -70,7 +70,7 @@ class Broker:
     """Listens on a free port of the loopback device, the same one after a restart. Nothing is kept on disk.
 
     users: name -> password; none = anybody. acl: lines of an acl_file. certificates: TLS, and clients must show one.
-    options: further lines of the configuration.
+    options: further lines of the configuration. verbose: it logs every packet.
     """
 
     folder: Path
@@ -78,6 +78,7 @@ class Broker:
     acl: str = ""
     certificates: Certificates | None = None
     options: tuple[str, ...] = ()
+    verbose: bool = True
     port: int = field(default_factory=free_port)
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
 
@@ -102,7 +103,9 @@ class Broker:
         config = self.folder / "mosquitto.conf"
         config.write_text("\n".join(self._config()) + "\n", encoding="utf-8")
         with (self.folder / "mosquitto.log").open("ab") as log:
-            self._process = subprocess.Popen(["mosquitto", "-v", "-c", str(config)], stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                ["mosquitto", *["-v"] * self.verbose, "-c", str(config)], stdout=log, stderr=log
+            )
         wait_until(self._listens, f"mosquitto on port {self.port}")
 
     def kill(self) -> None:

@@ -1,4 +1,4 @@
-"""A real Prometheus that scrapes files as if they were devices, and answers questions."""
+"""A real Prometheus that scrapes devices, or texts as if they came from some, and answers questions."""
 
 from __future__ import annotations
 
@@ -33,15 +33,14 @@ def promtool(*arguments: str, text: str = "") -> str:
 
 @final
 class Prometheus:
-    """devices: instance -> its metrics as text; scraped every second."""
+    """devices: instance -> HOST:PORT, or its metrics as text; scraped every second."""
 
-    def __init__(self, folder: Path, devices: Mapping[str, Callable[[], str]]) -> None:
+    def __init__(self, folder: Path, devices: Mapping[str, str | Callable[[], str]]) -> None:
         self._folder = folder
         self._port = free_port()
-        self._servers = [_serve(metrics) for metrics in devices.values()]
+        self._servers: list[ThreadingHTTPServer] = []
         targets = [
-            {"targets": [f"127.0.0.1:{server.server_port}"], "labels": {"instance": instance}}
-            for instance, server in zip(devices, self._servers, strict=True)
+            {"targets": [self._place(device)], "labels": {"instance": instance}} for instance, device in devices.items()
         ]
         folder.mkdir(parents=True, exist_ok=True)
         settings = {
@@ -78,6 +77,12 @@ class Prometheus:
         with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/api/v1/query?{asked}", timeout=10) as answer:
             found: list[dict[str, Any]] = json.load(answer)["data"]["result"]
         return found
+
+    def _place(self, device: str | Callable[[], str]) -> str:
+        if isinstance(device, str):
+            return device
+        self._servers.append(_serve(device))
+        return f"127.0.0.1:{self._servers[-1].server_port}"
 
     def _answers(self) -> bool:
         try:

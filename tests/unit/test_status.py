@@ -10,6 +10,7 @@ import pytest
 
 from edgemass import cli
 from edgemass.agent.status_file import STATUS, StatusFile
+from edgemass.cli import state as states
 from edgemass.clock import boot_id
 from edgemass.messages import to_json
 from edgemass.messages.health import CameraHealth, HealthMessage
@@ -30,6 +31,28 @@ def said(state: Path, message: HealthMessage) -> StatusFile:
 
 def now(**changes: object) -> HealthMessage:
     return health_message(**{"mono_ns": time.monotonic_ns(), "boot_id": boot_id(), **changes})
+
+
+def test_the_status_is_kept_where_the_service_or_the_session_keeps_what_need_not_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(states, "RUNTIME", tmp_path / "nowhere")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "session"))
+    monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
+    assert states.runtime(None) == tmp_path / "session" / "edgemass"
+    assert states.runtime("/data") == Path("/data/run")
+    monkeypatch.setattr(states, "RUNTIME", tmp_path)
+    assert states.runtime(None) == tmp_path
+    monkeypatch.setenv("RUNTIME_DIRECTORY", "/run/edgemass:/run/other")
+    assert states.runtime("/data") == Path("/run/edgemass")
+
+
+def test_the_daemon_of_the_system_is_found_before_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(states, "RUNTIME", tmp_path / "system")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
+    assert states.runtimes(None) == [tmp_path / "system", tmp_path / "edgemass"]
+    assert states.runtimes("/data") == [Path("/data/run")]
 
 
 def test_a_device_that_is_well_is_shown_and_the_exit_code_is_0(state: Path, capsys: pytest.CaptureFixture[str]) -> None:

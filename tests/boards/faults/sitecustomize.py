@@ -67,12 +67,12 @@ def install() -> None:
         def __init__(self, module: Any) -> None:
             self._module = module
 
+        def offers(self, provider: str) -> bool:
+            return bool(provider)
+
         def open(self, model: Path, options: Any) -> Faulty:
             plain = msgspec.structs.replace(options, provider=None, provider_options={})
             return Faulty(self._module.open(model, plain), model, options.provider)
-
-        def offers(self, _: str) -> bool:
-            return True
 
     backends.load = lambda runtime: Module(load(runtime))
     trial.try_out = lambda *_, **__: None

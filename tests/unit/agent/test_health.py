@@ -34,7 +34,7 @@ class Rig:
     """One camera whose frames are only counted, and a reporter that looks when it is told to."""
 
     def __init__(
-        self, folder: Path, *, board: str = "raspberry-pi-3", live: bool = True, every_s: float = 30.0
+        self, folder: Path, *, board: str = "raspberry-pi-3", live: bool = True, textfile: str | None = None
     ) -> None:
         self.clock = ManualClock()
         self.counters = Counters()
@@ -54,7 +54,7 @@ class Rig:
             board=Board("", ""),
             runtime=folder / "run",
         )
-        config = HealthConfig(every_s=every_s)
+        config = HealthConfig(textfile=textfile)
         self.reporter = HealthReporter(config, parts, identity=Identity("pi", "boot", "run"), clock=self.clock)
 
     def passes(self, seconds: float, *, captured: float = 0.0, processed: float = 0.0) -> None:
@@ -250,6 +250,18 @@ def test_a_folder_that_cannot_be_written_is_said_once_and_survived(
     file.close()
     assert len(caplog.records) == 1
     assert not held(tmp_path / "file" / "run")
+
+
+def test_a_textfile_that_cannot_be_written_is_said_once_and_costs_nothing_else(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig = Rig(tmp_path, textfile=str(tmp_path / "nowhere" / "edgemass.prom"))
+    rig.passes(120)
+    assert len(rig.channel.retained) == 4
+    assert [record.message for record in caplog.records if "metrics" in record.message] == [
+        f"no metrics are kept in {tmp_path}/nowhere/edgemass.prom: No such file or directory; see textfile in [health]"
+    ]
+    assert "edgemass_build_info" in rig.reporter.metrics()
 
 
 def test_a_textfile_that_node_exporter_would_not_read_is_refused() -> None:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from edgemass import backends
+from edgemass.agent.slot import board_defaults
+from edgemass.agent.tuner import refusal
 from edgemass.backends.choice import Choice
 from edgemass.bundles import Bundle
 from edgemass.bundles.loading import default_choices
+from edgemass.config import Config
 from edgemass.device_profile import Defaults
 from edgemass.manifest import Variant
+from edgemass.messages import ModelRef
 from tests.simulators.bundles import made_of
+
+BOARDS = Path(__file__).resolve().parents[2] / "data" / "boards"
 
 
 class Installed:
@@ -71,3 +79,21 @@ def test_the_edge_tpu_gets_only_what_was_made_for_it(installed: dict[str, Instal
 def test_strictness_never_refuses_for_an_accelerator_that_nobody_asked_for(installed: dict[str, Installed]) -> None:
     installed["onnx"] = Installed("cuda")
     assert told(default_choices(bundle("onnx"), Defaults(("onnx:cuda", "onnx")), strict=True)) == ["onnx"]
+
+
+def test_where_the_board_s_accelerator_may_run_no_cpu_is_measured(installed: dict[str, Installed]) -> None:
+    jetson = Config(cameras={}, root=str(BOARDS / "jetson-nano"))
+    running = ModelRef("toy", "1", "", "onnx")
+    installed["onnx"] = Installed("cuda")
+    assert refusal(jetson, bundle("onnx"), running) == "the board's accelerator is for this model"
+    installed["onnx"] = Installed()
+    assert "accelerator" not in refusal(jetson, bundle("onnx"), running)
+
+
+def test_what_the_profile_says_is_what_the_agent_asks_for() -> None:
+    asked = {board: board_defaults(Config(cameras={}, root=str(BOARDS / board))) for board in ("rock-5", "mini-pc")}
+    assert asked == {
+        "rock-5": Defaults(("tflite", "onnx"), threads=4),
+        "mini-pc": Defaults(("onnx", "tflite")),
+    }
+    assert board_defaults(Config(cameras={}, root=str(BOARDS / "mini-pc"), profile="rock-5")).threads == 4

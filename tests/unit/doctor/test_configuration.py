@@ -108,16 +108,16 @@ def test_what_a_daemon_has_is_not_opened_a_second_time(machine: MakeMachine, tmp
 def test_a_daemon_is_known_by_its_lock(machine: MakeMachine, tmp_path: Path) -> None:
     import fcntl
 
-    made = machine()
-    assert not runs(made)
-    (tmp_path / "run/edgemass").mkdir(parents=True)
-    lock = tmp_path / "run/edgemass/edgemass.lock"
+    folder = tmp_path / "run/edgemass"
+    assert not runs(folder)
+    folder.mkdir(parents=True)
+    lock = folder / "edgemass.lock"
     lock.touch()
-    assert not runs(made)
+    assert not runs(folder)
     with lock.open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        assert runs(made)
-    assert status(made) == {}
+        assert runs(folder)
+    assert status(machine()) == {}
 
 
 def test_a_serial_port_is_looked_at_and_not_opened(machine: MakeMachine, tmp_path: Path) -> None:
@@ -138,13 +138,15 @@ def test_a_serial_port_is_looked_at_and_not_opened(machine: MakeMachine, tmp_pat
     assert "is not there" in one(serial_ports(machine(config=path)))[1]
 
 
-def test_a_port_that_is_taken_is_told_and_a_free_one_stays_free() -> None:
+def test_a_port_that_is_taken_is_told_and_a_free_one_stays_free(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         where = f"127.0.0.1:{listener.getsockname()[1]}"
         assert one(http_port(Machine(http=where)))[0] == "FAIL"
         assert one(http_port(Machine(http=where, daemon=True)))[0] == "NOTE"
     assert [one(http_port(Machine(http=where)))[0] for _ in range(2)] == ["OK", "OK"]
-    assert "no HOST:PORT" in one(http_port(Machine(http="nonsense")))[1]
+    path = configuration(tmp_path, f"[http]\nlisten = '{where}'\n[cameras]\n")
+    assert one(http_port(Machine(config=path)))[1] == f"{where} is free"
+    assert "must be PORT, HOST:PORT" in one(http_port(Machine(http="nonsense")))[1]
     assert "no address of this machine" in one(http_port(Machine(http="203.0.113.7:8088")))[1]
 
 

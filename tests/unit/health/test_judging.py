@@ -128,7 +128,8 @@ def test_cameras_models_outputs_and_queues_say_what_is_wrong_with_them() -> None
     ]
     assert list(problems.of_camera("door", CameraHealth(state="disabled", reason="asked"))) == []
     assert list(problems.of_camera("door", CameraHealth(state="ended", reason="the file ended"))) == []
-    assert "is poor" in next(problems.of_camera("door", CameraHealth(state="online", quality="poor")))
+    assert "is unusable" in next(problems.of_camera("door", CameraHealth(state="online", quality="unusable")))
+    assert list(problems.of_camera("door", CameraHealth(state="online", quality="poor"))) == []
     model = ModelHealth(
         name="m", version="1", digest="", variant="v", backend="cpu", requested="cuda", degraded="no GPU"
     )

@@ -165,6 +165,23 @@ def test_a_frame_too_old_for_its_run_is_counted_and_the_newest_takes_the_same_tu
     assert turns._served == 1
 
 
+@pytest.mark.parametrize(("live", "captured"), [(True, 4), (False, 2)])
+def test_frames_that_wait_when_a_camera_is_stopped_are_counted(live: bool, captured: int) -> None:
+    clock = SystemClock()
+    turns = Turns(1, clock)
+    other = turns.place()
+    assert other.take(0.0)
+    source = ScriptedCamera(clock, [[Give(4), Wait()]], live=live)
+    camera = camera_of(source, Looking(), turns, clock=clock)
+    camera.start()
+    until(lambda: camera.counters["frames_captured"] == captured)
+    camera.request_stop()
+    assert camera.join(PATIENCE_S)
+    counts = camera.counters.snapshot()
+    assert counts.pop("frames_captured") == sum(counts.values()) == captured
+    assert counts["frames_left"] == captured - counts.get("frames_dropped", 0)
+
+
 def test_a_camera_that_is_stopped_while_it_waits_leaves_the_queue() -> None:
     clock = ManualClock()
     turns = Turns(1, clock)

@@ -101,7 +101,7 @@ def test_what_waited_leaves_in_order_when_the_broker_comes(tmp_path: Path) -> No
     assert not broker.events()
     broker.comes(spool)
     wait_until(lambda: len(broker.events()) == 20, "all")
-    spool.close(5)
+    spool.close(30)
     assert [document["seq"] for document in broker.events()] == list(range(1, 21))
     assert broker.accounts()[-1]["final"]
     assert broker.accounts()[-1]["classes"]["events"]["delivered"] == 20
@@ -115,7 +115,7 @@ def test_the_next_process_sends_what_the_last_could_not_flagged_as_replayed(tmp_
     broker = FakeBroker()
     second = opened(tmp_path, broker)
     wait_until(broker.events, "the event")
-    second.close(5)
+    second.close(30)
     assert broker.events()[0]["replayed"]
     assert "duplicate_possible" not in broker.events()[0]
     assert broker.accounts()[-1]["classes"]["events"] == {"produced": 1, "delivered": 1, "queued": 0, "dropped": {}}
@@ -131,7 +131,7 @@ def test_what_was_not_acknowledged_is_sent_again_by_the_next_process_and_flagged
     broker = FakeBroker()
     second = opened(tmp_path, broker)
     wait_until(broker.events, "sent again")
-    second.close(5)
+    second.close(30)
     assert broker.events()[0]["duplicate_possible"]
 
 
@@ -157,7 +157,7 @@ def test_an_event_made_before_the_clock_was_set_leaves_with_its_true_time(tmp_pa
     known.append(True)
     broker.comes(spool)
     wait_until(broker.events, "the event")
-    spool.close(5)
+    spool.close(30)
     document = broker.events()[0]
     assert (document["time"], document["started"]) == (event(1).time, "2026-11-22T01:59:00.000Z")
     assert (document["time_stamped"], document["time_corrected"]) == ("1970-01-01T00:10:00.000Z", True)
@@ -209,7 +209,7 @@ def test_a_folder_that_cannot_be_made_is_said_once_and_events_go_on(
     spool.put(event(1), TOPIC)
     wait_until(broker.events, "the event")
     health = spool.queue()
-    spool.close(5)
+    spool.close(30)
     assert health is not None
     assert health.in_memory
     assert len(caplog.records) == 1
