@@ -94,7 +94,7 @@ class CameraWatch:
         fps = came / seconds if seconds > 0 else 0.0
         counted = CameraHealth(
             state=seen.word,
-            reason=redact(seen.state.reason) if seen.state is not None else "",
+            reason=redact(_reason(seen)),
             slot=self._slot,
             fps_asked=seen.config.max_fps,
             fps_captured=round(fps, 2),
@@ -136,3 +136,11 @@ def copied(values: Iterable[T], tries: int = 5) -> list[T]:
         except RuntimeError:  # it grew just then
             continue
     return []
+
+
+def _reason(seen: Seen) -> str:
+    """Why it does not see, as of now: what keeps a camera away may change meanwhile."""
+    if seen.state is None:
+        return ""
+    newest = seen.camera.capture.reason if seen.camera is not None and seen.state.state == "offline" else ""
+    return newest or seen.state.reason

@@ -78,7 +78,7 @@ class HomeAssistant:
         self._facts = facts
         self._clock = clock
         self._draw = draw
-        self._ledger = Ledger(file, Announced, "what Home Assistant was told", clock, every_s=0)
+        self._ledger = Ledger(file, Announced, "the entities that Home Assistant was told of", clock, every_s=0)
         self._before = self._ledger.read() or Announced()
         self._said = b""
         self._look_ns = 0
