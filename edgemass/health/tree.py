@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,8 @@ from edgemass.device_profile import Board
 
 MAX_BYTES = 1 << 20
 _CHUNK_BYTES = 1 << 14
-"""So much memory is asked for: a megabyte at a time for files of some bytes leaves holes in it."""
+"""So much memory is asked for: a megabyte at a time for files of some bytes leaves holes in it, as does the table of
+interned texts, which is built anew when enough of them have come and gone (tests/integration/test_soak.py)."""
 MOST = 1 << 53
 """No number that a board tells is larger, and every reader of JSON keeps those below."""
 _SHOWN = 40
@@ -29,7 +31,8 @@ class Tree:
         """
         try:
             data = b""
-            with (self.root / path).open("rb", buffering=0) as file:
+            name = os.path.join(self.root, path)  # noqa: PTH118 (a Path interns every part, each time)
+            with open(name, "rb", buffering=0) as file:  # noqa: PTH123 (as above)
                 while len(data) < MAX_BYTES and (more := file.read(_CHUNK_BYTES)):
                     data += more
         except (FileNotFoundError, NotADirectoryError):
