@@ -17,6 +17,7 @@ from edgemass.agent.crash_loop import CrashLoop, what_runs, without
 from edgemass.agent.discovery import DeviceFacts
 from edgemass.agent.governor import Governor
 from edgemass.agent.health import HealthReporter, Parts
+from edgemass.agent.heap import few_arenas
 from edgemass.agent.heartbeat import Heartbeat
 from edgemass.agent.home_assistant import HomeAssistant, camera_facts
 from edgemass.agent.managed import Managed
@@ -96,6 +97,7 @@ class Agent:
         Raises:
             EdgemassError: what was asked for cannot be started.
         """
+        few_arenas()
         leave_cores_to_the_runtime()
         config = self._controls.config
         opened = open_sources(config.cameras, self._clock, state=kept_in(config))
