@@ -72,6 +72,7 @@ class Agent:
         self._tune_after_s = tune_after_s
         self._config = config
         self._home_assistant: HomeAssistant
+        self._readings: set[str] = set()
         self._managed: Managed | None = None
         self._page: Page | None = None
         self._outputs: list[tuple[Sink, Counters]] = []
@@ -214,15 +215,18 @@ class Agent:
             raise
         return opened
 
-    def _facts(self) -> DeviceFacts:
-        """What there is to show of this board."""
+    def _facts(self) -> DeviceFacts | None:
+        """What there is to show of this board; None before it is known. A reading that fails once is not gone."""
+        if self.health is None or self.health.latest is None:
+            return None
+        self._readings.update(self.health.readings)
         cameras = self._controls.cameras
         return DeviceFacts(
             device=self._identity.device,
             cameras=[camera_facts(name, camera, self._scenes.kept(name)) for name, camera in cameras.items()],
-            model=self.health.board.model if self.health is not None else "",
+            model=self.health.board.model,
             slots=[self._slot.name] if self._managed is not None else [],
-            readings=self.health.readings if self.health is not None else (),
+            readings=sorted(self._readings),
             updates=self._managed is not None and self._managed.has_registry,
             page=self._page.address if self._page is not None else "",
         )

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = verbs.add_parser("config", help="check, show and describe configuration files")
+    parser = verbs.add_parser(
+        "config",
+        help="check, show and describe configuration files",
+        epilog="example: edgemass config check edgemass.toml",
+    )
     inner = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
     check = _add(
         inner,

@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgemass.errors import UsageError
+
 if TYPE_CHECKING:
     from edgemass.doctor import Machine, Report, Verdict
 
@@ -51,6 +53,8 @@ def call(options: argparse.Namespace) -> int:
 
     if not options.verbose:
         logging.getLogger("edgemass").setLevel(logging.CRITICAL)  # the report says it already
+    if options.bundle is not None and not options.bundle.parent.is_dir():  # not after a minute of checks
+        raise UsageError(f"cannot write {options.bundle}: no such folder; give a file in one that can be written")
     width = max(len(check.title) for check in doctor.CHECKS.values())
     verdicts = []
     machine = _machine(options)
@@ -89,7 +93,6 @@ def _machine(options: argparse.Namespace) -> Machine:
 
 def _write_bundle(path: Path, report: Report, machine: Machine) -> None:
     from edgemass.doctor import bundle_file
-    from edgemass.errors import UsageError
 
     try:
         bundle_file.write(path, report, machine)

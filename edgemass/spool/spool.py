@@ -180,7 +180,9 @@ class Spool:
                 return queue
             except (OSError, EdgemassError) as error:
                 log.close()
-                logger.warning("events that wait for the broker wait in memory only: %s", error)
+                logger.warning(
+                    "events that wait for the broker wait in memory only, and not over a restart: %s", _words(error)
+                )
         return Queue(None, wear, self._config, now)
 
     def _step(self, queue: Queue) -> float:
@@ -286,3 +288,9 @@ class Spool:
 
     def _now(self) -> Now:
         return Now(self._clock.monotonic_ns(), self._clock.time_ns(), self._synced(), self._boot)
+
+
+def _words(error: OSError | EdgemassError) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
