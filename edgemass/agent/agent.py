@@ -17,7 +17,7 @@ from edgemass.agent.crash_loop import CrashLoop, what_runs, without
 from edgemass.agent.discovery import DeviceFacts
 from edgemass.agent.governor import Governor
 from edgemass.agent.health import HealthReporter, Parts
-from edgemass.agent.heap import few_arenas
+from edgemass.agent.heap import Trimming, few_arenas
 from edgemass.agent.heartbeat import Heartbeat
 from edgemass.agent.home_assistant import HomeAssistant, camera_facts
 from edgemass.agent.managed import Managed
@@ -254,6 +254,7 @@ class Agent:
 
     def _watch(self, stop: threading.Event) -> int:
         """Wait for the end. One camera that fails does not stop the others; all that have ended end the run."""
+        trimming = Trimming(self._clock)
         while not stop.is_set() and not self._cameras.over:
             reason = self._cameras.watch() or (self._managed.failure if self._managed is not None else "")
             if reason:
@@ -274,6 +275,7 @@ class Agent:
             if self.health is not None:
                 self.health.tick()
             self._home_assistant.tick()
+            trimming.tick()
             if self._controls.restarting.is_set():
                 return self._finish(failed=False) or RESTART
             self._clock.wait(stop, POLL_S)
