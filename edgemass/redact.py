@@ -6,7 +6,8 @@ import re
 
 _WORD = re.compile(r"\S+")
 # Some cameras want their password in the path: rtsp://cam/user=admin_password=..._channel=1
-_KEY = r"(?i)([?&;/=](?:[\w-]*[_-])?(?:password|passwd|pwd|pass|token|apikey|key|secret|auth)=)"
+# and GStreamer's elements as a property: rtspsrc location=... user-pw=...
+_KEY = r"""(?i)((?:^|[?&;/=\s"'!(,])(?:[\w-]*[_-])?(?:password|passwd|pwd|pass|pw|token|apikey|key|secret|auth)=)"""
 _SECRET = re.compile(_KEY + r"[^&\s]+")
 _SECRET_OF_ADDRESS = re.compile(_KEY + r"[^&]+")
 

@@ -198,6 +198,7 @@ class Agent:
 
     def _open_sinks(self) -> list[tuple[Sink, Counters]]:
         """Every sink with its counters."""
+        sinks.check_apart(self._config.sinks)
         opened: list[tuple[Sink, Counters]] = []
         try:
             for uri in self._config.sinks:

@@ -101,6 +101,7 @@ def _check_addresses(wanted: Config) -> None:
             sources.open(credentials.for_checks(camera.source, given), CaptureOptions(), SystemClock()).close()
         except (UsageError, ConfigError) as error:
             raise ConfigError(f"{wanted.file}: camera {name}: {error}") from error
+    sinks.check_apart(wanted.sinks)
     for uri in wanted.sinks:
         try:
             sinks.check(credentials.for_checks(uri, given))

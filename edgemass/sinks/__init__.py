@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, cast, runtime_checkable
@@ -14,11 +14,13 @@ import msgspec
 from edgemass.clock import Clock
 from edgemass.config.delivery import DeliveryConfig
 from edgemass.counters import Counters
-from edgemass.errors import UsageError
+from edgemass.errors import ConfigError, UsageError
 from edgemass.frame import Frame
 from edgemass.messages import CameraState, CountsMessage, EventMessage, FrameMessage
 from edgemass.messages.health import QueueHealth
 from edgemass.redact import redact_address
+
+_LOOPBACK = dict.fromkeys(("localhost", "127.0.0.1", "::1"), "localhost")
 
 SINKS = {  # URI scheme -> the module that opens it, imported when first asked for
     "console": "edgemass.sinks.console",
@@ -195,6 +197,27 @@ def check(uri: str) -> None:
     """
     module = cast("SinkModule", importlib.import_module(SINKS[_scheme(uri)]))
     module.check(uri)
+
+
+def check_apart(uris: Sequence[str]) -> None:
+    """Two ways to one broker would throw each other out for ever, since they are one client to it.
+
+    Raises:
+        ConfigError: two addresses name the same host and port.
+    """
+    seen: dict[tuple[str, int | None], str] = {}
+    for uri in uris:
+        parts = urlsplit(uri)
+        if parts.scheme not in ("mqtt", "mqtts") or "client_id=" in parts.query:
+            continue
+        host = (parts.hostname or "").rstrip(".")
+        place = (_LOOPBACK.get(host, host), parts.port or (8883 if parts.scheme == "mqtts" else 1883))
+        if place in seen:
+            raise ConfigError(
+                f"{redact_address(seen[place])} and {redact_address(uri)} are one broker, to which this device would "
+                "be one client twice; take one of them out, or give one another client_id"
+            )
+        seen[place] = uri
 
 
 def _scheme(uri: str) -> str:

@@ -120,8 +120,8 @@ class Log:
             return None
         recovery = Recovery()
         for path in sorted(self.folder.glob(f"*{SUFFIX}")):
-            if not path.stem.isdigit():
-                continue
+            if not (path.stem.isascii() and path.stem.isdigit()):
+                continue  # not ours
             segment = Segment(int(path.stem), path)
             self._number = max(self._number, segment.number)
             self.segments.append(segment)

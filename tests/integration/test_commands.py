@@ -183,6 +183,15 @@ def test_the_doctor_answers(asker: Asker) -> None:
     assert {check["code"] for check in answer["result"]["checks"]} >= {"EM101", "EM601"}
 
 
+def test_a_snapshot_does_not_wait_for_the_doctor(asker: Asker, board: Daemon) -> None:
+    examined = board.err.count("command done command=doctor")
+    for _ in range(5):
+        asker.tell("command/doctor")
+    assert asker.ask("camera/door/command/snapshot")["ok"]
+    assert board.err.count("command done command=doctor") < examined + 5
+    wait_until(lambda: board.err.count("command done command=doctor") == examined + 5, "the doctor is done")
+
+
 def test_a_flood_of_commands_is_bounded_and_does_not_stop_frames(asker: Asker, listener: Listener) -> None:
     for _ in range(300):
         asker.tell("camera/door/command/snapshot")
