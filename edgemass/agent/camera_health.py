@@ -52,7 +52,8 @@ class Seen:
     def word(self) -> str:
         """Its state; a file that has come to its end is not offline."""
         if self.camera is None:
-            return "disabled"
+            failed = self.config.enabled and self.state is not None and self.state.state == "offline"
+            return "offline" if failed else "disabled"
         if self.state is None:
             return "starting"
         over = not self.camera.running and self.camera.failure is None and self.state.state == "offline"

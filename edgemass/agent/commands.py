@@ -25,6 +25,8 @@ from edgemass.sinks import Answer, Channel, Command, Reply
 logger = logging.getLogger(__name__)
 
 MOST_WAITING = 32
+AT_ONCE = 4
+"""Of the quick ones, each of which may wait some seconds for a frame; between them the agent looks after the rest."""
 PICTURE_S = 10.0
 """A snapshot waits for a frame so long."""
 DEFAULT = "default"
@@ -94,12 +96,16 @@ class Commands:
 
     def tick(self) -> None:
         """Do what is quick; in the agent's thread."""
-        for _ in range(MOST_WAITING):
+        for _ in range(AT_ONCE):
             try:
                 command, reply = self._quick.get_nowait()
             except queue.Empty:
                 return
-            _do(command, reply, self._now[command.name])
+            _do(command, reply, self._checked)
+
+    def _checked(self, command: Command) -> Any:
+        self._check(command)  # again: its camera may be gone since
+        return self._now[command.name](command)
 
     def close(self, timeout_s: float) -> None:
         self._stop.set()

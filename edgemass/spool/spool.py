@@ -154,8 +154,9 @@ class Spool:
         while True:
             try:
                 self._wake.clear()
+                closing = self._closing  # read before: what was closed since is not over before its runs are
                 wait_s = self._step(queue)
-                if self._closing and self._is_over(queue):
+                if closing and self._is_over(queue):
                     break
             except Exception:  # the thread's outermost line; what comes next may well be kept and sent
                 logger.exception("the queue of events failed unexpectedly; going on")
