@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -89,18 +90,21 @@ def _check_addresses(wanted: Config) -> None:
     """
     from edgemass import sinks, sources
     from edgemass.clock import SystemClock
+    from edgemass.config import credentials
     from edgemass.errors import ConfigError, UsageError
     from edgemass.sources import CaptureOptions
 
+    folder = os.environ.get(credentials.VARIABLE)
+    given = Path(folder) if folder else None
     for name, camera in wanted.cameras.items():
         try:
-            sources.open(camera.source, CaptureOptions(), SystemClock()).close()
-        except UsageError as error:
+            sources.open(credentials.for_checks(camera.source, given), CaptureOptions(), SystemClock()).close()
+        except (UsageError, ConfigError) as error:
             raise ConfigError(f"{wanted.file}: camera {name}: {error}") from error
     for uri in wanted.sinks:
         try:
-            sinks.check(uri)
-        except UsageError as error:
+            sinks.check(credentials.for_checks(uri, given))
+        except (UsageError, ConfigError) as error:
             raise ConfigError(f"{wanted.file}: sinks: {error}") from error
 
 
