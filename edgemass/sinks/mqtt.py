@@ -114,6 +114,7 @@ class MqttSink:
         self._spool = spool
         self._clock = clock
         self._states: dict[str, _State] = {}
+        self._owed: dict[str, None] = {}  # topics whose state found no room, in order
         self._lock = threading.Lock()  # keeps states on the wire in the order in which they happened
         connection.on_connected(self._publish_states)
         connection.on_connected(spool.wake)
@@ -233,14 +234,39 @@ class MqttSink:
         self._connection.close(left_s, last_words=lambda: self._publish_availability(OFFLINE))
 
     def _publish_states(self) -> None:
+        """Words and numbers first; pictures may be more than the connection holds at a time."""
         with self._lock:
-            for topic in self._states:
-                self._publish_state(topic)
-            self._publish_availability(ONLINE)
+            self._owed.clear()
+            for pictures in (False, True):
+                for topic, state in self._states.items():
+                    if (state.content_type == JPEG) == pictures:
+                        self._publish_state(topic)
+                if not pictures:
+                    self._publish_availability(ONLINE)
 
     def _publish_state(self, topic: str) -> None:
-        state = self._states[topic]
-        self._connection.publish(topic, state.payload, qos=1, retain=True, content_type=state.content_type)
+        """For who holds the lock."""
+        state, lost = self._states[topic], []
+
+        def settled(reason: str) -> None:
+            if reason:
+                lost.append(reason)
+            else:
+                self._pay()
+
+        self._connection.publish(
+            topic, state.payload, qos=1, retain=True, content_type=state.content_type, settled=settled
+        )
+        if "full" in lost:  # else it is on its way, or will never fit
+            self._owed[topic] = None
+
+    def _pay(self) -> None:
+        """There is room again for one that found none; in the connection's thread."""
+        with self._lock:
+            if self._owed and self._connection.connected:
+                topic = next(iter(self._owed))
+                del self._owed[topic]
+                self._publish_state(topic)
 
     def _publish_availability(self, payload: bytes) -> None:
         self._connection.publish(f"{self._base}/availability", payload, qos=1, retain=True, content_type=TEXT)
