@@ -3,19 +3,38 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import quote
 
 _WORD = re.compile(r"\S+")
-# Some cameras want their password in the path: rtsp://cam/user=admin_password=..._channel=1
-# and GStreamer's elements as a property: rtspsrc location=... user-pw=...
-_KEY = r"""(?i)((?:^|[?&;/=\s"'!(,])(?:[\w-]*[_-])?(?:password|passwd|pwd|pass|pw|token|apikey|key|secret|auth)=)"""
-_SECRET = re.compile(_KEY + r"[^&\s]+")
+_NAMES = r"(?:password|passwd|passphrase|pwd|pass|pw|token|apikey|key|secret|auth)"
+# Some cameras want their password in the path: rtsp://cam/user=admin_password=..._channel=1; GStreamer in a property:
+# user-pw=...; the payload of a rule may begin with one.
+_KEY = rf"(?i)((?<![\w-])(?:[\w-]*[_-])?{_NAMES}[ \t]{{0,4}}=[ \t]{{0,4}})"
+_SECRET = re.compile(_KEY + r"""((?:\\?"[^"\n]*"|\\?'[^'\n]*')[^&\s]*|[^&\s]+)""")
 _SECRET_OF_ADDRESS = re.compile(_KEY + r"[^&]+")
 
 # In logs and documents: password: hunter2, "token": "abc", Authorization: Bearer abc
 _NAMED = re.compile(
-    r"""(?i)((?:password|passwd|passphrase|pwd|secret|token|api_?key|credential|authorization)["']?\s{0,4}[:=]\s{0,4})"""
+    r"""(?i)((?:password|passwd|passphrase|pwd|(?<![^\W_])pw|secret|token|api_?key|credential|authorization)["']?\s{0,4}[:=]\s{0,4})"""
     r"""("[^"\n]*"|'[^'\n]*'|(?:(?:Basic|Bearer|Digest)[ ])?[^\s,;}&]+)"""
 )
+
+SHORTEST = 4
+"""Characters; what is shorter stands in every text by chance."""
+MOST_HIDDEN = 64
+_hidden: tuple[str, ...] = ()
+
+
+def hide(secret: str) -> None:
+    """Hide this text wherever it stands from now on, plain or percent-encoded; of many, the newest MOST_HIDDEN.
+
+    For secrets of which this process has read the contents; those below SHORTEST characters are left alone.
+    """
+    global _hidden  # noqa: PLW0603 (one list for the process, as the secrets are)
+    if len(secret) >= SHORTEST:
+        forms = (secret, quote(secret, safe=""))
+        newest = tuple(dict.fromkeys((*forms, *_hidden)))[: 2 * MOST_HIDDEN]
+        _hidden = newest
 
 
 def redact(text: str) -> str:
@@ -26,6 +45,7 @@ def redact(text: str) -> str:
 
     rtsp://admin:hunter2@cam/1?token=abc -> rtsp://admin:***@cam/1?token=***
     """
+    text = _without_hidden(text)
     return _SECRET.sub(r"\1***", _WORD.sub(_hide, text) if "@" in text else text)
 
 
@@ -39,7 +59,14 @@ def redact_log(text: str) -> str:
 
 def redact_address(address: str) -> str:
     """`redact` for a text that is known to be one address: spaces may be part of its password."""
-    return _SECRET_OF_ADDRESS.sub(r"\1***", _without_password(address))
+    return _SECRET_OF_ADDRESS.sub(r"\1***", _without_password(_without_hidden(address)))
+
+
+def _without_hidden(text: str) -> str:
+    """Without the secrets that were told to `hide`, the longest first: one may be part of another."""
+    for secret in sorted(_hidden, key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return text
 
 
 def _hide(match: re.Match[str]) -> str:

@@ -1,7 +1,7 @@
 """Secrets that the service manager hands over as files, by their names in addresses.
 
     mqtt://user@host?password_file=credential:NAME     becomes the path of the file, for every option that names a file
-    rtsp://user:{credential:NAME}@camera/stream        becomes what is in it, percent-encoded
+    rtsp://user:{credential:NAME}@camera/stream        becomes what is in it, percent-encoded, and hidden in logs
 
 systemd gives them with LoadCredential=; a folder of them under its own name, which goes before each file's.
 """
@@ -13,6 +13,7 @@ import re
 from pathlib import Path
 from urllib.parse import quote
 
+from edgemass import redact
 from edgemass.errors import ConfigError
 
 VARIABLE = "CREDENTIALS_DIRECTORY"
@@ -68,7 +69,9 @@ def _file(name: str, folder: Path | None) -> Path:
 
 def _read(name: str, folder: Path | None) -> str:
     try:
-        return _file(name, folder).read_text(encoding="utf-8").rstrip("\r\n")
+        secret = _file(name, folder).read_text(encoding="utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise ConfigError(f"cannot read the credential {name}: {reason}") from error
+    redact.hide(secret)
+    return secret

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from edgemass.config import NO_KEYS, Config
-from edgemass.redact import redact, redact_address
+from edgemass.redact import redact_address, redact_log
 
 SCHEMA = "edgemass.config/1"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -74,5 +74,5 @@ def _clean(value: Any, key: str = "") -> Any:
     if isinstance(value, list | tuple):
         return [_clean(inner, key) for inner in value if inner is not None]
     if isinstance(value, str):
-        return redact_address(value) if key in ("source", "sinks", "registry", "metadata") else redact(value)
+        return redact_address(value) if key in ("source", "sinks", "registry", "metadata") else redact_log(value)
     return value

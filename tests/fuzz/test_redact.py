@@ -64,9 +64,52 @@ def test_an_address_without_password_stays_as_it_is(examples: int) -> None:
     hold(promise, examples, user=plain, host=plain, path=plain)
 
 
+@counts(200, 20_000)
+def test_no_secret_of_a_property_or_of_a_payload_leaves(examples: int) -> None:
+    names = st.sampled_from(["password", "pw", "user-pw", "user_pw", "PROXY-PW", "token", "passphrase", "api_key"])
+    before = st.sampled_from(["", "gst:rtspsrc location=rtsp://cam/1 ", '"', "'", "{", "(", "a, ", "a;", "line\n"])
+    forms = st.sampled_from(["{}={}", "{} = {}", '{}="{}"', "{}='two words {}'", '{}=\\"two words {}\\"'])
+
+    def promise(start: str, name: str, form: str, end: str) -> None:
+        text = f"{start}{form.format(name, SECRET)}{end}"
+        assert SECRET not in redact(text)
+        assert SECRET not in redact_address(text)
+        assert SECRET not in redact_log(text)
+
+    ends = st.sampled_from(["", " ! rtph264depay ! avdec_h264", '"', "\n", "&a=b"])
+    hold(promise, examples, start=before, name=names, form=forms, end=ends)
+
+
+@pytest.mark.parametrize("text", ["gst:v4l2src device=/dev/video0 ! jpegdec", "monkey=1", "bypass=2", "compass = n"])
+def test_what_only_ends_like_a_name_of_a_secret_stays(text: str) -> None:
+    assert redact(text) == text
+
+
 @pytest.mark.parametrize(
     "piece",
-    ["a", ":", "@", "a:", "a@", "://", "a://", "a://:", "a://b:c@", "?key", "?key=", "=pass", "&_", "1 ", "\n"],
+    [
+        "a",
+        ":",
+        "@",
+        "a:",
+        "a@",
+        "://",
+        "a://",
+        "a://:",
+        "a://b:c@",
+        "?key",
+        "?key=",
+        "=pass",
+        "pw",
+        "user-",
+        'pw="',
+        "pw=\\",
+        "pass ",
+        "pw = ",
+        "&_",
+        "1 ",
+        "\n",
+    ],
 )
 def test_a_megabyte_of_anything_takes_a_moment(piece: str) -> None:
     """What needs quadratic time for this does not come to its end before the test's time is out."""

@@ -7,6 +7,7 @@ import pytest
 from edgemass import mqtt
 from edgemass.config.credentials import resolve
 from edgemass.errors import ConfigError
+from edgemass.redact import redact
 
 
 @pytest.fixture
@@ -60,3 +61,16 @@ def test_bytes_that_are_no_text_are_refused(given: Path) -> None:
     (given / "raw").write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match="not text"):
         resolve("rtsp://u:{credential:raw}@h", given)
+
+
+def test_a_secret_that_was_read_is_hidden_wherever_it_stands_later(tmp_path: Path) -> None:
+    (tmp_path / "gate").write_text("Tür/auf 42\n")
+    resolve("rtsp://admin:{credential:gate}@cam/1", tmp_path)
+    assert redact("the camera said Tür/auf 42 is wrong") == "the camera said *** is wrong"
+    assert redact("tried T%C3%BCr%2Fauf%2042") == "tried ***"
+
+
+def test_a_short_credential_does_not_blot_out_the_log(tmp_path: Path) -> None:
+    (tmp_path / "pin").write_text("cam")
+    resolve("rtsp://admin:{credential:pin}@h/1", tmp_path)
+    assert redact("cam is online") == "cam is online"
