@@ -75,18 +75,18 @@ def _add_file(parser: argparse.ArgumentParser) -> None:
 
 def _check(options: argparse.Namespace) -> int:
     wanted = config.load(options.file)
-    _check_addresses(wanted)
+    _check_addresses(options.file, wanted)
     cameras = ", ".join(wanted.cameras) or "none"
     read = ", ".join(str(file) for file in config.files(options.file))
     print(f"{read}: good; cameras: {cameras}; sinks: {len(wanted.sinks) or 'console'}")
     return 0
 
 
-def _check_addresses(wanted: Config) -> None:
+def _check_addresses(file: Path, wanted: Config) -> None:
     """Addresses are read by their plug-ins; nothing is opened.
 
     Raises:
-        UsageError, ConfigError: one that cannot be read.
+        ConfigError: one that cannot be read; names the file that says it.
     """
     from edgemass import sinks, sources
     from edgemass.clock import SystemClock
@@ -100,13 +100,13 @@ def _check_addresses(wanted: Config) -> None:
         try:
             sources.open(credentials.for_checks(camera.source, given), CaptureOptions(), SystemClock()).close()
         except (UsageError, ConfigError) as error:
-            raise ConfigError(f"{wanted.file}: camera {name}: {error}") from error
+            raise ConfigError(f"{config.says(file, 'cameras', name, 'source')}: camera {name}: {error}") from error
     sinks.check_apart(wanted.sinks)
     for uri in wanted.sinks:
         try:
             sinks.check(credentials.for_checks(uri, given))
         except (UsageError, ConfigError) as error:
-            raise ConfigError(f"{wanted.file}: sinks: {error}") from error
+            raise ConfigError(f"{config.says(file, 'sinks')}: sinks: {error}") from error
 
 
 def _show(options: argparse.Namespace) -> int:
