@@ -143,4 +143,5 @@ def parameter_sets(codec: str, data: bytes) -> bytes:
     starts = [match.end() for match in _START_CODE.finditer(data)]
     units = [data[start:end] for start, end in zip(starts, [*(start - 3 for start in starts[1:]), None], strict=True)]
     found = [unit.rstrip(b"\x00") for unit in units if unit and (unit[0] >> shift) & mask in wanted]
-    return b"".join(b"\x00\x00\x00\x01" + unit for unit in found)
+    once = dict.fromkeys(found)  # some senders repeat them before one key frame and not before the next
+    return b"".join(b"\x00\x00\x00\x01" + unit for unit in once)
