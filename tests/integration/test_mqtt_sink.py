@@ -19,7 +19,8 @@ from edgemass import sinks
 from edgemass.clock import Clock, SystemClock
 from edgemass.counters import Counters
 from edgemass.mqtt import Message, MqttConnection, outbox, parse
-from edgemass.sinks import Channel, Sink, SinkContext
+from edgemass.sinks import Sink, SinkContext
+from edgemass.sinks.mqtt import MqttSink
 from tests import documents, schemas
 from tests.simulators import broker as broker_simulator
 from tests.simulators.broker import PASSWORD, Broker, Certificates, Listener, wait_until
@@ -389,17 +390,18 @@ def test_every_picture_is_back_after_a_restart_of_the_broker_however_many_there_
     broker: Broker, device: Device
 ) -> None:
     """72 of 70 kB: more than the queue to the broker holds."""
-    assert isinstance(device.sink, Channel)
-    device.sink.retain("camera/door/settings", b"{}")
+    sink = device.sink
+    assert isinstance(sink, MqttSink)
+    sink.retain("camera/door/settings", b"{}")
     for number in range(72):
-        device.sink.show("camera", f"c{number}", "snapshot", jpeg=bytes([number]) * 70_000)
+        sink.show("camera", f"c{number}", "snapshot", jpeg=bytes([number]) * 70_000)
     broker.kill()
-    wait_until(lambda: not device.sink.connected, "offline")
+    wait_until(lambda: not sink.connected, "offline")
     broker.start()
+    topics = [f"{BASE}/camera/c{number}/snapshot" for number in range(72)]
     with Listener(broker, f"{BASE}/#") as listener:
-        for number in range(72):
-            topic = f"{BASE}/camera/c{number}/snapshot"
-            wait_until(lambda topic=topic: listener.heard(topic), topic)
+        wait_until(lambda: all(listener.heard(topic) for topic in topics), "every picture")
+        for number, topic in enumerate(topics):
             assert listener.payloads(topic)[-1] == bytes([number]) * 70_000
         assert listener.payloads(AVAILABILITY)[-1] == b"online"
     assert device.counters["dropped"] == 0
