@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import queue
@@ -54,16 +55,17 @@ class Board:
 
 
 class Commands:
-    """Takes commands from any thread; does quick ones in `tick`, and those that take time in a thread of its own."""
+    """Takes commands from any thread; does quick ones in `tick`, and each that takes time in a thread of its own.
+
+    An update can fetch for an hour, and a picture must not wait for it.
+    """
 
     def __init__(self, board: Board, channels: Sequence[Channel], clock: Clock) -> None:
         self._board = board
         self._channels = channels
         self._clock = clock
         self._quick: queue.Queue[tuple[Command, Reply]] = queue.Queue(MOST_WAITING)
-        self._slow: queue.Queue[tuple[Command, Reply] | None] = queue.Queue(MOST_WAITING)
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="commands", daemon=True)
         self._now: dict[str, Callable[[Command], Any]] = {
             "enabled": self._enabled,
             "score": self._score,
@@ -78,15 +80,23 @@ class Commands:
         if board.update is not None:
             update = board.update
             self._later["update"] = lambda _: update(self._stop)
+        self._slow: dict[str, queue.Queue[tuple[Command, Reply]]] = {
+            name: queue.Queue(MOST_WAITING) for name in self._later
+        }
+        self._threads = [
+            threading.Thread(target=self._run, args=(name,), name=f"command-{name}", daemon=True)
+            for name in self._later
+        ]
 
     def start(self) -> None:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def handle(self, command: Command, reply: Reply) -> None:
         """Take one; never waits."""
         try:
             self._check(command)
-            (self._slow if command.name in self._later else self._quick).put_nowait((command, reply))
+            self._slow.get(command.name, self._quick).put_nowait((command, reply))
         except CommandError as error:
             _refuse(command, reply, str(error))
         except queue.Full:
@@ -102,23 +112,24 @@ class Commands:
             _do(command, reply, self._now[command.name])
 
     def close(self, timeout_s: float) -> None:
+        """Refuse what waits. timeout_s: for what is being done, all of it together."""
         self._stop.set()
-        if self._thread.ident is not None:
-            self._thread.join(timeout_s)
-        for waiting in (self._quick, self._slow):
+        ends_ns = self._clock.monotonic_ns() + int(timeout_s * 1e9)
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join(max(0.0, (ends_ns - self._clock.monotonic_ns()) / 1e9))
+        for waiting in (self._quick, *self._slow.values()):
             while not waiting.empty():
-                item = waiting.get_nowait()
-                if item is not None:
-                    _refuse(*item, "edgemass ends")
+                with contextlib.suppress(queue.Empty):  # its thread outlived the deadline, and was quicker
+                    _refuse(*waiting.get_nowait(), "edgemass ends")
 
-    def _run(self) -> None:
+    def _run(self, name: str) -> None:
         while not self._stop.is_set():
             try:
-                item = self._slow.get(timeout=_POLL_S)
+                command, reply = self._slow[name].get(timeout=_POLL_S)
             except queue.Empty:
                 continue
-            if item is not None:
-                _do(*item, self._later[item[0].name])
+            _do(command, reply, self._later[name])
 
     def _check(self, command: Command) -> None:
         known = {**self._now, **self._later}
