@@ -70,18 +70,18 @@ def _add_file(parser: argparse.ArgumentParser) -> None:
 
 def _check(options: argparse.Namespace) -> int:
     wanted = config.load(options.file)
-    _check_addresses(wanted)
+    _check_addresses(options.file, wanted)
     cameras = ", ".join(wanted.cameras) or "none"
     read = ", ".join(str(file) for file in config.files(options.file))
     print(f"{read}: good; cameras: {cameras}; sinks: {len(wanted.sinks) or 'console'}")
     return 0
 
 
-def _check_addresses(wanted: Config) -> None:
+def _check_addresses(file: Path, wanted: Config) -> None:
     """Addresses are read by their plug-ins; nothing is opened.
 
     Raises:
-        UsageError, ConfigError: one that cannot be read.
+        ConfigError: one that cannot be read; names the file that says it.
     """
     from edgemass import sinks, sources
     from edgemass.clock import SystemClock
@@ -91,13 +91,13 @@ def _check_addresses(wanted: Config) -> None:
     for name, camera in wanted.cameras.items():
         try:
             sources.open(camera.source, CaptureOptions(), SystemClock()).close()
-        except UsageError as error:
-            raise ConfigError(f"{wanted.file}: camera {name}: {error}") from error
+        except (UsageError, ConfigError) as error:
+            raise ConfigError(f"{config.says(file, 'cameras', name, 'source')}: camera {name}: {error}") from error
     for uri in wanted.sinks:
         try:
             sinks.check(uri)
-        except UsageError as error:
-            raise ConfigError(f"{wanted.file}: sinks: {error}") from error
+        except (UsageError, ConfigError) as error:
+            raise ConfigError(f"{config.says(file, 'sinks')}: sinks: {error}") from error
 
 
 def _show(options: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ are checked by the plug-in.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ __all__ = [
     "files",
     "is_name",
     "load",
+    "says",
     "state_folder",
 ]
 
@@ -140,6 +141,8 @@ def load(path: Path) -> Config:
         merged = join(merged, table)
     cameras = merged.pop("cameras", {})
     parsed = {name: camera_config(camera, f"{_said(tables, name)}: camera {name}") for name, camera in cameras.items()}
+    for key, value in merged.items():
+        convert({key: value, "cameras": {}}, Config, str(_last_said(tables, key)))
     where = ", ".join(str(file) for file in drops)
     return convert({**merged, "cameras": parsed, "file": str(drops[0])}, Config, where)
 
@@ -148,6 +151,30 @@ def files(path: Path) -> list[Path]:
     """The files that are read for one that a person named, in order."""
     main = path / NAME if path.is_dir() else path
     return [main, *sorted((main.parent / "conf.d").glob("*.toml"))]
+
+
+def says(path: Path, *keys: str) -> Path:
+    """Which of the files that are read for `path` is to blame for a value: the last that says it, else the first.
+
+    keys: of the tables around it, then its own: "cameras", "door", "source".
+
+    Raises:
+        ConfigError: as `load`.
+    """
+    return _last_said({file: read_toml(file) for file in files(path)}, *keys)
+
+
+def _last_said(tables: Mapping[Path, Mapping[str, Any]], *keys: str) -> Path:
+    return next((file for file in reversed(list(tables)) if _holds(tables[file], keys)), next(iter(tables)))
+
+
+def _holds(table: Mapping[str, Any], keys: Sequence[str]) -> bool:
+    inner: Any = table
+    for key in keys:
+        if not isinstance(inner, Mapping) or key not in inner:
+            return False
+        inner = inner[key]
+    return True
 
 
 def _check_keys(file: Path, table: Mapping[str, Any]) -> None:

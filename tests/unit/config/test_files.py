@@ -55,10 +55,12 @@ def test_files_of_conf_d_are_joined_key_by_key_and_the_last_one_counts(tmp_path:
         ("modell = 1", "10-bad.toml: unknown key `modell`; did you mean `model`?"),
         ("[cameras.door]\nrotat = 90", "10-bad.toml: camera door: unknown key `rotat`; did you mean `rotate`?"),
         ("[cameras.door]\nrotate = 45", "10-bad.toml: camera door: Invalid enum value 45"),
+        ("threads = 0", "10-bad.toml: threads must lie between 1 and 1024, found 0"),
+        ("[delivery]\nnothing = 0", "10-bad.toml: unknown key `nothing` of `delivery`"),
         ("cameras = 3", "10-bad.toml: cameras must be tables"),
         ("model = ", "10-bad.toml is not TOML"),
         ('file = "x"', "10-bad.toml: unknown key `file`"),
-        ("model = 3", "Expected `str | null`, got `int` - at `model`"),
+        ("model = 3", "10-bad.toml: Expected `str | null`, got `int` - at `model`"),
     ],
 )
 def test_what_is_wrong_names_the_file_that_says_it(tmp_path: Path, text: str, told: str) -> None:
@@ -73,6 +75,23 @@ def test_a_bad_file_ends_with_78_and_one_line(tmp_path: Path, capsys: pytest.Cap
     said = capsys.readouterr().err
     assert len(said.splitlines()) == 1
     assert "camera door: unknown camera scheme 'nope'" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("sinks = ['nope://x']", "50-night.toml: sinks: unknown sink 'nope://x'"),
+        ("sinks = ['mqtt://b?ca=/not/there.pem']", "50-night.toml: sinks: cannot use ca=/not/there.pem"),
+        ("[cameras.door]\nsource = 'nope://x'", "50-night.toml: camera door: unknown camera scheme 'nope'"),
+        ("[cameras.gate]\nsource = 'rtsp://'", "50-night.toml: camera gate: cannot read 'rtsp://'"),
+    ],
+)
+def test_a_bad_address_is_blamed_on_the_file_that_says_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, told: str
+) -> None:
+    path = write(tmp_path, **{"50-night": text, "60-later": "[cameras.door]\nmax_fps = 5"})
+    assert cli.main(["config", "check", str(path)]) == 78
+    assert f"conf.d/{told}" in capsys.readouterr().err
 
 
 def test_a_good_one_is_said_to_be_good(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
