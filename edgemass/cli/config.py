@@ -93,11 +93,12 @@ def _check_addresses(file: Path, wanted: Config) -> None:
             sources.open(camera.source, CaptureOptions(), SystemClock()).close()
         except (UsageError, ConfigError) as error:
             raise ConfigError(f"{config.says(file, 'cameras', name, 'source')}: camera {name}: {error}") from error
-    for uri in wanted.sinks:
-        try:
+    try:
+        for uri in wanted.sinks:
             sinks.check(uri)
-        except (UsageError, ConfigError) as error:
-            raise ConfigError(f"{config.says(file, 'sinks')}: sinks: {error}") from error
+        sinks.check_together(wanted.sinks)
+    except (UsageError, ConfigError) as error:
+        raise ConfigError(f"{config.says(file, 'sinks')}: sinks: {error}") from error
 
 
 def _show(options: argparse.Namespace) -> int:

@@ -53,11 +53,17 @@ def _addresses(config: Config) -> Iterator[EdgemassError]:
             sources.open(camera.source, CaptureOptions(), SystemClock()).close()
         except EdgemassError as error:
             yield error
+    readable = []
     for uri in config.sinks:
         try:
             sinks.check(uri)
+            readable.append(uri)
         except EdgemassError as error:
             yield error
+    try:
+        sinks.check_together(readable)
+    except EdgemassError as error:
+        yield error
 
 
 def _advice(error: EdgemassError) -> tuple[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, cast, runtime_checkable
@@ -195,6 +195,28 @@ def check(uri: str) -> None:
     """
     module = cast("SinkModule", importlib.import_module(SINKS[_scheme(uri)]))
     module.check(uri)
+
+
+def check_together(uris: Sequence[str]) -> None:
+    """Whether these can be open at the same time.
+
+    Raises:
+        UsageError: two are one client of one broker, which throws out the older one for ever; or one cannot be read.
+    """
+    from edgemass import mqtt  # noqa: PLC0415 (only who has several outputs waits for paho here)
+
+    seen: dict[tuple[str, int, str | None], str] = {}
+    for uri in uris:
+        if _scheme(uri) not in ("mqtt", "mqtts"):
+            continue
+        client = mqtt.client_of(uri)
+        shown = redact_address(uri)
+        if client in seen:
+            raise UsageError(
+                f"sinks {seen[client]} and {shown} are one broker, which throws out the older of two clients with the "
+                "same client id; keep one of them, or give one ?client_id=NAME"
+            )
+        seen[client] = shown
 
 
 def _scheme(uri: str) -> str:
