@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import functools
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +14,8 @@ from edgemass.errors import UsageError
 
 if TYPE_CHECKING:
     from edgemass.store import ModelStore
+
+logger = logging.getLogger(__name__)
 
 VARIABLE = "EDGEMASS_STATE"
 STORE = "store"
@@ -30,8 +34,25 @@ def add_options(parser: argparse.ArgumentParser, *, slot: bool = True) -> None:
 
 
 def asked(option: str | None, configured: str | None = None) -> str | None:
-    """What names the state folder: the option, the environment, the configuration; None where none does."""
-    return option or os.environ.get(VARIABLE) or configured
+    """What names the state folder: the option, the environment, the configuration; None where none does.
+
+    A configuration that is not heeded is told, for the service's unit sets the environment.
+    """
+    given = os.environ.get(VARIABLE)
+    if not option and given and configured and Path(given) != Path(configured):
+        _tell_ignored(configured, given)
+    return option or given or configured
+
+
+@functools.cache
+def _tell_ignored(configured: str, given: str) -> None:
+    """Once for each pair: the configuration is read again on every reload."""
+    logger.warning(
+        "the configuration's state = %r is ignored, for %s=%s goes before it; unset that, or take the key out",
+        configured,
+        VARIABLE,
+        given,
+    )
 
 
 def folder(options: argparse.Namespace) -> Path:
