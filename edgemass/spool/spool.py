@@ -180,6 +180,9 @@ class Spool:
             except (OSError, EdgemassError) as error:
                 log.close()
                 logger.warning("events that wait for the broker wait in memory only: %s", error)
+            except Exception:  # a folder that nobody foresaw must not keep events from being sent
+                log.close()
+                logger.exception("events that wait for the broker wait in memory only")
         return Queue(None, wear, self._config, now)
 
     def _step(self, queue: Queue) -> float:
