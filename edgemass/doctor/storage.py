@@ -84,12 +84,13 @@ def wear(machine: Machine) -> Sequence[Finding]:
 
 
 def _budget(machine: Machine) -> list[Finding]:
-    """What the daemon wrote today against what it may."""
+    """What the daemon wrote in 24 hours, or since it started, against what it may."""
     disk = daemon.status(machine, "system", "disk")
     written, budget = disk.get("written_today_bytes"), disk.get("budget_bytes")
     if not isinstance(written, int) or not isinstance(budget, int):
         return []
-    found = f"the daemon has written {written / 1e6:.0f} MB today, of {budget / 1e6:.0f} MB"
+    when = "since its start" if disk.get("written_bytes") == written else "in 24 hours"
+    found = f"the daemon has written {written / 1e6:.0f} MB {when}, of {budget / 1e6:.0f} MB a day"
     if written > budget:
         return [Finding(Status.WARN, found, "record less, or raise the budget in the configuration")]
     return [Finding(Status.OK, found)]

@@ -128,7 +128,7 @@ BOARD = (
     Metric(
         "edgemass_disk_written_day_bytes",
         "gauge",
-        "The same of the last 24 hours.",
+        "The same of the last 24 hours, or since the start where that is less.",
         samples.of(lambda it: it.system.disk, lambda it: it.written_today_bytes),
     ),
     Metric(

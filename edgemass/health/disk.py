@@ -15,7 +15,7 @@ _STEP_NS = DAY_NS // 96
 
 
 class Written:
-    """Of the last 24 hours, to a quarter of an hour; by a clock that cannot jump."""
+    """Of the last 24 hours, to a quarter of an hour; by a clock that cannot jump. A process knows of no earlier one."""
 
     def __init__(self) -> None:
         self._steps: deque[tuple[int, int]] = deque()

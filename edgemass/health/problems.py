@@ -63,7 +63,8 @@ def _of_disk(disk: Disk) -> Iterator[str]:
     elif disk.free_bytes < DISK_LEAST_BYTES:
         yield f"{size(disk.free_bytes)} left on the disk: make room, for example by `sudo journalctl --vacuum-size=50M`"
     if disk.budget_bytes is not None and disk.written_today_bytes > disk.budget_bytes:
-        yield f"{size(disk.written_today_bytes)} written in 24 hours, the budget is {size(disk.budget_bytes)}"
+        when = "since the start" if disk.written_today_bytes == disk.written_bytes else "in 24 hours"
+        yield f"{size(disk.written_today_bytes)} written {when}, the budget of a day is {size(disk.budget_bytes)}"
 
 
 def of_camera(name: str, camera: CameraHealth) -> Iterator[str]:

@@ -104,7 +104,8 @@ def test_a_board_that_is_well_has_no_problems() -> None:
         ),
         ({"disk": Disk(GIB, GIB // 2, 5, read_only=True)}, "the disk is read-only"),
         ({"disk": Disk(GIB, 1 << 20, 5)}, "1 MiB left on the disk"),
-        ({"disk": Disk(GIB, GIB // 2, 5, 11 << 20, 10 << 20)}, "11 MiB written in 24 hours, the budget is 10 MiB"),
+        ({"disk": Disk(GIB, GIB // 2, 5, 11 << 20, 10 << 20)}, "11 MiB written in 24 hours, the budget of a day is"),
+        ({"disk": Disk(GIB, GIB // 2, 11 << 20, 11 << 20, 10 << 20)}, "11 MiB written since the start, the budget of"),
         ({"clock": ClockReading(synced=False)}, "the clock is not synchronised"),
     ],
 )
