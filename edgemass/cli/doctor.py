@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import errno
 import logging
+import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from edgemass.errors import UsageError
 
 if TYPE_CHECKING:
     from edgemass.doctor import Machine, Report, Verdict
@@ -51,6 +56,8 @@ def call(options: argparse.Namespace) -> int:
 
     if not options.verbose:
         logging.getLogger("edgemass").setLevel(logging.CRITICAL)  # the report says it already
+    if options.bundle is not None:
+        _try_bundle(options.bundle)
     width = max(len(check.title) for check in doctor.CHECKS.values())
     verdicts = []
     machine = _machine(options)
@@ -87,16 +94,32 @@ def _machine(options: argparse.Namespace) -> Machine:
     return dataclasses.replace(machine, daemon=runtime is not None, runtime=runtime)
 
 
+def _try_bundle(path: Path) -> None:
+    """Before an examination that takes minutes.
+
+    Raises:
+        UsageError: the file could not be written at its end.
+    """
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> UsageError:
+    return UsageError(f"cannot write {path}: {error.strerror}; give a file in a folder that can be written")
+
+
 def _write_bundle(path: Path, report: Report, machine: Machine) -> None:
     from edgemass.doctor import bundle_file
-    from edgemass.errors import UsageError
 
     try:
         bundle_file.write(path, report, machine)
     except OSError as error:
-        raise UsageError(
-            f"cannot write {path}: {error.strerror}; give a file in a folder that can be written"
-        ) from error
+        raise _unwritable(path, error) from error
     print(f"{path} holds report, versions, configuration, log and status; read it before you send it", file=sys.stderr)
 
 
