@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+
 import msgspec
 
 from edgemass import config as configuration
 from edgemass.clock import Clock
 from edgemass.config import CameraConfig, Config
 from edgemass.pipeline.ledger import Ledger
+
+logger = logging.getLogger(__name__)
 
 NAME = "adjustments.json"
 
@@ -37,11 +41,33 @@ class Adjustments:
         path = configuration.state_folder(config.state) / NAME
         self._ledger = Ledger(path, Adjusted, "settings made by commands", clock, every_s=0) if config.file else None
         self._now = (self._ledger.read() if self._ledger is not None else None) or Adjusted()
+        self._said: set[tuple[str, str]] = set()
 
     @property
     def effective(self) -> Config:
-        """The configuration with them laid over it."""
-        return self._over(self._now)
+        """The configuration with them laid over it; one that no longer fits it is left out."""
+        cameras = {}
+        for name, camera in self.config.cameras.items():
+            try:
+                cameras[name] = _adjusted(camera, self._now.cameras.get(name))
+            except ValueError as error:
+                self._say(name, str(error))
+                cameras[name] = camera
+        return msgspec.structs.replace(self.config, cameras=cameras)
+
+    def forget_gone(self) -> None:
+        """Keep none of cameras that the configuration no longer has: another one may be called so."""
+        left = {name: each for name, each in self._now.cameras.items() if name in self.config.cameras}
+        for name in self._now.cameras.keys() - left.keys():
+            logger.info("settings made by commands are forgotten: there is no camera %s any more", name)
+        if left != self._now.cameras:
+            self.keep(Adjusted(left))
+
+    def _say(self, camera: str, why: str) -> None:
+        """Once for each reason."""
+        if (camera, why) not in self._said:
+            self._said.add((camera, why))
+            logger.warning("a setting made by a command is left out: %s", why, extra={"camera": camera})
 
     def with_(self, camera: str, **changes: bool | float | None) -> tuple[Adjusted, Config]:
         """What would be in force if this were changed; `keep` makes it so.

@@ -17,6 +17,7 @@ from edgemass.agent.crash_loop import CrashLoop, what_runs, without
 from edgemass.agent.discovery import DeviceFacts
 from edgemass.agent.governor import Governor
 from edgemass.agent.health import HealthReporter, Parts
+from edgemass.agent.heap import Trimming, few_arenas
 from edgemass.agent.heartbeat import Heartbeat
 from edgemass.agent.home_assistant import HomeAssistant, camera_facts
 from edgemass.agent.managed import Managed
@@ -71,6 +72,7 @@ class Agent:
         self._tune_after_s = tune_after_s
         self._config = config
         self._home_assistant: HomeAssistant
+        self._readings: set[str] = set()
         self._managed: Managed | None = None
         self._page: Page | None = None
         self._outputs: list[tuple[Sink, Counters]] = []
@@ -95,6 +97,7 @@ class Agent:
         Raises:
             EdgemassError: what was asked for cannot be started.
         """
+        few_arenas()
         leave_cores_to_the_runtime()
         config = self._controls.config
         opened = open_sources(config.cameras, self._clock, state=kept_in(config))
@@ -195,6 +198,7 @@ class Agent:
 
     def _open_sinks(self) -> list[tuple[Sink, Counters]]:
         """Every sink with its counters."""
+        sinks.check_apart(self._config.sinks)
         opened: list[tuple[Sink, Counters]] = []
         try:
             for uri in self._config.sinks:
@@ -212,15 +216,18 @@ class Agent:
             raise
         return opened
 
-    def _facts(self) -> DeviceFacts:
-        """What there is to show of this board."""
+    def _facts(self) -> DeviceFacts | None:
+        """What there is to show of this board; None before it is known. A reading that fails once is not gone."""
+        if self.health is None or self.health.latest is None:
+            return None
+        self._readings.update(self.health.readings)
         cameras = self._controls.cameras
         return DeviceFacts(
             device=self._identity.device,
             cameras=[camera_facts(name, camera, self._scenes.kept(name)) for name, camera in cameras.items()],
-            model=self.health.board.model if self.health is not None else "",
+            model=self.health.board.model,
             slots=[self._slot.name] if self._managed is not None else [],
-            readings=self.health.readings if self.health is not None else (),
+            readings=sorted(self._readings),
             updates=self._managed is not None and self._managed.has_registry,
             page=self._page.address if self._page is not None else "",
         )
@@ -248,6 +255,7 @@ class Agent:
 
     def _watch(self, stop: threading.Event) -> int:
         """Wait for the end. One camera that fails does not stop the others; all that have ended end the run."""
+        trimming = Trimming(self._clock)
         while not stop.is_set() and not self._cameras.over:
             reason = self._cameras.watch() or (self._managed.failure if self._managed is not None else "")
             if reason:
@@ -268,6 +276,7 @@ class Agent:
             if self.health is not None:
                 self.health.tick()
             self._home_assistant.tick()
+            trimming.tick()
             if self._controls.restarting.is_set():
                 return self._finish(failed=False) or RESTART
             self._clock.wait(stop, POLL_S)

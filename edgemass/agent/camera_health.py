@@ -52,7 +52,8 @@ class Seen:
     def word(self) -> str:
         """Its state; a file that has come to its end is not offline."""
         if self.camera is None:
-            return "disabled"
+            failed = self.config.enabled and self.state is not None and self.state.state == "offline"
+            return "offline" if failed else "disabled"
         if self.state is None:
             return "starting"
         over = not self.camera.running and self.camera.failure is None and self.state.state == "offline"
@@ -93,7 +94,7 @@ class CameraWatch:
         fps = came / seconds if seconds > 0 else 0.0
         counted = CameraHealth(
             state=seen.word,
-            reason=redact(seen.state.reason) if seen.state is not None else "",
+            reason=redact(_reason(seen)),
             slot=self._slot,
             fps_asked=seen.config.max_fps,
             fps_captured=round(fps, 2),
@@ -135,3 +136,11 @@ def copied(values: Iterable[T], tries: int = 5) -> list[T]:
         except RuntimeError:  # it grew just then
             continue
     return []
+
+
+def _reason(seen: Seen) -> str:
+    """Why it does not see, as of now: what keeps a camera away may change meanwhile."""
+    if seen.state is None:
+        return ""
+    newest = seen.camera.capture.reason if seen.camera is not None and seen.state.state == "offline" else ""
+    return newest or seen.state.reason

@@ -32,7 +32,7 @@ from edgemass.sources import CaptureOptions, Source
 logger = logging.getLogger(__name__)
 
 STOP_S = 5.0
-HOLD_S = 10.0
+HOLD_S = 2.0
 """A frame may be in the model for so long before a change gives up waiting for it."""
 
 LINE = frozenset({"score", "max_fps", "max_age_ms", "motion"})
@@ -130,8 +130,10 @@ class Cameras:
             if not camera.enabled:
                 self._scenes.disabled(name, "switched off")
 
-    def use(self, config: Config) -> list[str]:
-        """Change to another configuration's cameras; returns what was done, a sentence each.
+    def use(self, config: Config) -> tuple[list[str], dict[str, str]]:
+        """Change to another configuration's cameras.
+
+        Returns what was done, a sentence each, and the cameras with which that was not possible, with the reason.
 
         Raises:
             EdgemassError: it cannot be done; nothing was changed.
@@ -139,12 +141,12 @@ class Cameras:
         before = self._config.cameras
         fresh = open_sources(self._to_open(config), self._clock, state=kept_in(config))
         try:
-            self._scenes.use(config)
+            self._scenes.use(config, fresh)
         except EdgemassError:
             _close(fresh.values())
             raise
         self._config = config
-        done = []
+        done, failed = [], {}
         for name in before.keys() - config.cameras.keys():
             self._stop(name, forget=True)
             done.append(f"camera {name} is taken out")
@@ -152,9 +154,11 @@ class Cameras:
             try:
                 done += self._change(name, before.get(name), camera, fresh.get(name))
             except EdgemassError as error:  # such as clips that this very source cannot give
-                logger.error("the camera is left out: %s", error, extra={"camera": name})  # noqa: TRY400
-                done.append(f"camera {name} is left out: {error}")
-        return done
+                logger.error("%s", error, extra={"camera": name})  # noqa: TRY400
+                failed[name] = str(error)
+                if name not in self._stations:
+                    self._scenes.failed(name, str(error))
+        return done, failed
 
     def watch(self) -> str | None:
         """Look after them; why the process has to start anew, None while it need not."""
@@ -212,7 +216,7 @@ class Cameras:
         if not keys:
             return []
         if not self._adjust(name, station, now, keys):
-            return [f"camera {name} stays as it was: a frame hangs in the model"]
+            raise BackendError(f"camera {name} stays as it was: a frame is in the model for more than {HOLD_S:g} s")
         return [f"camera {name} goes on with another {', '.join(sorted(keys))}"]
 
     def _add(self, name: str, source: Source) -> None:

@@ -26,6 +26,8 @@ from edgemass.sinks import Answer, Channel, Command, Reply
 logger = logging.getLogger(__name__)
 
 MOST_WAITING = 32
+AT_ONCE = 4
+"""Of the quick ones, each of which may wait some seconds for a frame; between them the agent looks after the rest."""
 PICTURE_S = 10.0
 """A snapshot waits for a frame so long."""
 DEFAULT = "default"
@@ -55,10 +57,7 @@ class Board:
 
 
 class Commands:
-    """Takes commands from any thread; does quick ones in `tick`, and each that takes time in a thread of its own.
-
-    An update can fetch for an hour, and a picture must not wait for it.
-    """
+    """Takes commands from any thread; does quick ones in `tick`, and those that take time in a thread for each kind."""
 
     def __init__(self, board: Board, channels: Sequence[Channel], clock: Clock) -> None:
         self._board = board
@@ -80,6 +79,7 @@ class Commands:
         if board.update is not None:
             update = board.update
             self._later["update"] = lambda _: update(self._stop)
+
         self._slow: dict[str, queue.Queue[tuple[Command, Reply]]] = {
             name: queue.Queue(MOST_WAITING) for name in self._later
         }
@@ -104,23 +104,26 @@ class Commands:
 
     def tick(self) -> None:
         """Do what is quick; in the agent's thread."""
-        for _ in range(MOST_WAITING):
+        for _ in range(AT_ONCE):
             try:
                 command, reply = self._quick.get_nowait()
             except queue.Empty:
                 return
-            _do(command, reply, self._now[command.name])
+            _do(command, reply, self._checked)
+
+    def _checked(self, command: Command) -> Any:
+        self._check(command)  # again: its camera may be gone since
+        return self._now[command.name](command)
 
     def close(self, timeout_s: float) -> None:
-        """Refuse what waits. timeout_s: for what is being done, all of it together."""
         self._stop.set()
-        ends_ns = self._clock.monotonic_ns() + int(timeout_s * 1e9)
+        ends_ns = self._clock.monotonic_ns() + round(timeout_s * 1e9)
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join(max(0.0, (ends_ns - self._clock.monotonic_ns()) / 1e9))
         for waiting in (self._quick, *self._slow.values()):
-            while not waiting.empty():
-                with contextlib.suppress(queue.Empty):  # its thread outlived the deadline, and was quicker
+            with contextlib.suppress(queue.Empty):  # a thread that still runs may take the last
+                while True:
                     _refuse(*waiting.get_nowait(), "edgemass ends")
 
     def _run(self, name: str) -> None:

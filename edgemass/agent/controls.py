@@ -63,6 +63,7 @@ class Controls:
     ) -> None:
         """Take commands from every output that brings some. update: fetches the newest model, None = nobody can."""
         self._slot, self._at_work = slot, cameras
+        self._adjustments.forget_gone()
         self._channels = [sink for sink in outputs if isinstance(sink, Channel)]
         board = Board(
             cameras=lambda: self.cameras,
@@ -102,14 +103,15 @@ class Controls:
             new = self._reread()
             wait = [key for key in new.__struct_fields__ if key not in LIVE and _differ(before, new, key)]
             self._adjustments.config = msgspec.structs.replace(before, cameras=new.cameras, file=new.file)
-            done = self._use(self.config)
+            done, failed = self._use(self.config)
         except EdgemassError as error:
             self._adjustments.config = before
             logger.error("the configuration stays as it was: %s", error)  # noqa: TRY400
             raise
         for key in wait:
             logger.warning("the configuration's new `%s` waits for a restart", key)
-        logger.info("configuration read again: %s", "; ".join(done) or "nothing to change")
+        self._adjustments.forget_gone()
+        logger.info("configuration read again: %s", "; ".join([*done, *failed.values()]) or "nothing to change")
         self._tell_settings()
 
     def _adjust(self, camera: str, **changes: bool | float | None) -> None:
@@ -122,11 +124,13 @@ class Controls:
             asked, config = self._adjustments.with_(camera, **changes)
         except ValueError as error:
             raise CommandError(str(error)) from error
-        self._use(config)
+        _, failed = self._use(config)
+        if camera in failed:
+            raise CommandError(failed[camera])
         self._adjustments.keep(asked)
         self._tell_settings()
 
-    def _use(self, config: Config) -> list[str]:
+    def _use(self, config: Config) -> tuple[list[str], dict[str, str]]:
         check_fits(config, self._slot.bundle.manifest)
         return self._at_work.use(config)
 

@@ -19,7 +19,9 @@ MOST_LABELS = 20
 URL = "https://github.com/edgemass/edgemass"
 
 Component = dict[str, Any]
-_UNFIT = re.compile(r"[^A-Za-z0-9_-]")
+Parts = tuple[str, ...]
+"""What a component is about, from which its key is made."""
+_UNFIT = re.compile(r"[^A-Za-z0-9]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +50,10 @@ class DeviceFacts:
 
 def topic(prefix: str, device: str) -> str:
     """Where the document belongs."""
-    return f"{prefix.strip('/')}/device/{topic_level(device)}/config"
+    name = re.sub(
+        r"[^A-Za-z0-9_-]", lambda match: f"_{ord(match[0]):x}_", device
+    )  # no dots, as Home Assistant wants it
+    return f"{prefix.strip('/')}/device/{name}/config"
 
 
 def document(facts: DeviceFacts, gone: Mapping[str, str]) -> dict[str, Any]:
@@ -78,16 +83,21 @@ def components(facts: DeviceFacts) -> dict[str, Component]:
     """Every entity, by a key that stays the same."""
     base = f"{PREFIX}/{topic_level(facts.device)}"
     named = [*_of_device(facts, base), *(row for camera in facts.cameras for row in _of_camera(camera, base))]
-    made = {_UNFIT.sub("_", key): component for key, component in named}
+    made = {_key(*parts): component for parts, component in named}
     for key, component in made.items():
-        component["unique_id"] = f"{facts.device}_{key}"
+        component["unique_id"] = f"{_key(facts.device)}-{key}"
     return made
 
 
-def _of_device(facts: DeviceFacts, base: str) -> Iterator[tuple[str, Component]]:
+def _key(*parts: str) -> str:
+    """Names as one word of letters, digits, `_` and `-`, which tells them apart whatever they are."""
+    return "-".join(_UNFIT.sub(lambda match: f"_{ord(match[0]):x}_", part) for part in parts)
+
+
+def _of_device(facts: DeviceFacts, base: str) -> Iterator[tuple[Parts, Component]]:
     health = {"state_topic": f"{base}/health", "entity_category": "diagnostic"}
     yield (
-        "problems",
+        ("problems",),
         {
             "platform": "binary_sensor",
             "name": "Problems",
@@ -100,9 +110,9 @@ def _of_device(facts: DeviceFacts, base: str) -> Iterator[tuple[str, Component]]
     )
     for key, component in _READINGS.items():
         if key.split("_")[0] in facts.readings:
-            yield key, {**component, **health}
+            yield (key,), {**component, **health}
     yield (
-        "restart",
+        ("restart",),
         {
             "platform": "button",
             "name": "Restart",
@@ -112,7 +122,7 @@ def _of_device(facts: DeviceFacts, base: str) -> Iterator[tuple[str, Component]]
         },
     )
     for slot in facts.slots:
-        yield f"model_{slot}", _update(slot, base, installs=facts.updates)
+        yield ("model", slot), _update(slot, base, installs=facts.updates)
 
 
 _READINGS: dict[str, Component] = {
@@ -186,7 +196,7 @@ def _update(slot: str, base: str, *, installs: bool) -> Component:
     return made
 
 
-def _of_camera(camera: CameraFacts, base: str) -> Iterator[tuple[str, Component]]:
+def _of_camera(camera: CameraFacts, base: str) -> Iterator[tuple[Parts, Component]]:
     at, name, title = (
         f"{base}/camera/{topic_level(camera.name)}",
         camera.name,
@@ -194,7 +204,7 @@ def _of_camera(camera: CameraFacts, base: str) -> Iterator[tuple[str, Component]
     )
     settings = {"state_topic": f"{at}/settings"}
     yield (
-        f"{name}_online",
+        ("camera", name, "online"),
         {
             "platform": "binary_sensor",
             "name": f"{title} online",
@@ -206,7 +216,7 @@ def _of_camera(camera: CameraFacts, base: str) -> Iterator[tuple[str, Component]
         },
     )
     yield (
-        f"{name}_blind",
+        ("camera", name, "blind"),
         {
             "platform": "binary_sensor",
             "name": f"{title} blind",
@@ -217,7 +227,7 @@ def _of_camera(camera: CameraFacts, base: str) -> Iterator[tuple[str, Component]
         },
     )
     yield (
-        f"{name}_fps",
+        ("camera", name, "fps"),
         {
             "platform": "sensor",
             "name": f"{title} frames",
@@ -230,7 +240,7 @@ def _of_camera(camera: CameraFacts, base: str) -> Iterator[tuple[str, Component]
         },
     )
     yield (
-        f"{name}_enabled",
+        ("camera", name, "enabled"),
         {
             "platform": "switch",
             "name": title,
@@ -242,7 +252,7 @@ def _of_camera(camera: CameraFacts, base: str) -> Iterator[tuple[str, Component]
     )
     for key, label, most, step in (("score", "threshold", 1, 0.01), ("max_fps", "most frames", 60, 0.1)):
         yield (
-            f"{name}_{key}",
+            ("camera", name, key),
             {
                 "platform": "number",
                 "name": f"{title} {label}",
@@ -262,14 +272,14 @@ def _of_camera(camera: CameraFacts, base: str) -> Iterator[tuple[str, Component]
     yield from _counts(camera, at, title, [{"topic": f"{base}/availability"}, _seeing(at)])
 
 
-def _pictures(camera: CameraFacts, at: str, title: str) -> Iterator[tuple[str, Component]]:
+def _pictures(camera: CameraFacts, at: str, title: str) -> Iterator[tuple[Parts, Component]]:
     button = {"platform": "button", "name": f"{title} snapshot", "command_topic": f"{at}/command/snapshot"}
-    yield f"{camera.name}_take_snapshot", button
+    yield ("camera", camera.name, "take", "snapshot"), button
     image = {"platform": "image", "content_type": "image/jpeg"}
-    yield f"{camera.name}_snapshot", {**image, "name": f"{title} snapshot", "image_topic": f"{at}/snapshot"}
+    yield ("camera", camera.name, "snapshot"), {**image, "name": f"{title} snapshot", "image_topic": f"{at}/snapshot"}
     for label in camera.labels[:MOST_LABELS]:
         topic = f"{at}/snapshot/{topic_level(label)}"
-        yield f"{camera.name}_last_{label}", {**image, "name": f"{title} last {label}", "image_topic": topic}
+        yield ("camera", camera.name, "last", label), {**image, "name": f"{title} last {label}", "image_topic": topic}
 
 
 def _seeing(at: str) -> dict[str, str]:
@@ -282,16 +292,17 @@ def _seeing(at: str) -> dict[str, str]:
 
 def _counts(
     camera: CameraFacts, at: str, title: str, availability: list[dict[str, str]]
-) -> Iterator[tuple[str, Component]]:
+) -> Iterator[tuple[Parts, Component]]:
     shared: Component = {"availability": availability, "availability_mode": "all"}
     places = [("", at, camera.labels)]
     places += [(zone, f"{at}/zone/{topic_level(zone)}", labels) for zone, labels in camera.zones.items()]
     for zone, place, labels in places:
-        key, where = (f"{camera.name}_{zone}", f"{title} {zone}") if zone else (camera.name, title)
+        key: Parts = ("camera", camera.name, "zone", zone) if zone else ("camera", camera.name)
+        where = f"{title} {zone}" if zone else title
         for label in labels[:MOST_LABELS]:
             source = {"state_topic": f"{place}/count/{topic_level(label)}", **shared}
             yield (
-                f"{key}_{label}_count",
+                (*key, "count", label),
                 {
                     "platform": "sensor",
                     "name": f"{where} {label} count",
@@ -301,7 +312,7 @@ def _counts(
                 },
             )
             yield (
-                f"{key}_{label}",
+                (*key, "there", label),
                 {
                     "platform": "binary_sensor",
                     "name": f"{where} {label}",
@@ -314,7 +325,7 @@ def _counts(
         for label in labels[:MOST_LABELS]:
             for way in ("in", "out"):
                 yield (
-                    f"{camera.name}_{line}_{way}_{label}",
+                    ("camera", camera.name, "line", line, way, label),
                     {
                         "platform": "sensor",
                         "name": f"{title} {line} {label} {way}",

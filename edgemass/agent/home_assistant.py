@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 LOOK_S = 2.0
 MOST_GONE = 200
 """Components that are gone are told of so many, for a Home Assistant that was not there when they went."""
+BIRTH_PREFIX = "homeassistant"
+"""Of its birth message, which has a setting of its own; this is what it is unless somebody changes it."""
 JITTER_S = (1.0, 5.0)
 """After its birth: of a fleet not all at once."""
 
@@ -32,14 +34,17 @@ def camera_facts(name: str, camera: CameraConfig, kept: Entry) -> CameraFacts:
     """What there is to show of a camera. kept: labels that were seen, each at its place."""
 
     def labels(place: str, wanted: Sequence[str]) -> list[str]:
-        return sorted({*kept.known.get(place, ()), *wanted})
+        return list(dict.fromkeys([*wanted, *sorted(kept.known.get(place, ()))]))  # named ones first: there is a limit
 
     lines = {line: {label for way in total.values() for label in way} for line, total in kept.lines.items()}
     return CameraFacts(
         name=name,
         labels=labels(FRAME, camera.events_config.labels),
         zones={zone: labels(zone, table.labels) for zone, table in camera.zones.items()},
-        lines={line: sorted({*lines.get(line, ()), *table.labels}) for line, table in camera.lines.items()},
+        lines={
+            line: list(dict.fromkeys([*table.labels, *sorted(lines.get(line, ()))]))
+            for line, table in camera.lines.items()
+        },
         pictures=not camera.counts_only,
     )
 
@@ -55,14 +60,14 @@ class Announced(msgspec.Struct):
 class HomeAssistant:
     """One device's. `tick` is for one thread.
 
-    facts: what there is to show, asked now and then.
+    facts: what there is to show, asked now and then; None while that is not known yet.
     """
 
     def __init__(
         self,
         config: HomeAssistantConfig,
         channels: Sequence[Channel],
-        facts: Callable[[], DeviceFacts],
+        facts: Callable[[], DeviceFacts | None],
         *,
         file: Path,
         clock: Clock,
@@ -73,7 +78,7 @@ class HomeAssistant:
         self._facts = facts
         self._clock = clock
         self._draw = draw
-        self._ledger = Ledger(file, Announced, "what Home Assistant was told", clock, every_s=0)
+        self._ledger = Ledger(file, Announced, "the entities that Home Assistant was told of", clock, every_s=0)
         self._before = self._ledger.read() or Announced()
         self._said = b""
         self._look_ns = 0
@@ -83,12 +88,11 @@ class HomeAssistant:
     def start(self) -> None:
         """Listen for its birth, or take back what an earlier run announced."""
         if self._config.enabled:
-            for channel in self._channels:
-                channel.hear(f"{self._config.prefix.strip('/')}/status", self._hear)
-        elif self._channels:
+            for topic in {f"{prefix}/status" for prefix in (self._config.prefix.strip("/"), BIRTH_PREFIX)}:
+                for channel in self._channels:
+                    channel.hear(topic, self._hear)
+        else:  # at every start, for the broker may be away at this one
             self._take_back(self._before.topic)
-            if self._before.topic:
-                self._ledger.write(Announced(), now=True)
 
     def tick(self) -> None:
         """Announce what has changed, and everything anew some seconds after a birth."""
@@ -104,7 +108,9 @@ class HomeAssistant:
                 channel.repeat()
         if now_ns >= self._look_ns:
             self._look_ns = now_ns + int(LOOK_S * 1e9)
-            self._announce(self._facts())
+            facts = self._facts()
+            if facts is not None:
+                self._announce(facts)
 
     def _announce(self, facts: DeviceFacts) -> None:
         topic = discovery.topic(self._config.prefix, facts.device)

@@ -106,6 +106,10 @@ class Page:
         now = {line.camera: (line, cameras[line.camera]) for line in lines if line.camera in cameras}
         if now == self._shown and list(cameras) == self._gallery.cameras:
             return
+        for name, (_, before) in self._shown.items():
+            after = now.get(name, (None, cameras.get(name)))[1]
+            if after is None or _seen_otherwise(before, after):
+                self.sink.forget(name)  # what was kept shows what may no longer be seen
         self._shown = now
         hidden = {name: OFF for name in cameras if name not in now}
         for name, (line, camera) in now.items():
@@ -192,6 +196,16 @@ def _read(path: Path) -> Key:
             "makes them"
         )
     return Key(token)
+
+
+def _seen_otherwise(before: CameraConfig, after: CameraConfig) -> bool:
+    """Whether pictures from before would show what those of now do not."""
+    return (before.masks, before.crop, before.privacy, before.source) != (
+        after.masks,
+        after.crop,
+        after.privacy,
+        after.source,
+    )
 
 
 def _own_names() -> set[str]:

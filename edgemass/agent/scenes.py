@@ -12,6 +12,7 @@ import msgspec
 
 from edgemass import config as configuration
 from edgemass.agent.actions import Actions, Order
+from edgemass.agent.leftovers import Leftovers
 from edgemass.clock import Clock
 from edgemass.config import CameraConfig, Config
 from edgemass.config.integrity import IntegrityConfig
@@ -66,6 +67,7 @@ class Scenes:
         self._numberings: defaultdict[str, Numbering] = defaultdict(Numbering)
         self._ended: set[str] = set()
         self._clips: dict[str, ClipRecorder] = {}
+        self._leftovers = Leftovers(self._path(""), self._channels, clock)
         self._task = ""
         self._recorder: Recorder | None = None
         self._actions = Actions(self._channels)
@@ -91,15 +93,15 @@ class Scenes:
         if self._config.record is not None:
             live = {name: cameras[name].live for name in wanted}
             self._recorder = self._open_recorder(live, kept)
-        self._clear_leftovers(wanted, kept)
-        self._clear_gone_cameras()
+        self._leftovers.begin({name: kept.get(name, Entry()) for name in self._config.cameras})
         for name, source in cameras.items():
             if name in wanted:
                 self._join(name, source, counters[name], kept[name], ledgers.get(name))
+            self._leftovers.here(name, self._config.cameras[name], kept.get(name, Entry()))
             self.sights[name] = self._sight(name, source)
 
-    def use(self, config: Config) -> None:
-        """From now on this is asked; `add` and `exchange` go by it.
+    def use(self, config: Config, opened: Mapping[str, Source]) -> None:
+        """From now on this is asked; `add` and `exchange` go by it. opened: sources that begin with it.
 
         Raises:
             ConfigError: it cannot be done.
@@ -107,6 +109,8 @@ class Scenes:
         before, self._config = self._config, config
         try:
             self._check_brokers()
+            for name, source in opened.items():
+                self._check_clips(name, source)
         except ConfigError:
             self._config = before
             raise
@@ -122,6 +126,7 @@ class Scenes:
             ledger = self._counts_file(name) if source.live else None
             kept = (ledger.read() if ledger is not None else None) or Entry()
             self._join(name, source, counters, kept, ledger)
+        self._leftovers.here(name, self._config.cameras[name], self.kept(name))
         self.sights[name] = self._sight(name, source)
 
     def exchange(self, name: str, source: Source) -> SceneReporter | None:
@@ -129,6 +134,7 @@ class Scenes:
         the one before. None where nothing is to be followed any more.
         """
         camera, before = self._config.cameras[name], self.reporters.pop(name, None)
+        self._leftovers.here(name, camera, before.kept if before is not None else Entry())
         if not self._wants_scene(camera, self._task):
             return None
         ledger = self._counts_file(name) if source.live else None
@@ -154,12 +160,24 @@ class Scenes:
             clips.close(STOP_S)
         if sight := self.sights.pop(name, None):
             sight.keep(now=True)
-        if forget:
-            self._clear_camera(name, reporter.kept if reporter is not None else self._counts_file(name).read())
+        if not forget:
+            return
+        kept = reporter.kept if reporter is not None else self._counts_file(name).read()
+        self._leftovers.gone(name, kept or Entry())
+        self._states.pop(name, None)
+        for file in (f"{name}{COUNTS}", f"{name}{VIEWS}"):
+            with contextlib.suppress(OSError):
+                self._path(file).unlink(missing_ok=True)
 
     def disabled(self, name: str, reason: str) -> None:
         """Tell that a camera is switched off."""
-        state = CameraState("disabled", reason, self._now().text)
+        self._tell(name, CameraState("disabled", reason, self._now().text))
+
+    def failed(self, name: str, reason: str) -> None:
+        """Tell that a camera cannot be started."""
+        self._tell(name, CameraState("offline", redact(reason), self._now().text))
+
+    def _tell(self, name: str, state: CameraState) -> None:
         self._states[name] = state
         for sink in self._outputs:
             with contextlib.suppress(SinkError):
@@ -235,60 +253,6 @@ class Scenes:
                         "among the sinks; give --mqtt mqtt://host"
                     )
 
-    def _clear_leftovers(self, wanted: Sequence[str], kept: Mapping[str, Entry]) -> None:
-        """Take from the brokers what an earlier run left there and this one will not replace: pictures that nobody may
-        see any more, and numbers of zones and lines that are gone.
-        """
-        for name in wanted:
-            camera, entry = self._config.cameras[name], kept[name]
-            labels = _labels(entry)
-            gone: list[tuple[str, ...]] = []
-            if camera.counts_only or camera.masks or camera.events_config.snapshots == "none":
-                gone += [("snapshot", label) for label in labels]
-            gone += [
-                ("zone", zone, "count", label)
-                for zone, known in entry.known.items()
-                if zone not in (FRAME, *camera.zones)
-                for label in known
-            ]
-            gone += [
-                ("line", line, way, label)
-                for line, total in entry.lines.items()
-                if line not in camera.lines
-                for way, crossed in total.items()
-                for label in crossed
-            ]
-            self._clear(name, gone)
-
-    def _clear_gone_cameras(self) -> None:
-        """The same for cameras that an earlier run had."""
-        for path in sorted(self._path("").glob(f"*{COUNTS}")):
-            name = path.name.removesuffix(COUNTS)
-            if name not in self._config.cameras:
-                self._clear_camera(name, self._counts_file(name).read())
-
-    def _clear_camera(self, name: str, kept: Entry | None) -> None:
-        """Take everything of a camera from the brokers, and its numbers from the disk."""
-        entry = kept or Entry()
-        gone: list[tuple[str, ...]] = [("state",), ("settings",), ("snapshot",)]
-        gone += [("snapshot", label) for label in _labels(entry)]
-        for zone, known in entry.known.items():
-            place = ("zone", zone, "count") if zone != FRAME else ("count",)
-            gone += [(*place, label) for label in known]
-        for line, total in entry.lines.items():
-            gone += [("line", line, way, label) for way, crossed in total.items() for label in crossed]
-        self._clear(name, gone)
-        self._states.pop(name, None)
-        if self._channels:  # else a broker that is not asked today would keep them for ever
-            for file in (f"{name}{COUNTS}", f"{name}{VIEWS}"):
-                with contextlib.suppress(OSError):
-                    self._path(file).unlink(missing_ok=True)
-
-    def _clear(self, camera: str, leaves: Sequence[tuple[str, ...]]) -> None:
-        for channel in self._channels:
-            for levels in leaves:
-                channel.clear("camera", camera, *levels)
-
     def _warn_of_silent_sinks(self) -> None:
         """Whoever waits for pictures of a camera of counts only shall not look for a fault."""
         private = sorted(name for name, camera in self._config.cameras.items() if camera.counts_only)
@@ -336,9 +300,10 @@ class Scenes:
         """Where a camera's events go: everywhere if they were asked for, nowhere if they were refused, else only to
         brokers and the page, where nobody has to read them.
         """
-        if self._config.cameras[camera].events is False:
-            return ()  # followed for the recording only
-        asked = self._config.cameras[camera].has_scene or self._config.record is not None
+        config = self._config.cameras.get(camera)
+        if config is None or config.events is False:
+            return ()  # taken out at this moment, or followed for the recording only
+        asked = config.has_scene or self._config.record is not None
         return self._outputs if asked else self._readers
 
     def _sight(self, name: str, source: Source) -> Sight:
@@ -366,14 +331,18 @@ class Scenes:
         wanted = self._config.cameras[name].clips
         if wanted is None:
             return None
-        if not isinstance(source, Recordable):
+        self._check_clips(name, source)
+        assert isinstance(source, Recordable)
+        recorder = ClipRecorder(name, wanted, clock=self._clock, counters=counters)
+        source.tap(recorder.take)
+        return recorder
+
+    def _check_clips(self, name: str, source: Source) -> None:
+        if self._config.cameras[name].clips is not None and not isinstance(source, Recordable):
             raise ConfigError(
                 f"camera {name}: clips are copies of coded video, which {source.name} does not give; "
                 "take them out, or use an rtsp:// camera"
             )
-        recorder = ClipRecorder(name, wanted, clock=self._clock, counters=counters)
-        source.tap(recorder.take)
-        return recorder
 
     def _open_recorder(self, cameras: Mapping[str, bool], kept: Mapping[str, Entry]) -> Recorder:
         record = self._config.record
@@ -410,11 +379,6 @@ def _with_named(kept: Entry, camera: CameraConfig) -> Entry:
             for label in table.labels:
                 crossed.setdefault(label, 0)
     return Entry(lines=lines, known={place: labels for place, labels in known.items() if labels})
-
-
-def _labels(entry: Entry) -> list[str]:
-    """That were seen anywhere."""
-    return sorted({label for known in entry.known.values() for label in known})
 
 
 def _without_secrets(camera: CameraConfig) -> CameraConfig:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from edgemass.agent.heap import trim
 from edgemass.bundles import Bundle, open_detector
 from edgemass.clock import Clock
 from edgemass.config import Config
@@ -168,7 +168,7 @@ class ModelSlot:
                     return False
             self._open.remove(old)
             old.detector.backend.close()
-        _trim()
+        trim()
         return True
 
     def replace(self, bundle: Bundle, load_new: Callable[[], LoadedModel], load_old: Callable[[], LoadedModel]) -> None:
@@ -204,9 +204,3 @@ class ModelSlot:
         """Free every model; the cameras have ended before."""
         for model in tuple(self._open):
             model.detector.backend.close()
-
-
-def _trim() -> None:
-    """Give freed memory back: glibc keeps what a runtime freed on other threads than the one that asked for it."""
-    with contextlib.suppress(OSError, AttributeError):  # another libc
-        ctypes.CDLL(None).malloc_trim(0)

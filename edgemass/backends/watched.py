@@ -32,7 +32,8 @@ class Watched:
         self._name = name
         self._clock = clock
         self._run_s = run_s
-        self._orders: queue.Queue[Callable[[], None] | None] = queue.Queue(maxsize=1)
+        self._orders: queue.Queue[Callable[[], None] | None] = queue.Queue(maxsize=2)
+        """One to do, and the end."""
         self._given_up = threading.Event()
         self._thread = threading.Thread(target=self._work, name=f"backend-{name}", daemon=True)
         self._loaded: Backend | None = None
@@ -90,6 +91,7 @@ class Watched:
         self._orders.put_nowait(order)
         if not self._clock.wait(done, deadline_s):
             self._given_up.set()
+            self._orders.put_nowait(None)  # it may have come back just now, and wait for the next call
             raise BackendError(f"{self._name} hangs: no answer to {what} within {deadline_s:g} s")
         if failure:
             raise failure[0]

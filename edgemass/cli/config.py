@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,11 @@ if TYPE_CHECKING:
 
 
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = verbs.add_parser("config", help="check, show and describe configuration files")
+    parser = verbs.add_parser(
+        "config",
+        help="check, show and describe configuration files",
+        epilog="example: edgemass config check edgemass.toml",
+    )
     inner = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
     check = _add(
         inner,
@@ -85,18 +90,21 @@ def _check_addresses(file: Path, wanted: Config) -> None:
     """
     from edgemass import sinks, sources
     from edgemass.clock import SystemClock
+    from edgemass.config import credentials
     from edgemass.errors import ConfigError, UsageError
     from edgemass.sources import CaptureOptions
 
+    folder = os.environ.get(credentials.VARIABLE)
+    given = Path(folder) if folder else None
     for name, camera in wanted.cameras.items():
         try:
-            sources.open(camera.source, CaptureOptions(), SystemClock()).close()
+            sources.open(credentials.for_checks(camera.source, given), CaptureOptions(), SystemClock()).close()
         except (UsageError, ConfigError) as error:
             raise ConfigError(f"{config.says(file, 'cameras', name, 'source')}: camera {name}: {error}") from error
     try:
         for uri in wanted.sinks:
-            sinks.check(uri)
-        sinks.check_together(wanted.sinks)
+            sinks.check(credentials.for_checks(uri, given))
+        sinks.check_apart(wanted.sinks)
     except (UsageError, ConfigError) as error:
         raise ConfigError(f"{config.says(file, 'sinks')}: sinks: {error}") from error
 

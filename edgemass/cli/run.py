@@ -189,7 +189,6 @@ def _config(options: argparse.Namespace) -> Config:
     }
     sinks = (*base.sinks, *options.sink, *([options.mqtt] if options.mqtt else []))
     sinks = tuple(credentials.resolve(sink, secrets) for sink in sinks)
-    _check_sinks(sinks)
     return msgspec.structs.replace(
         base,
         cameras=cameras,
@@ -209,14 +208,6 @@ def _config(options: argparse.Namespace) -> Config:
         runtime=str(state.runtime(state.asked(options.state, base.state))),
         record=config.Record(options.record, options.record_frames) if options.record else None,
     )
-
-
-def _check_sinks(sinks: tuple[str, ...]) -> None:
-    """Raises UsageError where two cannot be open at the same time."""
-    if len(sinks) > 1:
-        from edgemass.sinks import check_together
-
-        check_together(sinks)
 
 
 def _http(listen: str | None, base: HttpConfig | None) -> HttpConfig | None:

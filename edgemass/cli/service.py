@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from edgemass.errors import UsageError
+
 EPILOG = """\
 Installs systemd's files for this very installation, the user edgemass, and a first /etc/edgemass/edgemass.toml; then
 starts it. The Debian package does the same by itself. `systemctl status edgemass` tells how it is.
@@ -42,6 +44,11 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 def call(options: argparse.Namespace) -> int:
     from edgemass import service
 
+    if not options.root.is_dir():
+        raise UsageError(f"--root {options.root} is no folder; give the root of an image, or leave it out")
+    own = options.root.resolve() == Path("/")
+    if options.action == "install" and options.program and own and not Path(options.program).is_file():
+        raise UsageError(f"--program {options.program} is no file; give what the unit is to start, or leave it out")
     system = service.System(root=options.root.resolve(), dry_run=options.dry_run)
     if options.action == "install":
         service.install(system, (options.program,) if options.program else None)

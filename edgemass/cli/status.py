@@ -21,7 +21,7 @@ example: edgemass status --json
 """
 START = (
     "start it with `edgemass run --config FILE`, or `sudo systemctl start edgemass` where the service is installed; "
-    "--state names the state folder of one that has its own"
+    "--state names the state folder of one that has its own. One whose disk is read-only keeps no status: see its log"
 )
 
 

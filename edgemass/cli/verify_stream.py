@@ -93,7 +93,12 @@ def _listen(options: argparse.Namespace, stream: Stream) -> int:
 
 def _read(options: argparse.Namespace, stream: Stream) -> None:
     device = None if options.device is None else str(options.device)
-    with sys.stdin.buffer if options.source == "-" else Path(options.source).open("rb") as lines:
+    path = Path(options.source)
+    if options.source != "-" and not path.exists():
+        raise UsageError(
+            f"cannot read {options.source!r}: there is no such file; wanted mqtt://HOST, mqtts://HOST or -"
+        )
+    with sys.stdin.buffer if options.source == "-" else path.open("rb") as lines:
         for line in lines:
             if line.strip():
                 stream.take(line, device=device)

@@ -8,6 +8,7 @@ systemd gives them with LoadCredential=; a folder of them under its own name, wh
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from urllib.parse import quote
@@ -35,6 +36,23 @@ def resolve(address: str, folder: Path | None) -> str:
     """
     address = _FILE.sub(lambda match: quote(str(_file(match["name"], folder)), safe="/"), address)
     return _CONTENT.sub(lambda match: quote(_read(match["name"], folder), safe=""), address)
+
+
+def for_checks(address: str, folder: Path | None = None) -> str:
+    """The address as the service would have it, for who looks at it beside the service.
+
+    folder: as above; None = FOLDER, where this user may look into it, else every credential is taken for good: a
+    password is made up, a file left out.
+
+    Raises:
+        ConfigError: it names one that is not there, or that cannot be read.
+    """
+    place = folder or (FOLDER if os.access(FOLDER, os.R_OK | os.X_OK) else None)
+    if place is not None:
+        return resolve(address, place)
+    start, mark, query = address.partition("?")
+    options = [option for option in query.split("&") if not _FILE.search(f"={option.partition('=')[2]}")]
+    return _CONTENT.sub("made-up", start + (mark + "&".join(options) if any(options) else ""))
 
 
 def _file(name: str, folder: Path | None) -> Path:

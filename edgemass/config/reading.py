@@ -50,6 +50,11 @@ def _text(path: Path) -> str:
         if status.st_size > MAX_BYTES:
             raise ConfigError(f"{path} is larger than {MAX_BYTES >> 20} MiB; wanted a configuration")
         return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f'cannot read {path}: {error.strerror}; name the right file, or write one: model = "MODEL", and a table '
+            '[cameras.NAME] with source = "SOURCE" for each camera, are enough'
+        ) from error
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
 

@@ -76,7 +76,7 @@ def _of_address(address: str) -> Iterator[str]:
 def _members(report: Report, machine: Machine) -> Iterator[tuple[str, str]]:
     yield "report.json", msgspec.json.format(msgspec.json.encode(report)).decode()
     yield "versions.txt", _versions(machine)
-    config = configuration.loaded(machine)
+    config = configuration.read(machine)
     if config is not None:
         yield "configuration.toml", tomli_w.dumps(shown.table(config))
     log = _log()

@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
+import msgspec
+
 from edgemass import config as configs
-from edgemass.config import Config
+from edgemass.config import Config, credentials
 from edgemass.doctor.finding import Finding, Status, split_advice
 from edgemass.doctor.machine import Machine
 from edgemass.errors import ConfigError, EdgemassError
@@ -18,14 +20,30 @@ SECRET_FILES = ("password_file", "key", "token_file")
 """Options of addresses that name a file which only its owner should read."""
 
 
-def loaded(machine: Machine) -> Config | None:
-    """The configuration that the user named; None where there is none, or none that can be read."""
+def read(machine: Machine) -> Config | None:
+    """The configuration that the user named, as it stands there; None where there is none, or none that can be read."""
     if machine.config is None:
         return None
     try:
         return configs.load(machine.config)
     except ConfigError:
         return None
+
+
+def loaded(machine: Machine) -> Config | None:
+    """The same with the credentials that the service would be given, as far as they can be had."""
+    config = read(machine)
+    if config is None:
+        return None
+    try:
+        cameras = {
+            name: msgspec.structs.replace(camera, source=credentials.for_checks(camera.source))
+            for name, camera in config.cameras.items()
+        }
+        found = tuple(credentials.for_checks(uri) for uri in config.sinks)
+    except ConfigError:
+        return None
+    return msgspec.structs.replace(config, cameras=cameras, sinks=found)
 
 
 def file(machine: Machine) -> Sequence[Finding]:
@@ -50,18 +68,18 @@ def _addresses(config: Config) -> Iterator[EdgemassError]:
 
     for camera in config.cameras.values():
         try:
-            sources.open(camera.source, CaptureOptions(), SystemClock()).close()
+            sources.open(credentials.for_checks(camera.source), CaptureOptions(), SystemClock()).close()
         except EdgemassError as error:
             yield error
     readable = []
     for uri in config.sinks:
         try:
-            sinks.check(uri)
+            sinks.check(credentials.for_checks(uri))
             readable.append(uri)
         except EdgemassError as error:
             yield error
     try:
-        sinks.check_together(readable)
+        sinks.check_apart(readable)
     except EdgemassError as error:
         yield error
 
@@ -73,7 +91,7 @@ def _advice(error: EdgemassError) -> tuple[str, str]:
 
 def secrets(machine: Machine) -> Sequence[Finding]:
     """Passwords that everybody can read: in the configuration itself, or in a file of their own."""
-    config = loaded(machine)
+    config = read(machine)
     if config is None or machine.config is None:
         return []
     findings = []
@@ -105,7 +123,8 @@ def secret_files(config: Config) -> list[Path]:
 
 
 def _addresses_with_secret(config: Config) -> list[str]:
-    return [address for address in addresses(config) if redact_address(address) != address]
+    written = [address for address in addresses(config) if "{credential:" not in address]
+    return [address for address in written if redact_address(address) != address]
 
 
 def _split_query(address: str) -> str:

@@ -9,12 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgemass.clock import clock_synced
+from edgemass.doctor.configuration import loaded
 from edgemass.doctor.finding import Finding, Status
 from edgemass.doctor.machine import Machine
 from edgemass.health.groups import fields
 from edgemass.health.memory import of_board
 
 STATE = "var/lib/edgemass"
+"""Of a configuration that names no other."""
 MIB = 1024 * 1024
 # Room for a new model of up to 100 MB beside the two that are kept, and for logs.
 DISK_WARN_BYTES, DISK_FAIL_BYTES = 500 * MIB, 50 * MIB
@@ -46,7 +48,9 @@ def disk(machine: Machine) -> Sequence[Finding]:
 
 def state_folder(machine: Machine) -> Path:
     """Where the state lies, or the nearest folder above that is there."""
-    folder = machine.root / STATE
+    config = loaded(machine)
+    named = Path(config.state).absolute() if config is not None and config.state else Path("/") / STATE
+    folder = machine.root / named.relative_to("/")
     while not folder.exists() and folder != machine.root:
         folder = folder.parent
     return folder

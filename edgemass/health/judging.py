@@ -41,9 +41,12 @@ def quality(*, online: bool, fps: float, usual_fps: float | None, reconnects: in
 
 
 def is_ready(cameras: Mapping[str, CameraHealth]) -> bool:
-    """Whether every camera that is wanted gives frames to a model."""
+    """Whether every camera that is wanted gives frames to a model; so it is where all were switched off on purpose, and
+    not where all files have come to their end.
+    """
     wanted = [camera for camera in cameras.values() if camera.state not in NOT_WANTED]
-    return bool(wanted) and all(camera.state in SEEING and camera.frames_processed > 0 for camera in wanted)
+    off = bool(cameras) and all(camera.state == "disabled" for camera in cameras.values())
+    return off or (bool(wanted) and all(camera.state in SEEING and camera.frames_processed > 0 for camera in wanted))
 
 
 def healthy(message: HealthMessage | None, age_s: float) -> bool:

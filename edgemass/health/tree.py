@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgemass.device_profile import Board
 
 MAX_BYTES = 1 << 20
+_CHUNK_BYTES = 1 << 14
+"""So much memory is asked for: a megabyte at a time for files of some bytes leaves holes in it, as does the table of
+interned texts, which is built anew when enough of them have come and gone (tests/integration/test_soak.py)."""
 MOST = 1 << 53
 """No number that a board tells is larger, and every reader of JSON keeps those below."""
 _SHOWN = 40
@@ -26,10 +30,14 @@ class Tree:
             OSError: it is there and cannot be read.
         """
         try:
-            with (self.root / path).open("rb") as file:
-                return file.read(MAX_BYTES).rstrip(b"\0 \t\r\n").decode("utf-8", "replace")
+            data = b""
+            name = os.path.join(self.root, path)  # noqa: PTH118 (a Path interns every part, each time)
+            with open(name, "rb", buffering=0) as file:  # noqa: PTH123 (as above)
+                while len(data) < MAX_BYTES and (more := file.read(_CHUNK_BYTES)):
+                    data += more
         except (FileNotFoundError, NotADirectoryError):
             return None
+        return data[:MAX_BYTES].rstrip(b"\0 \t\r\n").decode("utf-8", "replace")
 
     def integer(self, path: str, base: int = 10) -> int | None:
         """The integer in a file; None where there is no file.

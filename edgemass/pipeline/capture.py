@@ -26,6 +26,7 @@ STEADY_S = (
     5.0  # frames for so long make an outage history: a camera that breaks after each first frame is not tried faster
 )
 STOP_S = 2.0
+REASONS_SAID = 3  # of one outage: some sources find other words every time
 _POLL_S = 1.0
 _LONGEST_WAIT_S = 60.0  # an Event does not wait for an infinite time
 
@@ -57,6 +58,7 @@ class Capture:
     error: why a file ended, where it did not end well; a live source is tried for ever instead.
     convert_ahead: the frames of a file are converted here while the one before is run; not worth it where many of them
         are left out unseen. Of a realtime source only what is run is converted, by who runs it.
+    reason: why the camera is away, as the last attempt found it; "" while it is there.
     gave_up: why nothing is opened any more: too many readers hang, and only a new process frees their devices.
     """
 
@@ -76,6 +78,7 @@ class Capture:
         self.slot = LatestFrame(clock, counters)
         self.error: SourceError | None = None
         self.gave_up: str | None = None
+        self.reason = ""
         self._source = source
         self._clock = clock
         self._counters = counters
@@ -91,6 +94,7 @@ class Capture:
         self._failures = 0
         self._online: bool | None = None
         self._said_offline = False
+        self._reasons: set[str] = set()
         self._outage_ns = clock.monotonic_ns()
         self._supervisor = threading.Thread(target=self._supervise, name=f"capture-{camera}", daemon=True)
 
@@ -217,18 +221,28 @@ class Capture:
             logger.info("camera is back", extra={"camera": self.camera, "attempts": self._failures + 1})
         elif not self._failures:
             logger.info("camera online", extra={"camera": self.camera, "source": self._source.name})
-        self._said_offline = False
+        self._said_offline, self.reason = False, ""
         self._tell(online=True, reason="")
 
     def _went(self, reason: str) -> None:
-        if self._source.live and not self._said_offline:  # a file's end is no trouble, its error is for who started it
-            loud = is_news(self._failures)
-            again = f" ({self._failures} times in a row)" if self._failures > 1 else ""
-            level = logging.WARNING if loud else logging.DEBUG
-            logger.log(level, "camera offline%s, trying again: %s", again, reason, extra={"camera": self.camera})
-            self._said_offline = loud
+        self.reason = reason
+        if self._source.live:  # the end of a file is no trouble, and its error is for whoever started it
+            self._say_offline(reason)
         if self._online is not False:
             self._tell(online=False, reason=reason)
+
+    def _say_offline(self, reason: str) -> None:
+        """In the log: that it went, and what else keeps it away since, each once."""
+        extra = {"camera": self.camera}
+        if not self._said_offline and is_news(self._failures):
+            again = f" ({self._failures} times in a row)" if self._failures > 1 else ""
+            logger.warning("camera offline%s, trying again: %s", again, reason, extra=extra)
+            self._said_offline, self._reasons = True, {reason}
+        elif self._said_offline and reason not in self._reasons and len(self._reasons) < REASONS_SAID:
+            logger.warning("camera still offline, trying again: %s", reason, extra=extra)
+            self._reasons.add(reason)
+        else:
+            logger.debug("camera offline: %s", reason, extra=extra)
 
     def _tell(self, *, online: bool, reason: str) -> None:
         self._online = online

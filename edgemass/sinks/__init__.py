@@ -14,7 +14,7 @@ import msgspec
 from edgemass.clock import Clock
 from edgemass.config.delivery import DeliveryConfig
 from edgemass.counters import Counters
-from edgemass.errors import UsageError
+from edgemass.errors import ConfigError, UsageError
 from edgemass.frame import Frame
 from edgemass.messages import CameraState, CountsMessage, EventMessage, FrameMessage
 from edgemass.messages.health import QueueHealth
@@ -197,11 +197,12 @@ def check(uri: str) -> None:
     module.check(uri)
 
 
-def check_together(uris: Sequence[str]) -> None:
-    """Whether these can be open at the same time.
+def check_apart(uris: Sequence[str]) -> None:
+    """Two ways to one broker would throw each other out for ever, since they are one client to it.
 
     Raises:
-        UsageError: two are one client of one broker, which throws out the older one for ever; or one cannot be read.
+        ConfigError: two addresses name the same host, port and client id, whoever logs in.
+        UsageError: one cannot be read.
     """
     from edgemass import mqtt  # noqa: PLC0415 (only who has several outputs waits for paho here)
 
@@ -210,13 +211,12 @@ def check_together(uris: Sequence[str]) -> None:
         if _scheme(uri) not in ("mqtt", "mqtts"):
             continue
         client = mqtt.client_of(uri)
-        shown = redact_address(uri)
         if client in seen:
-            raise UsageError(
-                f"sinks {seen[client]} and {shown} are one broker, which throws out the older of two clients with the "
-                "same client id; keep one of them, or give one ?client_id=NAME"
+            raise ConfigError(
+                f"{redact_address(seen[client])} and {redact_address(uri)} are one broker, to which this device would "
+                "be one client twice; take one of them out, or give one another client_id"
             )
-        seen[client] = shown
+        seen[client] = uri
 
 
 def _scheme(uri: str) -> str:

@@ -230,7 +230,7 @@ class Log:
         descriptor = self._current if current else os.open(segment.path, os.O_RDONLY | os.O_NOFOLLOW)
         assert descriptor is not None
         try:
-            data = os.pread(descriptor, MAX_READ, 0)
+            data = os.pread(descriptor, min(MAX_READ, os.fstat(descriptor).st_size), 0)  # it takes as much memory
         finally:
             if not current:
                 os.close(descriptor)

@@ -154,8 +154,9 @@ class Spool:
         while True:
             try:
                 self._wake.clear()
+                closing = self._closing  # read before: what was closed since is not over before its runs are
                 wait_s = self._step(queue)
-                if self._closing and self._is_over(queue):
+                if closing and self._is_over(queue):
                     break
             except Exception:  # the thread's outermost line; what comes next may well be kept and sent
                 logger.exception("the queue of events failed unexpectedly; going on")
@@ -179,10 +180,12 @@ class Spool:
                 return queue
             except (OSError, EdgemassError) as error:
                 log.close()
-                logger.warning("events that wait for the broker wait in memory only: %s", error)
+                logger.warning(
+                    "events that wait for the broker wait in memory only, and not over a restart: %s", _words(error)
+                )
             except Exception:  # a folder that nobody foresaw must not keep events from being sent
                 log.close()
-                logger.exception("events that wait for the broker wait in memory only")
+                logger.exception("events that wait for the broker wait in memory only, and not over a restart")
         return Queue(None, wear, self._config, now)
 
     def _step(self, queue: Queue) -> float:
@@ -288,3 +291,9 @@ class Spool:
 
     def _now(self) -> Now:
         return Now(self._clock.monotonic_ns(), self._clock.time_ns(), self._synced(), self._boot)
+
+
+def _words(error: OSError | EdgemassError) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from edgemass import sinks
-from edgemass.errors import UsageError
+from edgemass.errors import ConfigError, UsageError
 from edgemass.sinks import SINKS, Sink, SinkContext
 from tests.documents import OFFLINE, ONLINE, classification, context, detections, frame
 from tests.simulators.broker import free_port
@@ -136,3 +136,11 @@ def test_an_address_is_checked_without_opening_anything(scheme: str, tmp_path: P
     assert sorted(tmp_path.iterdir()) == before
     with pytest.raises(UsageError):
         sinks.check(f"{scheme}:x?only=nonsense")
+
+
+def test_two_ways_to_one_broker_are_refused() -> None:
+    sinks.check_apart(["mqtt://one", "mqtt://two", "mqtts://one", "console:", "mqtt://one?client_id=other"])
+    for other in ("mqtt://me:hunter2@127.0.0.1", "mqtt://localhost:1883", "mqtt://[::1]"):
+        with pytest.raises(ConfigError, match="are one broker") as caught:
+            sinks.check_apart(["mqtt://localhost", other])
+        assert "hunter2" not in str(caught.value)

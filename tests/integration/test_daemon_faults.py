@@ -49,6 +49,8 @@ class Board:
     ) -> None:
         folder.mkdir(exist_ok=True)
         self._out = folder / "out.jsonl"
+        self._documents: list[dict[str, Any]] = []
+        self._read_bytes = 0
         self.file = folder / "edgemass.toml"
         self.runtime = (state or folder / "state") / "run"
         addresses = json.dumps([f"jsonl:{self._out}", *sinks])
@@ -84,8 +86,14 @@ class Board:
             return {}
 
     def documents(self) -> list[dict[str, Any]]:
-        lines = self._out.read_text().splitlines(keepends=True) if self._out.exists() else []
-        return [json.loads(line) for line in lines if line.endswith("\n")]
+        """All so far, oldest first; only what is new is read."""
+        if self._out.exists():
+            with self._out.open("rb") as out:
+                out.seek(self._read_bytes)
+                whole, newline, _ = out.read().rpartition(b"\n")
+            self._read_bytes += len(whole + newline)
+            self._documents += [json.loads(line) for line in whole.splitlines()]
+        return self._documents
 
     def frames(self) -> int:
         return sum(each["schema"] == "edgemass.detection/1" for each in self.documents())
@@ -185,7 +193,9 @@ def fill(folder: Path) -> Path:
 
 @pytest.mark.broker
 @NO_BROKER
-def test_a_full_disk_is_said_and_commands_and_frames_go_on(disk: Path, tmp_path: Path, broker: Broker) -> None:
+def test_a_disk_that_is_full_and_then_read_only_is_said_and_commands_and_frames_go_on(
+    disk: Path, tmp_path: Path, broker: Broker
+) -> None:
     with (
         Board(tmp_path / "board", broker.url, state=disk / "state") as board,
         Asker(broker, "edgemass/v1/pi") as asker,
@@ -205,6 +215,17 @@ def test_a_full_disk_is_said_and_commands_and_frames_go_on(disk: Path, tmp_path:
         board.until_said("no more: left on the disk")
         assert asker.ask("camera/door/command/score", "0.3")["ok"]
         assert "0.3" in (disk / "state" / "adjustments.json").read_text()
+        assert not mount(disk, "ro,size=64m"), (
+            "laid over the good one: a file open for writing would keep that as it is"
+        )
+        board.until_said("the disk is read-only: nothing is kept over a restart")
+        board.until_said("no status is kept")
+        assert asker.ask("camera/door/command/score", "0.4")["ok"]
+        board.goes_on()
+        subprocess.run(["umount", str(disk)], check=True)
+        board.until_said("no more: the disk is read-only")
+        seq = board.health["seq"]
+        board.until(lambda: board.health["seq"] > seq, "status on the disk again")
 
 
 def test_a_board_whose_disk_is_read_only_starts_works_and_says_so(disk: Path, tmp_path: Path) -> None:
@@ -218,21 +239,6 @@ def test_a_board_whose_disk_is_read_only_starts_works_and_says_so(disk: Path, tm
         assert "edgemass_disk_read_only 1" in get(port, "/metrics")
         board.until(lambda: "edgemass_ready 1" in get(port, "/metrics"), "it is ready")
         board.goes_on()
-
-
-def test_a_disk_that_turns_read_only_is_said_and_frames_go_on(disk: Path, tmp_path: Path) -> None:
-    with Board(tmp_path / "board", state=disk / "state") as board:
-        board.until(lambda: board.health.get("ready"), "health")
-        assert not mount(disk, "ro,size=64m"), (
-            "laid over the good one: a file open for writing would keep that as it is"
-        )
-        board.until_said("the disk is read-only: nothing is kept over a restart")
-        board.until_said("no status is kept")
-        board.goes_on()
-        subprocess.run(["umount", str(disk)], check=True)
-        board.until_said("no more: the disk is read-only")
-        seq = board.health["seq"]
-        board.until(lambda: board.health["seq"] > seq, "status on the disk again")
 
 
 # The clock

@@ -62,7 +62,7 @@ def test_the_device_is_announced_retained_and_taken_back(tmp_path: Path, broker:
             wait_until(lambda: listener.payloads(CONFIG), "it is announced")
             announced = json.loads(listener.payloads(CONFIG)[-1])
             assert announced["device"]["name"] == "pi"
-            assert "door_yard_cat_count" in announced["components"]
+            assert "camera-door-zone-yard-count-cat" in announced["components"]
             assert daemon.end() == 0
         with Listener(broker, CONFIG) as late:
             wait_until(lambda: late.heard(CONFIG), "it is retained")

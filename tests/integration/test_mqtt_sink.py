@@ -19,11 +19,11 @@ from edgemass import sinks
 from edgemass.clock import Clock, SystemClock
 from edgemass.counters import Counters
 from edgemass.mqtt import Message, MqttConnection, outbox, parse
-from edgemass.sinks import Sink, SinkContext
+from edgemass.sinks import Channel, Sink, SinkContext
 from edgemass.sinks.mqtt import MqttSink
 from tests import documents, schemas
 from tests.simulators import broker as broker_simulator
-from tests.simulators.broker import PASSWORD, Broker, Certificates, Listener, wait_until
+from tests.simulators.broker import PASSWORD, PATIENCE_S, Broker, Certificates, Listener, wait_until
 from tests.simulators.manual_clock import ManualClock
 
 pytestmark = [
@@ -138,6 +138,20 @@ def test_a_broker_that_was_killed_finds_everything_anew_within_10_s(
         wait_until(lambda: listener.payloads(DETECTIONS), "documents again")
     assert len(warnings(caplog)) == 1
     assert caplog.text.count("connected again") == 1
+
+
+def test_more_pictures_than_the_connection_holds_are_all_there_again(broker: Broker, device: Device) -> None:
+    assert isinstance(device.sink, Channel)
+    labels = [f"label{number}" for number in range(90)]
+    jpeg = b"\xff\xd8" + bytes(70_000)
+    broker.kill()
+    for label in labels:
+        device.sink.show("camera", "door", "snapshot", label, jpeg=jpeg)
+    device.sink.camera_state("door", documents.ONLINE)
+    broker.start()
+    with Listener(broker) as listener:
+        wanted = {AVAILABILITY, STATE, *(f"{BASE}/camera/door/snapshot/{label}" for label in labels)}
+        wait_until(lambda: {heard.topic for heard in listener.heard()} == wanted, "all", PATIENCE_S)
 
 
 def test_a_long_absence_costs_documents_that_are_counted_and_no_memory(broker: Broker, device: Device) -> None:

@@ -137,10 +137,19 @@ def test_cameras_come_and_go_while_the_others_go_on(board: Board) -> None:
 def test_another_source_starts_only_its_own_camera_anew(board: Board) -> None:
     board.reload('[cameras.door]\nsource = "synthetic:?width=96&height=64&fps=50"\n', "camera door is started anew")
     board.more("door")
-    widths = [frame["frame"]["width"] for frame in board.frames("door")]
+    frames = board.frames("door")
+    widths = [frame["frame"]["width"] for frame in frames]
     assert widths == sorted(widths)
     assert set(widths) == {64, 96}
-    assert numbers(board.frames("door")) == list(range(1, len(widths) + 1))
+    assert numbers(frames) == list(range(1, len(widths) + 1))
+
+
+def test_what_a_camera_cannot_do_is_found_before_anything_stops(board: Board) -> None:
+    board.reload(
+        f'[cameras.door]\nsource = "{SOURCE}"\nclips = {{ folder = "clips" }}\n',
+        "the configuration stays as it was: camera door: clips are copies of coded video",
+    )
+    board.more("door")
 
 
 def test_what_cannot_change_is_said_to_wait(board: Board) -> None:

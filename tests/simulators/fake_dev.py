@@ -81,7 +81,7 @@ class PluggedCapture:
 
     def __init__(self, path: str, _: int) -> None:
         self._node = Path(path)
-        self._inode = self._node.stat().st_ino
+        self._plugged_ns = self._node.stat().st_mtime_ns
         width = int(self._node.read_bytes()[CAPABILITY_BYTES:])
         self._image = np.random.default_rng(width).integers(0, 255, (HEIGHT, width, 3), np.uint8)
 
@@ -96,7 +96,10 @@ class PluggedCapture:
 
     def read(self) -> tuple[bool, Any]:
         time.sleep(PERIOD_S)
-        there = self._node.exists() and self._node.stat().st_ino == self._inode
+        try:
+            there = self._node.stat().st_mtime_ns == self._plugged_ns
+        except FileNotFoundError:
+            there = False
         return there, self._image if there else None
 
     def release(self) -> None:

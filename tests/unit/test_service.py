@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgemass import config, service
+from edgemass.cli import main
 from edgemass.errors import UsageError
 from edgemass.service import CONFIG, FILES, FOLDERS, UNIT, System
 
@@ -108,3 +109,17 @@ def test_every_line_that_is_commented_out_there_is_valid_too(tmp_path: Path) -> 
     assert full.model
     assert full.sinks
     assert full.cameras["cam0"].max_fps
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--root", "/nowhere", "--dry-run"], "--root /nowhere is no folder"),
+        (["--program", "/nowhere", "--dry-run"], "--program /nowhere is no file"),
+    ],
+)
+def test_a_place_that_is_not_there_is_refused(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["service", "install", *arguments]) == 2
+    assert says in capsys.readouterr().err

@@ -37,6 +37,12 @@ def test_every_error_derives_from_the_one_root() -> None:
         ("rtsp://admin@cam/1", "rtsp://admin@cam/1"),
         ("rtsp://u:p@ss/w:x@host/1", "rtsp://u:***@host/1"),
         ("rtsp://host:554/stream1", "rtsp://host:554/stream1"),
+        (
+            "gst:rtspsrc location=rtsp://c user-pw=hunter2 ! decodebin",
+            "gst:rtspsrc location=rtsp://c user-pw=*** ! decodebin",
+        ),
+        ("token=hunter2", "token=***"),
+        ("monkey=5, the keyboard=7", "monkey=5, the keyboard=7"),
         ("nothing to hide", "nothing to hide"),
     ],
 )

@@ -39,7 +39,9 @@ class Rig:
         self.clock = ManualClock()
         self.counters = Counters()
         line = SimpleNamespace(camera="door", age_ms=deque([1.0]), total_ms=deque([2.0]), infer_ms=Durations(10))
-        self.camera: SimpleNamespace | None = SimpleNamespace(line=line, running=True, failure=None, last_ns=0)
+        self.camera: SimpleNamespace | None = SimpleNamespace(
+            line=line, capture=SimpleNamespace(reason=""), running=True, failure=None, last_ns=0
+        )
         self.state: CameraState | None = None
         self.live = live
         self.channel = Channel()

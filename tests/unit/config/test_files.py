@@ -82,7 +82,7 @@ def test_a_bad_file_ends_with_78_and_one_line(tmp_path: Path, capsys: pytest.Cap
     [
         ("sinks = ['nope://x']", "50-night.toml: sinks: unknown sink 'nope://x'"),
         ("sinks = ['mqtt://b?ca=/not/there.pem']", "50-night.toml: sinks: cannot use ca=/not/there.pem"),
-        ("sinks = ['mqtt://b', 'mqtt://B:1883']", "50-night.toml: sinks: sinks mqtt://b and mqtt://B:1883 are one"),
+        ("sinks = ['mqtt://b', 'mqtt://B:1883']", "50-night.toml: sinks: mqtt://b and mqtt://B:1883 are one"),
         ("[cameras.door]\nsource = 'nope://x'", "50-night.toml: camera door: unknown camera scheme 'nope'"),
         ("[cameras.gate]\nsource = 'rtsp://'", "50-night.toml: camera gate: cannot read 'rtsp://'"),
     ],
@@ -152,3 +152,20 @@ def test_every_table_that_a_page_shows_is_taken(tmp_path: Path, page: str) -> No
         table = read_toml(tmp_path / "block.toml")
         if table.keys() & {"cameras", "updates", "sinks", "delivery", "health", "http", "governor"}:
             assert not list(schema().iter_errors(table)), page
+
+
+def test_credentials_that_only_the_service_is_given_are_taken_for_good(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / config.NAME
+    path.write_text(
+        'sinks = ["mqtts://device@broker?ca=credential:ca&password_file=credential:mqtt-password&version=5"]\n'
+        '[cameras.door]\nsource = "rtsp://admin:{credential:door}@camera/1"\n'
+    )
+    monkeypatch.setattr("edgemass.config.credentials.FOLDER", tmp_path / "nowhere")
+    assert cli.main(["config", "check", str(path)]) == 0
+    given = tmp_path / "given"
+    given.mkdir()
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(given))
+    assert cli.main(["config", "check", str(path)]) == 78
+    assert "there is no credential door" in capsys.readouterr().err

@@ -77,3 +77,13 @@ def test_inodes_are_told_before_they_are_gone_and_not_where_there_are_none(machi
     assert [judge_inodes("/", free, 1000)[0].status.value for free in (0, 10, 500)] == ["FAIL", "WARN", "OK"]
     assert judge_inodes("/", 0, 0) == []
     assert all(finding.found for finding in inodes(machine()))
+
+
+def test_the_disk_that_is_asked_is_that_of_the_state_which_the_configuration_names(
+    machine: MakeMachine, tmp_path: Path
+) -> None:
+    config = tmp_path / "edgemass.toml"
+    config.write_text('state = "/mnt/card/edgemass"\n[cameras.door]\nsource = "0"\n')
+    (tmp_path / "mnt/card").mkdir(parents=True)
+    (finding,) = writable(machine(config=config))
+    assert finding.found == f"{tmp_path}/mnt/card can be written"

@@ -248,6 +248,9 @@ def test_hung_reads_that_have_ended_since_are_forgiven(run: Callable[..., Runnin
     assert camera.capture.gave_up is None
 
 
+AGAIN = [f" ({times} times in a row)" for times in (2, 4, 8)]
+
+
 def test_an_outage_is_logged_when_it_starts_and_when_it_ends(
     run: Callable[..., Running], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -259,10 +262,23 @@ def test_an_outage_is_logged_when_it_starts_and_when_it_ends(
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         ("INFO", "camera online"),
         ("WARNING", "camera offline, trying again: cable"),
+        ("WARNING", "camera still offline, trying again: refused"),
         ("INFO", "camera is back"),
     ]
     assert [state.reason for state in camera.states] == ["", "cable", ""]
     assert all(state.since.startswith("2026-11-22T02:00:") for state in camera.states)
+
+
+def test_a_camera_that_comes_and_goes_for_ever_is_logged_ever_less(
+    run: Callable[..., Running], caplog: pytest.LogCaptureFixture
+) -> None:
+    camera = run(*[[Give(1), fail("cable")]] * 9, [Give(1), Hang()])
+    for pause in (*PAUSES, *[PAUSES[-1]] * (9 - len(PAUSES))):
+        camera.clock.pass_wait(pause)
+    camera.told("online", *["offline", "online"] * 9)
+    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert said == [f"camera offline{again}, trying again: cable" for again in ("", *AGAIN)]
+    assert camera.capture.reason == ""
 
 
 def test_a_bug_in_a_source_is_logged_with_its_trace_and_tried_again(

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgemass.pipeline.retry import EARLY_S, pause_s
+from edgemass.pipeline.retry import EARLY_S, is_news, pause_s
 from edgemass.sources import rtsp
 
 draws = st.floats(0, 1, exclude_max=True)
@@ -28,3 +28,8 @@ def test_in_the_first_ten_minutes_a_return_is_noticed_within_ten_seconds(
     failures: int, outage_s: float, draw: float
 ) -> None:
     assert rtsp.SILENCE_S + pause_s(failures, outage_s, draw) + OPENING_S <= 10.0
+
+
+def test_failures_are_told_ever_less_and_never_no_more() -> None:
+    told = [failures for failures in range(1, 400) if is_news(failures)]
+    assert told == [1, 2, 4, 8, 16, 32, 64, 128, 192, 256, 320, 384]

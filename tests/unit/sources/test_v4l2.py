@@ -204,7 +204,10 @@ def test_a_number_means_the_same_unit_after_a_restart(
     source, paths, _ = camera(0, picture(), options=kept)
     next(source.frames())
     assert paths == [str(dev.root / "video2")]
-    assert f"is not the camera that it was: going on with {LOGITECH} at {dev.root}/video2" in caplog.text
+    assert (
+        f"is not the camera that it was: going on with {dev.root}/v4l/by-id/{LOGITECH} at {dev.root}/video2"
+        in caplog.text
+    )
 
 
 def test_a_unit_that_was_replaced_is_waited_for_until_somebody_says_so(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from edgemass import cli, sinks
-from edgemass.errors import UsageError
+from edgemass import sinks
+from edgemass.errors import ConfigError
 
 
 @pytest.mark.parametrize(
@@ -21,8 +21,8 @@ from edgemass.errors import UsageError
     ],
 )
 def test_two_clients_of_one_broker_with_one_client_id_are_refused(uris: list[str]) -> None:
-    with pytest.raises(UsageError, match=r"are one broker.*\?client_id=NAME") as refused:
-        sinks.check_together(uris)
+    with pytest.raises(ConfigError, match=r"are one broker.*another client_id") as refused:
+        sinks.check_apart(uris)
     assert "secret" not in str(refused.value)
 
 
@@ -38,10 +38,4 @@ def test_two_clients_of_one_broker_with_one_client_id_are_refused(uris: list[str
     ],
 )
 def test_outputs_that_do_not_disturb_each_other_are_taken(uris: list[str]) -> None:
-    sinks.check_together(uris)
-
-
-def test_a_run_with_two_such_outputs_ends_at_once(capsys: pytest.CaptureFixture[str]) -> None:
-    given = ["--camera", "demo:", "--model", "demo:", "--mqtt", "mqtt://localhost", "--sink", "mqtt://127.0.0.1:1883"]
-    assert cli.main(["run", *given]) == 2
-    assert "are one broker" in capsys.readouterr().err
+    sinks.check_apart(uris)

@@ -1,0 +1,118 @@
+"""What cameras left retained on brokers, and nobody may take for true any more: taken back, also by a later process."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from edgemass.clock import Clock
+from edgemass.config import CameraConfig
+from edgemass.pipeline.ledger import Entry, Ledger
+from edgemass.scene.scene import FRAME
+from edgemass.sinks import Channel
+
+NAME = "told.json"
+MOST_GONE = 50
+"""Cameras that are gone are cleared at every start, for a broker that was away when they went; the last so many."""
+
+Levels = tuple[str, ...]
+
+
+class Told(msgspec.Struct):
+    """camera -> labels at their places. cameras: that are there. gone: that were there; the one gone first is first."""
+
+    cameras: dict[str, Entry] = {}
+    gone: dict[str, Entry] = {}
+
+
+class Leftovers:
+    """Of one board. For one thread."""
+
+    def __init__(self, folder: Path, channels: Sequence[Channel], clock: Clock) -> None:
+        self._channels = channels
+        self._ledger = Ledger(folder / NAME, Told, "what brokers were told", clock, every_s=0)
+        self._told = self._ledger.read() or Told()
+
+    def begin(self, cameras: Mapping[str, Entry]) -> None:
+        """These cameras are there now: take back what others left."""
+        for name, entry in cameras.items():
+            self._told.gone.pop(name, None)
+            self._told.cameras[name] = joined(self._told.cameras.get(name), entry)
+        for name in self._told.cameras.keys() - cameras.keys():
+            self._told.gone[name] = self._told.cameras.pop(name)
+        for name, entry in self._told.gone.items():
+            self._take_back(name, everything(entry))
+        self._keep()
+
+    def here(self, name: str, camera: CameraConfig, entry: Entry) -> None:
+        """A camera begins, or goes on otherwise: take back what it will not say again.
+
+        That is pictures that nobody may see, and numbers of zones and lines that are gone. entry: what is known of it.
+        """
+        self._told.gone.pop(name, None)
+        self._told.cameras[name] = entry = joined(self._told.cameras.get(name), entry)
+        self._take_back(name, no_longer(camera, entry))
+        self._keep()
+
+    def gone(self, name: str, entry: Entry) -> None:
+        """A camera is taken out for good."""
+        known = joined(self._told.cameras.pop(name, None), entry)
+        self._told.gone[name] = known
+        self._take_back(name, everything(known))
+        self._keep()
+
+    def _take_back(self, camera: str, leaves: Iterator[Levels]) -> None:
+        for levels in leaves:
+            for channel in self._channels:
+                channel.clear("camera", camera, *levels)
+
+    def _keep(self) -> None:
+        if not self._channels:
+            return  # a broker that is not asked today is told another day
+        self._told.gone = dict(list(self._told.gone.items())[-MOST_GONE:])
+        with contextlib.suppress(OSError):
+            self._ledger.write(self._told, now=True)
+
+
+def everything(entry: Entry) -> Iterator[Levels]:
+    """All that is retained of a camera, below its name."""
+    yield from (("state",), ("settings",), ("snapshot",))
+    yield from (("snapshot", label) for label in labels(entry))
+    for zone, known in entry.known.items():
+        place: Levels = ("zone", zone, "count") if zone != FRAME else ("count",)
+        yield from ((*place, label) for label in known)
+    for line, total in entry.lines.items():
+        yield from ((("line", line, way, label)) for way, crossed in total.items() for label in crossed)
+
+
+def no_longer(camera: CameraConfig, entry: Entry) -> Iterator[Levels]:
+    """What is retained of a camera that goes on and will not be said again."""
+    if camera.counts_only or camera.masks or camera.events_config.snapshots == "none":
+        yield from (("snapshot", label) for label in labels(entry))
+    if camera.counts_only or camera.masks:
+        yield ("snapshot",)
+    for zone, known in entry.known.items():
+        if zone not in (FRAME, *camera.zones):
+            yield from (("zone", zone, "count", label) for label in known)
+    for line, total in entry.lines.items():
+        if line not in camera.lines:
+            yield from ((("line", line, way, label)) for way, crossed in total.items() for label in crossed)
+
+
+def labels(entry: Entry) -> list[str]:
+    """That were seen anywhere."""
+    return sorted({label for known in entry.known.values() for label in known})
+
+
+def joined(one: Entry | None, other: Entry) -> Entry:
+    """What either knows; counts of the latter."""
+    if one is None:
+        return other
+    known = {
+        place: list(dict.fromkeys([*one.known.get(place, ()), *other.known.get(place, ())]))
+        for place in {**one.known, **other.known}
+    }
+    return Entry(lines={**one.lines, **other.lines}, known=known)
