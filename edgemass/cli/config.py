@@ -101,12 +101,12 @@ def _check_addresses(file: Path, wanted: Config) -> None:
             sources.open(credentials.for_checks(camera.source, given), CaptureOptions(), SystemClock()).close()
         except (UsageError, ConfigError) as error:
             raise ConfigError(f"{config.says(file, 'cameras', name, 'source')}: camera {name}: {error}") from error
-    sinks.check_apart(wanted.sinks)
-    for uri in wanted.sinks:
-        try:
+    try:
+        for uri in wanted.sinks:
             sinks.check(credentials.for_checks(uri, given))
-        except (UsageError, ConfigError) as error:
-            raise ConfigError(f"{config.says(file, 'sinks')}: sinks: {error}") from error
+        sinks.check_apart(wanted.sinks)
+    except (UsageError, ConfigError) as error:
+        raise ConfigError(f"{config.says(file, 'sinks')}: sinks: {error}") from error
 
 
 def _show(options: argparse.Namespace) -> int:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import errno
 import logging
+import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,8 +56,8 @@ def call(options: argparse.Namespace) -> int:
 
     if not options.verbose:
         logging.getLogger("edgemass").setLevel(logging.CRITICAL)  # the report says it already
-    if options.bundle is not None and not options.bundle.parent.is_dir():  # not after a minute of checks
-        raise UsageError(f"cannot write {options.bundle}: no such folder; give a file in one that can be written")
+    if options.bundle is not None:
+        _try_bundle(options.bundle)
     width = max(len(check.title) for check in doctor.CHECKS.values())
     verdicts = []
     machine = _machine(options)
@@ -91,15 +94,32 @@ def _machine(options: argparse.Namespace) -> Machine:
     return dataclasses.replace(machine, daemon=runtime is not None, runtime=runtime)
 
 
+def _try_bundle(path: Path) -> None:
+    """Before an examination that takes minutes.
+
+    Raises:
+        UsageError: the file could not be written at its end.
+    """
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> UsageError:
+    return UsageError(f"cannot write {path}: {error.strerror}; give a file in a folder that can be written")
+
+
 def _write_bundle(path: Path, report: Report, machine: Machine) -> None:
     from edgemass.doctor import bundle_file
 
     try:
         bundle_file.write(path, report, machine)
     except OSError as error:
-        raise UsageError(
-            f"cannot write {path}: {error.strerror}; give a file in a folder that can be written"
-        ) from error
+        raise _unwritable(path, error) from error
     print(f"{path} holds report, versions, configuration, log and status; read it before you send it", file=sys.stderr)
 
 

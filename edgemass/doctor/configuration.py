@@ -71,11 +71,17 @@ def _addresses(config: Config) -> Iterator[EdgemassError]:
             sources.open(credentials.for_checks(camera.source), CaptureOptions(), SystemClock()).close()
         except EdgemassError as error:
             yield error
+    readable = []
     for uri in config.sinks:
         try:
             sinks.check(credentials.for_checks(uri))
+            readable.append(uri)
         except EdgemassError as error:
             yield error
+    try:
+        sinks.check_apart(readable)
+    except EdgemassError as error:
+        yield error
 
 
 def _advice(error: EdgemassError) -> tuple[str, str]:

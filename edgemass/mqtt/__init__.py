@@ -1,7 +1,7 @@
 """The one way to an MQTT broker, for sinks, agent and fleet. It knows no topics."""
 
 from edgemass.mqtt.connection import MqttConnection
-from edgemass.mqtt.options import MqttOptions, parse
+from edgemass.mqtt.options import MqttOptions, client_of, parse
 from edgemass.mqtt.session import Message, Will
 
-__all__ = ["Message", "MqttConnection", "MqttOptions", "Will", "parse"]
+__all__ = ["Message", "MqttConnection", "MqttOptions", "Will", "client_of", "parse"]

@@ -115,6 +115,14 @@ class MqttConnection:
         """
         self._hooks.append(hook)
 
+    def on_settled(self, hook: Callable[[], None]) -> None:
+        """Call `hook` in the connection's thread when a message of QoS 1 or 2 was sent or lost: there may be room."""
+        self._outbox.on_settled(hook)
+
+    def has_room(self, topic: str, payload: bytes) -> bool:
+        """Whether a message of QoS 1 or 2 that its caller keeps should be given now; see `Outbox.has_room`."""
+        return self._outbox.has_room(Outgoing(topic, payload, 1, retain=True).size)
+
     def publish(  # noqa: PLR0913 (a PUBLISH has so many properties)
         self,
         topic: str,

@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 Version = Literal["5", "3.1.1"]
 
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 _KEYS = ("password_file", "ca", "cert", "key", "client_id", "version")
 
 
@@ -99,6 +100,25 @@ def parse(uri: str) -> MqttOptions:
         UsageError: the address cannot be read.
         ConfigError: a file that it names cannot be used.
     """
+    options = _read(uri)
+    _check(options, redact_address(uri))
+    return options
+
+
+def client_of(uri: str) -> tuple[str, int, str | None]:
+    """Host, port and client id that an address asks for: two clients with the same throw each other out for ever.
+
+    Names of this machine count as one. Nothing is looked up, and no file is read.
+
+    Raises:
+        UsageError: the address cannot be read.
+    """
+    options = _read(uri)
+    host = options.host.rstrip(".")
+    return "localhost" if host in _THIS_MACHINE else host, options.port, options.client_id
+
+
+def _read(uri: str) -> MqttOptions:
     shown = redact_address(uri)
     try:
         parts = urlsplit(uri)
@@ -113,7 +133,7 @@ def parse(uri: str) -> MqttOptions:
     if "key" in query and "cert" not in query:
         raise UsageError(f"{shown} gives key without cert; a client certificate needs both")
     tls = parts.scheme == "mqtts" or bool({"ca", "cert"} & query.keys())
-    options = MqttOptions(
+    return MqttOptions(
         host=parts.hostname,
         port=port or (8883 if tls else 1883),
         tls=tls,
@@ -123,8 +143,6 @@ def parse(uri: str) -> MqttOptions:
         version=_version(query.get("version"), shown),
         **{name: Path(query[name]) for name in ("password_file", "ca", "cert", "key") if name in query},
     )
-    _check(options, shown)
-    return options
 
 
 def _query(text: str, shown: str) -> dict[str, str]:

@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from edgemass.clock import Clock
 from edgemass.counters import Counters
@@ -66,6 +67,20 @@ class Outbox:
         self._fleeting_bytes = 0
         self._sure_bytes = 0
         self._in_flight = 0
+        self._hooks: list[Callable[[], None]] = []
+
+    def on_settled(self, hook: Callable[[], None]) -> None:
+        """Call `hook`, in the thread that settles it, after every message of QoS 1 or 2 that had been taken."""
+        self._hooks.append(hook)
+
+    def has_room(self, size: int) -> bool:
+        """Whether a message of QoS 1 or 2 leaves half of the queue to those that cannot wait elsewhere.
+
+        size: bytes. True for any size while nothing is queued: what does not fit then never will.
+        """
+        with self._changed:
+            half = self._sure_bytes + size <= self._max_bytes // 2 and len(self._sure) < MAX_MESSAGES // 2
+            return half or not self._sure
 
     def put(self, message: Outgoing) -> bool:
         """Queue it; False when there is no room, which is counted."""
@@ -179,8 +194,11 @@ class Outbox:
             if in_flight and message.qos > 0:
                 self._in_flight -= 1
             self._changed.notify_all()
-        if message.settled is not None:
+        calls: list[Callable[[], None]] = [partial(message.settled, reason)] if message.settled is not None else []
+        if in_flight and message.qos > 0:
+            calls += self._hooks
+        for call in calls:
             try:
-                message.settled(reason)
+                call()
             except Exception:  # foreign code in the sender's thread, which must live
                 logger.exception("a callback for a settled message failed", extra={"topic": message.topic})

@@ -20,8 +20,6 @@ from edgemass.messages import CameraState, CountsMessage, EventMessage, FrameMes
 from edgemass.messages.health import QueueHealth
 from edgemass.redact import redact_address
 
-_LOOPBACK = dict.fromkeys(("localhost", "127.0.0.1", "::1"), "localhost")
-
 SINKS = {  # URI scheme -> the module that opens it, imported when first asked for
     "console": "edgemass.sinks.console",
     "jsonl": "edgemass.sinks.jsonl",
@@ -203,21 +201,22 @@ def check_apart(uris: Sequence[str]) -> None:
     """Two ways to one broker would throw each other out for ever, since they are one client to it.
 
     Raises:
-        ConfigError: two addresses name the same host and port.
+        ConfigError: two addresses name the same host, port and client id, whoever logs in.
+        UsageError: one cannot be read.
     """
-    seen: dict[tuple[str, int | None], str] = {}
+    from edgemass import mqtt  # noqa: PLC0415 (only who has several outputs waits for paho here)
+
+    seen: dict[tuple[str, int, str | None], str] = {}
     for uri in uris:
-        parts = urlsplit(uri)
-        if parts.scheme not in ("mqtt", "mqtts") or "client_id=" in parts.query:
+        if _scheme(uri) not in ("mqtt", "mqtts"):
             continue
-        host = (parts.hostname or "").rstrip(".")
-        place = (_LOOPBACK.get(host, host), parts.port or (8883 if parts.scheme == "mqtts" else 1883))
-        if place in seen:
+        client = mqtt.client_of(uri)
+        if client in seen:
             raise ConfigError(
-                f"{redact_address(seen[place])} and {redact_address(uri)} are one broker, to which this device would "
+                f"{redact_address(seen[client])} and {redact_address(uri)} are one broker, to which this device would "
                 "be one client twice; take one of them out, or give one another client_id"
             )
-        seen[place] = uri
+        seen[client] = uri
 
 
 def _scheme(uri: str) -> str:

@@ -113,11 +113,14 @@ class MqttSink:
         self._connection = connection
         self._spool = spool
         self._clock = clock
+        self._availability = f"{base}/availability"
         self._states: dict[str, _State] = {}
-        self._owed: dict[str, None] = {}  # topics whose state found no room, in order
+        self._waiting: dict[str, None] = {}
+        """Topics whose state this connection was not given yet: there was no room."""
         self._lock = threading.Lock()  # keeps states on the wire in the order in which they happened
         connection.on_connected(self._publish_states)
         connection.on_connected(spool.wake)
+        connection.on_settled(self._go_on)
 
     @property
     def connected(self) -> bool:
@@ -220,8 +223,8 @@ class MqttSink:
             if self._states.get(topic) == state and state.content_type == TEXT:
                 return
             self._states[topic] = state
-            if self._connection.connected:  # else the next connect does it
-                self._publish_state(topic)
+            self._waiting[topic] = None
+            self._publish_waiting()
 
     def queue(self) -> QueueHealth | None:
         """The events that wait for this broker; None before the queue was opened."""
@@ -231,45 +234,42 @@ class MqttSink:
         ends_ns = self._clock.monotonic_ns() + int(timeout_s * 1e9)
         self._spool.close(timeout_s)
         left_s = max(0.0, (ends_ns - self._clock.monotonic_ns()) / 1e9)
-        self._connection.close(left_s, last_words=lambda: self._publish_availability(OFFLINE))
+        self._connection.close(left_s, last_words=self._say_goodbye)
 
     def _publish_states(self) -> None:
-        """Words and numbers first; pictures may be more than the connection holds at a time."""
         with self._lock:
-            self._owed.clear()
-            for pictures in (False, True):
-                for topic, state in self._states.items():
-                    if (state.content_type == JPEG) == pictures:
-                        self._publish_state(topic)
-                if not pictures:
-                    self._publish_availability(ONLINE)
+            self._states[self._availability] = _State(ONLINE, TEXT)
+            self._waiting = dict.fromkeys(self._states)
+            self._publish_waiting()
 
-    def _publish_state(self, topic: str) -> None:
-        """For who holds the lock."""
-        state, lost = self._states[topic], []
+    def _go_on(self) -> None:
+        if self._waiting:
+            with self._lock:
+                self._publish_waiting()
 
-        def settled(reason: str) -> None:
-            if reason:
-                lost.append(reason)
-            else:
-                self._pay()
+    def _publish_waiting(self) -> None:
+        """As many as there is room for; the others go on when something was settled, and all on the next connect."""
+        if not self._connection.connected:
+            return
+        for topic in sorted(self._waiting, key=self._rank):
+            state = self._states[topic]
+            if not self._connection.has_room(topic, state.payload):
+                return
+            del self._waiting[topic]  # one that is refused all the same is too large, or comes after the end
+            self._publish_state(topic, state)
 
-        self._connection.publish(
-            topic, state.payload, qos=1, retain=True, content_type=state.content_type, settled=settled
-        )
-        if "full" in lost:  # else it is on its way, or will never fit
-            self._owed[topic] = None
+    def _rank(self, topic: str) -> tuple[bool, bool, int]:
+        """Small ones first, and "online" when they are there; pictures can be megabytes."""
+        state = self._states[topic]
+        return state.content_type == JPEG, topic == self._availability, len(state.payload)
 
-    def _pay(self) -> None:
-        """There is room again for one that found none; in the connection's thread."""
+    def _publish_state(self, topic: str, state: _State) -> None:
+        self._connection.publish(topic, state.payload, qos=1, retain=True, content_type=state.content_type)
+
+    def _say_goodbye(self) -> None:
         with self._lock:
-            if self._owed and self._connection.connected:
-                topic = next(iter(self._owed))
-                del self._owed[topic]
-                self._publish_state(topic)
-
-    def _publish_availability(self, payload: bytes) -> None:
-        self._connection.publish(f"{self._base}/availability", payload, qos=1, retain=True, content_type=TEXT)
+            self._waiting.clear()
+            self._publish_state(self._availability, _State(OFFLINE, TEXT))
 
 
 def _numbers(counts: CountsMessage) -> Iterator[tuple[str, int | None]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from edgemass.spool.pacing import NS, Wear
 from edgemass.spool.records import Document, Record, State, decode, encode
 
 SUFFIX = ".seg"
+_NUMBER = re.compile(r"[0-9]{12}")
 WRITEBACK_NS = 30 * NS
 """The kernel writes what it was given after so long by itself (vm.dirty_expire_centisecs)."""
 MAX_READ = 64 << 20
@@ -120,8 +122,8 @@ class Log:
             return None
         recovery = Recovery()
         for path in sorted(self.folder.glob(f"*{SUFFIX}")):
-            if not (path.stem.isascii() and path.stem.isdigit()):
-                continue  # not ours
+            if not _NUMBER.fullmatch(path.stem):
+                continue
             segment = Segment(int(path.stem), path)
             self._number = max(self._number, segment.number)
             self.segments.append(segment)

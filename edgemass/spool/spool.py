@@ -183,6 +183,9 @@ class Spool:
                 logger.warning(
                     "events that wait for the broker wait in memory only, and not over a restart: %s", _words(error)
                 )
+            except Exception:  # a folder that nobody foresaw must not keep events from being sent
+                log.close()
+                logger.exception("events that wait for the broker wait in memory only, and not over a restart")
         return Queue(None, wear, self._config, now)
 
     def _step(self, queue: Queue) -> float:

@@ -151,6 +151,7 @@ def test_more_pictures_than_the_connection_holds_are_all_there_again(broker: Bro
     with Listener(broker) as listener:
         wanted = {AVAILABILITY, STATE, *(f"{BASE}/camera/door/snapshot/{label}" for label in labels)}
         wait_until(lambda: {heard.topic for heard in listener.heard()} == wanted, "all", PATIENCE_S)
+    assert device.counters["dropped"] == 0
 
 
 def test_a_long_absence_costs_documents_that_are_counted_and_no_memory(broker: Broker, device: Device) -> None:

@@ -285,6 +285,30 @@ class TestOutbox:
         assert told == [("first", ""), ("second", "closed")]
         assert box.empty
 
+    def test_who_keeps_his_messages_leaves_half_of_the_room_to_others(self) -> None:
+        box = Outbox(Counters(), SystemClock(), max_bytes=10_000)
+        assert box.has_room(1_000_000)  # refused by `put`, but waiting would not help
+        for _ in range(4):
+            assert box.has_room(1000)
+            box.put(outgoing(bytes(1000), qos=1))
+        assert not box.has_room(1000)
+        assert box.has_room(100)
+
+    def test_who_waits_for_room_hears_of_every_sure_message_that_was_taken(self) -> None:
+        told: list[int] = []
+        box = Outbox(Counters(), SystemClock())
+        box.on_settled(lambda: told.append(1))
+        for qos in (0, 1, 1):
+            box.put(outgoing(qos=qos))
+        for _ in range(2):
+            message = box.take(room_in_flight=True)
+            assert message is not None
+            box.deliver(message)
+        fleeting = box.take(room_in_flight=True)
+        assert fleeting is not None
+        box.deliver(fleeting)
+        assert len(told) == 2
+
     def test_who_waits_for_an_empty_box_hears_of_the_last_message(self) -> None:
         box = Outbox(Counters(), SystemClock())
         box.put(outgoing(qos=1))

@@ -82,6 +82,7 @@ def test_a_bad_file_ends_with_78_and_one_line(tmp_path: Path, capsys: pytest.Cap
     [
         ("sinks = ['nope://x']", "50-night.toml: sinks: unknown sink 'nope://x'"),
         ("sinks = ['mqtt://b?ca=/not/there.pem']", "50-night.toml: sinks: cannot use ca=/not/there.pem"),
+        ("sinks = ['mqtt://b', 'mqtt://B:1883']", "50-night.toml: sinks: mqtt://b and mqtt://B:1883 are one"),
         ("[cameras.door]\nsource = 'nope://x'", "50-night.toml: camera door: unknown camera scheme 'nope'"),
         ("[cameras.gate]\nsource = 'rtsp://'", "50-night.toml: camera gate: cannot read 'rtsp://'"),
     ],

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from edgemass import cli, doctor
 from edgemass.doctor import Report, Status, Verdict, bundle_file
 from edgemass.doctor.bundle_file import MOST_BYTES, write
 from tests.unit.doctor.conftest import MakeMachine
@@ -80,3 +81,22 @@ def test_a_log_without_end_keeps_its_end_and_the_file_its_size(
     write(tmp_path / "report.zip", report, machine())
     assert (tmp_path / "report.zip").stat().st_size < MOST_BYTES
     assert members(tmp_path / "report.zip")["log.txt"].endswith("the last line\n")
+
+
+@pytest.mark.parametrize("place", ["nope/report.zip", "file/report.zip", "folder"])
+def test_a_file_that_cannot_be_written_is_refused_before_the_examination(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], place: str
+) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+
+    def examine(_: object) -> None:
+        pytest.fail("the examination began")
+
+    monkeypatch.setattr(doctor, "examine", examine)
+    assert cli.main(["doctor", "--bundle", str(tmp_path / place)]) == 2
+    said = capsys.readouterr()
+    assert f"cannot write {tmp_path / place}: " in said.err
+    assert not said.out
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+    assert not list((tmp_path / "folder").iterdir())

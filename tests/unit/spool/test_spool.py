@@ -15,6 +15,7 @@ from edgemass.clock import SystemClock
 from edgemass.config.delivery import DeliveryConfig
 from edgemass.spool import Spool
 from edgemass.spool import spool as module
+from edgemass.spool.log import Log
 from tests.documents import event
 from tests.simulators.broker import wait_until
 from tests.simulators.manual_clock import ManualClock
@@ -191,6 +192,41 @@ def test_events_that_come_faster_than_there_is_memory_are_counted(
     assert account["dropped"]["full"] > 100
     assert account["delivered"] == len(broker.events())
     assert account["delivered"] + account["dropped"]["full"] == account["produced"] == 500
+
+
+@pytest.mark.parametrize(
+    "name", ["²³.seg", "١٢٣٤٥٦٧٨٩٠١٢.seg", "1.seg", "-00000000001.seg", "0000000000001.seg", "x.seg"]
+)
+def test_a_file_that_the_queue_never_wrote_is_no_part_of_it(
+    tmp_path: Path, broker: FakeBroker, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / name).write_bytes(b"somebody else's")
+    spool = opened(tmp_path, broker)
+    spool.put(event(1), TOPIC)
+    wait_until(broker.events, "the event")
+    health = spool.queue()
+    spool.close(30)
+    assert health is not None
+    assert not health.in_memory
+    assert (tmp_path / name).read_bytes() == b"somebody else's"
+    assert not caplog.records
+
+
+def test_a_folder_that_fails_as_nobody_foresaw_leaves_events_to_memory_and_a_trace(
+    tmp_path: Path, broker: FakeBroker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(_: Log) -> None:
+        raise RuntimeError("unforeseen")
+
+    monkeypatch.setattr(Log, "open", fails)
+    spool = opened(tmp_path, broker)
+    spool.put(event(1), TOPIC)
+    wait_until(broker.events, "the event")
+    health = spool.queue()
+    spool.close(30)
+    assert health is not None
+    assert health.in_memory
+    assert [record.exc_info is not None for record in caplog.records] == [True]
 
 
 def _after(start: threading.Event, done: Callable[[Spool], Any]) -> Callable[[Spool], Any]:
