@@ -20,8 +20,8 @@ NOT_LOCKED = $(addprefix --no-emit-package ,torch triton cuda-bindings cuda-path
 
 # Unit tests first: they are quick and say most clearly what is wrong. They stand alone, so two run at a time; those with
 # servers and runtimes have the machine to themselves.
-ALONE = tests/unit tests/contracts
-TOGETHER = tests/integration tests/fuzz
+ALONE = tests/unit tests/contracts tests/fuzz
+TOGETHER = tests/integration
 QUICK = "not slow and not systemd and not arm64 and not armv7l"
 PYTEST = PATH="$$PATH:/usr/local/sbin:/usr/sbin:/sbin" $(VENV)/bin/python -m pytest
 # pytest exits with 5 when it was asked for tests that nobody has written yet; that is said, and is no failure.

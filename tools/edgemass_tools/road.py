@@ -83,7 +83,7 @@ class Budget:
 
 
 WHOLE = Budget(width=256, height=192, labelled=600, pool=900, held=120, teacher=12, student=14, pruned=6, least=0.7)
-SHORT = Budget(width=128, height=96, labelled=160, pool=128, held=32, teacher=16, student=20, pruned=6, least=0.05)
+SHORT = Budget(width=128, height=96, labelled=160, pool=128, held=32, teacher=40, student=40, pruned=10, least=0.05)
 
 
 @dataclass(frozen=True)
