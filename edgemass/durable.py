@@ -109,6 +109,21 @@ def alone(lock: Path) -> Iterator[bool]:
         os.close(descriptor)
 
 
+def held(lock: Path) -> bool:
+    """Whether some process holds this lock. Needs no right but to read it."""
+    try:
+        descriptor = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def make_folder(folder: Path, *, mode: int = 0o777) -> None:
     """Make a folder, and those above it that are missing, so that what is put into it durably is found again.
 

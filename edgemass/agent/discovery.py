@@ -197,20 +197,24 @@ def _update(slot: str, base: str, *, installs: bool) -> Component:
 
 
 def _of_camera(camera: CameraFacts, base: str) -> Iterator[tuple[Parts, Component]]:
-    at, name, title = (
-        f"{base}/camera/{topic_level(camera.name)}",
-        camera.name,
-        camera.name.replace("_", " ").capitalize(),
-    )
-    settings = {"state_topic": f"{at}/settings"}
+    at, title = f"{base}/camera/{topic_level(camera.name)}", camera.name.replace("_", " ").capitalize()
+    yield from _well_being(camera.name, at, title)
+    yield ("camera", camera.name, "fps"), _frames(camera.name, base, title)
+    yield from _settings(camera.name, at, title)
+    if camera.pictures:
+        yield from _pictures(camera, at, title)
+    yield from _counts(camera, at, title, [{"topic": f"{base}/availability"}, _seeing(at)])
+
+
+def _well_being(name: str, at: str, title: str) -> Iterator[tuple[Parts, Component]]:
+    """Whether the camera is there, and sees."""
+    state = {"platform": "binary_sensor", "entity_category": "diagnostic", "state_topic": f"{at}/state"}
     yield (
         ("camera", name, "online"),
         {
-            "platform": "binary_sensor",
+            **state,
             "name": f"{title} online",
             "device_class": "connectivity",
-            "entity_category": "diagnostic",
-            "state_topic": f"{at}/state",
             "value_template": "{{ 'ON' if value_json.state in ('online', 'blind') else 'OFF' }}",
             "json_attributes_topic": f"{at}/state",
         },
@@ -218,58 +222,61 @@ def _of_camera(camera: CameraFacts, base: str) -> Iterator[tuple[Parts, Componen
     yield (
         ("camera", name, "blind"),
         {
-            "platform": "binary_sensor",
+            **state,
             "name": f"{title} blind",
             "device_class": "problem",
-            "entity_category": "diagnostic",
-            "state_topic": f"{at}/state",
             "value_template": "{{ 'ON' if value_json.state == 'blind' else 'OFF' }}",
         },
     )
-    yield (
-        ("camera", name, "fps"),
-        {
-            "platform": "sensor",
-            "name": f"{title} frames",
-            "unit_of_measurement": "fps",
-            "state_class": "measurement",
-            "entity_category": "diagnostic",
-            "state_topic": f"{base}/health",
-            "value_template": f"{{{{ value_json.cameras['{name}'].fps_processed | round(1)"
-            f" if '{name}' in value_json.cameras else none }}}}",
-        },
-    )
+
+
+def _frames(name: str, base: str, title: str) -> Component:
+    return {
+        "platform": "sensor",
+        "name": f"{title} frames",
+        "unit_of_measurement": "fps",
+        "state_class": "measurement",
+        "entity_category": "diagnostic",
+        "state_topic": f"{base}/health",
+        "value_template": f"{{{{ value_json.cameras['{name}'].fps_processed | round(1)"
+        f" if '{name}' in value_json.cameras else none }}}}",
+    }
+
+
+def _settings(name: str, at: str, title: str) -> Iterator[tuple[Parts, Component]]:
+    """What commands change of the camera."""
+    settings = {"state_topic": f"{at}/settings"}
     yield (
         ("camera", name, "enabled"),
         {
+            **settings,
             "platform": "switch",
             "name": title,
             "icon": "mdi:cctv",
             "command_topic": f"{at}/command/enabled",
             "value_template": "{{ 'ON' if value_json.enabled else 'OFF' }}",
-            **settings,
         },
     )
-    for key, label, most, step in (("score", "threshold", 1, 0.01), ("max_fps", "most frames", 60, 0.1)):
+    for key, label, least, most, step, unit in (
+        ("score", "threshold", 0, 1, 0.01, {}),
+        ("max_fps", "most frames", 0.1, 60, 0.1, {"unit_of_measurement": "fps"}),
+    ):
         yield (
             ("camera", name, key),
             {
+                **settings,
+                **unit,
                 "platform": "number",
                 "name": f"{title} {label}",
                 "entity_category": "config",
                 "command_topic": f"{at}/command/{key}",
                 "value_template": f"{{{{ value_json.{key} }}}}",
-                "min": 0 if key == "score" else step,
+                "min": least,
                 "max": most,
                 "step": step,
                 "mode": "slider",
-                **({"unit_of_measurement": "fps"} if key == "max_fps" else {}),
-                **settings,
             },
         )
-    if camera.pictures:
-        yield from _pictures(camera, at, title)
-    yield from _counts(camera, at, title, [{"topic": f"{base}/availability"}, _seeing(at)])
 
 
 def _pictures(camera: CameraFacts, at: str, title: str) -> Iterator[tuple[Parts, Component]]:

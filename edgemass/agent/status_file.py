@@ -8,7 +8,7 @@ import logging
 import os
 from pathlib import Path
 
-from edgemass.durable import write_fleeting
+from edgemass import durable
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ class StatusFile:
     def write(self, document: bytes) -> None:
         try:
             if self._hold():
-                write_fleeting(self._folder / STATUS, document)
+                durable.write_fleeting(self._folder / STATUS, document)
             trouble = "" if self._lock is not None else "another edgemass keeps its status there"
         except OSError as error:
             trouble = error.strerror or str(error)
@@ -59,14 +59,4 @@ class StatusFile:
 
 def held(folder: Path) -> bool:
     """Whether a daemon runs that keeps its status there. Needs no right but to read."""
-    try:
-        descriptor = os.open(folder / LOCK, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+    return durable.held(folder / LOCK)

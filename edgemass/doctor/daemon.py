@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from edgemass import durable
 from edgemass.doctor.machine import Machine
 
 FOLDER = Path("run/edgemass")
@@ -23,17 +22,7 @@ def folder(machine: Machine) -> Path:
 
 def runs(runtime: Path) -> bool:
     """A daemon holds the lock beside its status.json. Needs no right but to read."""
-    try:
-        descriptor = os.open(runtime / LOCK, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+    return durable.held(runtime / LOCK)
 
 
 def text(machine: Machine) -> str:
