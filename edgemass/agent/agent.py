@@ -7,6 +7,7 @@ import logging
 import threading
 import uuid
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from edgemass import config as configs
@@ -15,6 +16,7 @@ from edgemass.agent.cameras import Cameras, kept_in, open_sources
 from edgemass.agent.controls import Controls
 from edgemass.agent.crash_loop import CrashLoop, what_runs, without
 from edgemass.agent.discovery import DeviceFacts
+from edgemass.agent.ending import all_at_once
 from edgemass.agent.governor import Governor
 from edgemass.agent.health import HealthReporter, Parts
 from edgemass.agent.heap import Trimming, few_arenas
@@ -130,8 +132,7 @@ class Agent:
         """Open the outputs, and make the cameras that speak to them."""
         self._outputs = self._open_sinks()
         outputs = [sink for sink, _ in self._outputs]
-        for sink in outputs:
-            stack.callback(sink.close, STOP_S)
+        stack.callback(all_at_once, [partial(sink.close, STOP_S) for sink in outputs])
         readers = [self._page.sink] if self._page is not None else []
         self._hearers = [*outputs, *readers]
         self._scenes = Scenes(config, self._hearers, readers=readers, identity=self._identity, clock=self._clock)

@@ -176,8 +176,9 @@ class Cameras:
         for camera in cameras:
             camera.request_stop()
         well = True
+        ends_ns = self._clock.monotonic_ns() + round(STOP_S * 1e9)  # for all of them: one model may hang for every one
         for camera in cameras:
-            if not camera.join(STOP_S):
+            if not camera.join(max(0.0, (ends_ns - self._clock.monotonic_ns()) / 1e9)):
                 logger.error("the detect loop did not end in %.0f s", STOP_S, extra={"camera": camera.line.camera})
                 well = False
         self._scenes.end()

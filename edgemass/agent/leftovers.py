@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -18,23 +20,36 @@ NAME = "told.json"
 MOST_GONE = 50
 """Cameras that are gone are cleared at every start, for a broker that was away when they went; the last so many."""
 
+MOST_FORMER = 5
+"""Earlier names of the device that are looked for, where a broker was away since."""
+
 Levels = tuple[str, ...]
 
 
 class Told(msgspec.Struct):
-    """camera -> labels at their places. cameras: that are there. gone: that were there; the one gone first is first."""
+    """camera -> labels at their places. cameras: that are there. gone: that were there; the one gone first is first.
+
+    device: its name. former: other names that it had, and under which a broker may still keep something; the last one
+    is last.
+    """
 
     cameras: dict[str, Entry] = {}
     gone: dict[str, Entry] = {}
+    device: str = ""
+    former: list[str] = []
 
 
 class Leftovers:
-    """Of one board. For one thread."""
+    """Of one board, by its name `device`. For one thread."""
 
-    def __init__(self, folder: Path, channels: Sequence[Channel], clock: Clock) -> None:
+    def __init__(self, folder: Path, channels: Sequence[Channel], clock: Clock, *, device: str) -> None:
         self._channels = channels
         self._ledger = Ledger(folder / NAME, Told, "what brokers were told", clock, every_s=0)
         self._told = self._ledger.read() or Told()
+        self._device = device
+        self._lock = threading.Lock()
+        self._owing: dict[str, int] = {}
+        """Earlier name -> channels that have not taken it back yet."""
 
     def begin(self, cameras: Mapping[str, Entry]) -> None:
         """These cameras are there now: take back what others left."""
@@ -45,7 +60,23 @@ class Leftovers:
             self._told.gone[name] = self._told.cameras.pop(name)
         for name, entry in self._told.gone.items():
             self._take_back(name, everything(entry))
+        self._rename()
         self._keep()
+
+    def _rename(self) -> None:
+        """Leave the names that this device had before."""
+        former = [name for name in (*self._told.former, self._told.device) if name not in ("", self._device)]
+        self._told.former = list(dict.fromkeys(former))[-MOST_FORMER:]
+        self._told.device = self._device
+        self._owing = dict.fromkeys(self._told.former, len(self._channels))
+        for name in self._owing:
+            for channel in self._channels:
+                channel.vacate(name, partial(self._vacated, name))
+
+    def _vacated(self, name: str) -> None:
+        """In a thread of a channel's."""
+        with self._lock:
+            self._owing[name] -= 1
 
     def here(self, name: str, camera: CameraConfig, entry: Entry) -> None:
         """A camera begins, or goes on otherwise: take back what it will not say again.
@@ -64,6 +95,13 @@ class Leftovers:
         self._take_back(name, everything(known))
         self._keep()
 
+    def tick(self) -> None:
+        """Note the names that brokers have taken back meanwhile."""
+        with self._lock:
+            done = any(not self._owing.get(name, 1) for name in self._told.former)
+        if done:
+            self._keep()
+
     def _take_back(self, camera: str, leaves: Iterator[Levels]) -> None:
         for levels in leaves:
             for channel in self._channels:
@@ -72,6 +110,8 @@ class Leftovers:
     def _keep(self) -> None:
         if not self._channels:
             return  # a broker that is not asked today is told another day
+        with self._lock:
+            self._told.former = [name for name in self._told.former if self._owing.get(name, 1)]
         self._told.gone = dict(list(self._told.gone.items())[-MOST_GONE:])
         with contextlib.suppress(OSError):
             self._ledger.write(self._told, now=True)

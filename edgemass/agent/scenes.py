@@ -6,12 +6,14 @@ import contextlib
 import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from edgemass import config as configuration
 from edgemass.agent.actions import Actions, Order
+from edgemass.agent.ending import all_at_once
 from edgemass.agent.leftovers import Leftovers
 from edgemass.clock import Clock
 from edgemass.config import CameraConfig, Config
@@ -67,7 +69,7 @@ class Scenes:
         self._numberings: defaultdict[str, Numbering] = defaultdict(Numbering)
         self._ended: set[str] = set()
         self._clips: dict[str, ClipRecorder] = {}
-        self._leftovers = Leftovers(self._path(""), self._channels, clock)
+        self._leftovers = Leftovers(self._path(""), self._channels, clock, device=identity.device)
         self._task = ""
         self._recorder: Recorder | None = None
         self._actions = Actions(self._channels)
@@ -206,6 +208,7 @@ class Scenes:
 
     def tick(self) -> None:
         """What is to be done now and then."""
+        self._leftovers.tick()
         for name in self.sights:
             try:
                 if name in self.reporters and name not in self._ended:
@@ -234,8 +237,7 @@ class Scenes:
         self.close()
 
     def close(self) -> None:
-        for clips in self._clips.values():
-            clips.close(STOP_S)
+        all_at_once([partial(clips.close, STOP_S) for clips in self._clips.values()])
         self._clips.clear()
         self._actions.close(STOP_S)
         if self._recorder is not None:

@@ -234,7 +234,7 @@ class Session:
 
     def subscribe(self, filters: Mapping[str, int]) -> None:
         """Make the subscriptions equal to `filters`, topic filter -> QoS."""
-        for name in filters.keys() - self._subscribed:
+        for name in [name for name in filters if name not in self._subscribed]:  # in this order
             _, mid = self._client.subscribe(name, filters[name])
             self._subscribed.add(name)
             if mid is not None:

@@ -46,6 +46,7 @@ from edgemass.messages import CameraState, CountsMessage, DetectionMessage, Even
 from edgemass.messages.health import QueueHealth
 from edgemass.mqtt import MqttConnection, MqttOptions, Will
 from edgemass.sinks import Answer, Command, Commanded, SinkContext, _mqtt_commands
+from edgemass.sinks._mqtt_former import FormerName
 from edgemass.spool import Spool
 
 logger = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ TEXT = "text/plain"
 JPEG = "image/jpeg"
 UNAVAILABLE = b"unavailable"
 ONLINE, OFFLINE = b"online", b"offline"
+MOST_NAME = 200
 
 _UNFIT = re.compile(r"[+#/\s\x00-\x1f\x7f-\x9f]")
 
@@ -66,8 +68,9 @@ def topic_level(name: str) -> str:
 
 
 def queue_name(options: MqttOptions) -> str:
-    """Of the folder of the events that wait for this broker."""
-    return re.sub(r"[^A-Za-z0-9.-]", "_", f"{options.host}-{options.port}").lstrip(".")
+    """Of the folder of the events that wait for this broker, by the address: what it says of host, port and client."""
+    client = f"-{options.client_id}" if options.client_id else ""
+    return re.sub(r"[^A-Za-z0-9.-]", "_", f"{options.host}-{options.port}{client}").lstrip(".")[:MOST_NAME]
 
 
 def open(uri: str, context: SinkContext) -> MqttSink:  # noqa: A001 (the plug-ins' own word)
@@ -78,12 +81,13 @@ def open(uri: str, context: SinkContext) -> MqttSink:  # noqa: A001 (the plug-in
         ConfigError: a file that it names cannot be used.
     """
     device = topic_level(context.device)
-    options = mqtt.parse(uri).with_client_id(f"edgemass-{device}")
+    address = mqtt.parse(uri)
+    options = address.with_client_id(f"edgemass-{device}")
     base = f"{PREFIX}/{device}"
     connection = MqttConnection(
         options, will=Will(f"{base}/availability", OFFLINE), counters=context.counters, clock=context.clock
     )
-    folder = context.state / "spool" / queue_name(options) if context.state is not None else None
+    folder = context.state / "spool" / queue_name(address) if context.state is not None else None
     spool = Spool(folder, connection, device=context.device, base=base, config=context.delivery, clock=context.clock)
     sink = MqttSink(base, connection, spool, context.clock)
     connection.start()
@@ -168,6 +172,14 @@ class MqttSink:
     def announce(self, topic: str, document: bytes) -> None:
         """Publish a state under a topic of somebody else's, now and on every connect."""
         self._retain_at(topic, _State(document, JSON if document else TEXT))
+
+    def vacate(self, device: str, done: Callable[[], None]) -> None:
+        """Empty what the device left under an earlier name, unless another one lives there now."""
+        base = f"{PREFIX}/{topic_level(device)}"
+        if base == self._base:
+            done()
+            return
+        FormerName(self._connection, base, offline=OFFLINE, clock=self._clock, done=done).look()
 
     def hear(self, topic: str, callback: Callable[[bytes], None]) -> None:
         """Subscribe to a topic of somebody else's."""

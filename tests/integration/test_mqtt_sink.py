@@ -20,6 +20,7 @@ from edgemass.clock import Clock, SystemClock
 from edgemass.counters import Counters
 from edgemass.mqtt import Message, MqttConnection, outbox, parse
 from edgemass.sinks import Channel, Sink, SinkContext
+from edgemass.sinks import _mqtt_former as former
 from tests import documents, schemas
 from tests.simulators import broker as broker_simulator
 from tests.simulators.broker import PASSWORD, PATIENCE_S, Broker, Certificates, Listener, wait_until
@@ -225,6 +226,65 @@ def test_a_clean_end_says_offline_without_a_will(broker: Broker, device: Device)
         device.sink.close(20)
         wait_until(lambda: b"offline" in listener.payloads(AVAILABILITY), "offline")
     assert re.search(r"Received DISCONNECT from edgemass-pi-7f3a", broker.log)
+
+
+def test_a_renamed_device_leaves_nothing_under_its_earlier_name(broker: Broker, device: Device) -> None:
+    device.sink.camera_state("door", documents.ONLINE)
+    assert isinstance(device.sink, Channel)
+    device.sink.show("camera", "door", "snapshot", "person", jpeg=b"picture")
+    device.sink.close(20)
+    done = threading.Event()
+    renamed = sinks.open(broker.url, SinkContext("attic", SystemClock(), Counters()))
+    assert isinstance(renamed, Channel)
+    renamed.vacate("pi-7f3a", done.set)
+    assert done.wait(PATIENCE_S)
+    renamed.close(20)
+    with Listener(broker) as late:
+        wait_until(late.heard, "what is retained")
+        assert {message.topic for message in late.heard()} == {"edgemass/v1/attic/availability"}
+
+
+def test_a_device_that_took_over_an_earlier_name_keeps_what_it_has_there(
+    broker: Broker, device: Device, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    device.sink.camera_state("door", documents.ONLINE)
+    clock, done = ManualClock(), threading.Event()
+    renamed = sinks.open(broker.url, SinkContext("attic", clock, Counters()))
+    assert isinstance(renamed, Channel)
+    with Listener(broker, "edgemass/v1/attic/#") as listener:
+        renamed.vacate("pi-7f3a", done.set)
+        renamed.retain("first", b"{}")
+        wait_until(lambda: listener.payloads("edgemass/v1/attic/first"), "it is connected")
+        clock.advance(former.GHOST_NS / 1e9 + 1)
+        for number in range(100):  # a state every so often, as of any device
+            renamed.retain("health", b"%d" % number)
+            if done.wait(0.05):
+                break
+    assert done.is_set()
+    assert any("another device's name" in record.getMessage() for record in caplog.records)
+    renamed.close(20)
+    with Listener(broker) as late:
+        wait_until(lambda: late.payloads(STATE), "its state")
+        assert late.payloads(AVAILABILITY) == [b"online"]
+
+
+def test_one_whose_power_was_cut_is_waited_for_under_its_earlier_name(broker: Broker) -> None:
+    with Listener(broker) as listener:
+        process = subprocess.Popen([sys.executable, "-c", CLIENT, broker.url])
+        wait_until(lambda: listener.payloads(AVAILABILITY) == [b"online"], "online")
+        done = threading.Event()
+        renamed = sinks.open(broker.url, SinkContext("attic", SystemClock(), Counters()))
+        assert isinstance(renamed, Channel)
+        renamed.vacate("pi-7f3a", done.set)
+        renamed.retain("first", b"{}")
+        wait_until(lambda: listener.payloads("edgemass/v1/attic/first"), "it is connected")
+        assert not done.wait(0.5)
+        process.kill()
+        process.wait()
+        assert done.wait(PATIENCE_S)
+        renamed.close(20)
+        wait_until(lambda: listener.payloads(AVAILABILITY)[-1] == b"", "taken back")
 
 
 @pytest.mark.parametrize("version", ["5", "3.1.1"])

@@ -9,7 +9,7 @@ import termios
 import threading
 import time
 import tty
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -46,6 +46,9 @@ class Channel:
 
     def retain(self, leaf: str, document: bytes) -> None:
         pass
+
+    def vacate(self, device: str, done: Callable[[], None]) -> None:
+        raise AssertionError(f"{device} is not left here", done)
 
     def clear(self, *levels: str) -> None:
         pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -18,18 +19,22 @@ PLAIN = CameraConfig(source="0", zones={"yard": YARD})
 
 
 class Broker:
-    """Keeps what was cleared."""
+    """Keeps what was cleared, and the earlier names that are to be left with what says that it is done."""
 
     def __init__(self) -> None:
         self.cleared: set[str] = set()
+        self.vacated: dict[str, Callable[[], None]] = {}
+
+    def vacate(self, device: str, done: Callable[[], None]) -> None:
+        self.vacated[device] = done
 
     def clear(self, *levels: str) -> None:
         self.cleared.add("/".join(levels))
 
 
-def board(folder: Path) -> tuple[Leftovers, Broker]:
+def board(folder: Path, device: str = "pi") -> tuple[Leftovers, Broker]:
     broker = Broker()
-    return Leftovers(folder, [cast("Channel", broker)], ManualClock()), broker
+    return Leftovers(folder, [cast("Channel", broker)], ManualClock(), device=device), broker
 
 
 def test_a_camera_that_is_taken_out_leaves_nothing(tmp_path: Path) -> None:
@@ -78,3 +83,25 @@ def test_pictures_go_where_nobody_may_see_them_any_more_and_numbers_of_zones_tha
     leftovers.here("door", private, Entry())
     assert {"camera/door/snapshot", "camera/door/snapshot/person", "camera/door/snapshot/cat"} <= broker.cleared
     assert "camera/door/count/person" not in broker.cleared
+
+
+def test_earlier_names_of_the_device_are_left_until_the_broker_has_done_so(tmp_path: Path) -> None:
+    for name in ("attic", "cellar"):
+        leftovers, broker = board(tmp_path, name)
+        leftovers.begin({})
+    assert broker.vacated.keys() == {"attic"}
+    leftovers, broker = board(tmp_path, "garden")
+    leftovers.begin({})
+    assert broker.vacated.keys() == {"attic", "cellar"}, "the first broker was away"
+    broker.vacated["attic"]()
+    leftovers.tick()
+    leftovers, broker = board(tmp_path, "garden")
+    leftovers.begin({})
+    assert broker.vacated.keys() == {"cellar"}
+
+
+def test_a_device_that_gets_an_earlier_name_back_does_not_leave_it(tmp_path: Path) -> None:
+    for name in ("attic", "cellar", "attic"):
+        leftovers, broker = board(tmp_path, name)
+        leftovers.begin({})
+    assert broker.vacated.keys() == {"cellar"}

@@ -1,0 +1,73 @@
+"""What a device left retained on a broker under a name that it had before: looked for there, and emptied."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from edgemass.clock import Clock
+from edgemass.mqtt import Message, MqttConnection
+
+logger = logging.getLogger(__name__)
+
+TEXT = "text/plain"
+GHOST_NS = 150 * 1_000_000_000
+"""A broker takes a device that lost its power for present as long as its keep-alive allows; another device stays."""
+
+
+class FormerName:
+    """One earlier name on one broker. All but `look` is called in the connection's thread.
+
+    base: topic of the device of that name. offline: what its availability says once nobody lives there; where another
+    device has taken the name, all is left as it is. done: called once, when there is nothing more to do.
+    """
+
+    def __init__(
+        self, connection: MqttConnection, base: str, *, offline: bytes, clock: Clock, done: Callable[[], None]
+    ) -> None:
+        self._connection = connection
+        self._base = base
+        self._availability = f"{base}/availability"
+        self._all = f"{base}/#"
+        self._marker = f"{base}/former"
+        self._offline = offline
+        self._clock = clock
+        self._done = done
+        self._ended = False
+        self._met_ns: int | None = None
+        """When somebody was met there."""
+
+    def look(self) -> None:
+        """Now, or as soon as there is a connection; again with every connection, until it is done."""
+        self._connection.on_settled(self._see_who_stays)
+        self._connection.subscribe(self._availability, self._who)
+
+    def _who(self, message: Message) -> None:
+        if message.payload == self._offline and (message.retain or self._met_ns is not None):
+            # Retained messages answer SUBSCRIBE, and so come before what is published after it: the marker.
+            self._connection.subscribe(self._all, self._empty)
+            self._connection.publish(self._marker, b"end", qos=1, content_type=TEXT)
+        elif message.payload not in (b"", self._offline) and self._met_ns is None:
+            self._met_ns = self._clock.monotonic_ns()
+
+    def _see_who_stays(self) -> None:
+        if self._met_ns is not None and self._clock.monotonic_ns() - self._met_ns > GHOST_NS and not self._ended:
+            logger.info("%s is another device's name now: what lies there is left to it", self._base)
+            self._end()
+
+    def _empty(self, message: Message) -> None:
+        if message.topic == self._marker:
+            self._take_back(self._availability)  # the last one: while it is there, the next connection begins anew
+            logger.info("took back from the broker what lay under the earlier name %s", self._base)
+            self._end()
+        elif message.retain and message.payload and message.topic != self._availability:
+            self._take_back(message.topic)
+
+    def _take_back(self, topic: str) -> None:
+        self._connection.publish(topic, b"", qos=1, retain=True, content_type=TEXT)
+
+    def _end(self) -> None:
+        self._ended = True
+        self._connection.unsubscribe(self._availability)
+        self._connection.unsubscribe(self._all)
+        self._done()
