@@ -38,7 +38,8 @@ MODEL:  a name of `edgemass model list`, a bundle folder, a bare .onnx or .tflit
 URI:    console: (default), jsonl:- , jsonl:PATH, mqtt://host, mqtts://host, snapshots:DIR,
         serial:///dev/ttyUSB0?baud=115200 for a microcontroller
 
-example: edgemass run --camera demo: --model demo: --sink jsonl:- --frames 3
+examples: edgemass run --camera demo: --sink jsonl:- --frames 3
+          edgemass run --camera demo:live --http
 """
 
 AFTER_DEMO = """

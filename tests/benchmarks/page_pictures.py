@@ -1,4 +1,4 @@
-"""Makes the pictures of docs/page.md: the daemon with the person detector on the demo's street, in a real Chromium.
+"""Makes the pictures of docs/page.md: the daemon with the person detector on a drawn street, in a real Chromium.
 
 python tests/benchmarks/page_pictures.py docs
 """
@@ -11,17 +11,11 @@ import tempfile
 import time
 from pathlib import Path
 
-import av
-import cv2
-import numpy as np
-
-from edgemass.sources.demo import find_clip
 from tests.benchmarks import _harness
 from tests.simulators import browser
 from tests.simulators.broker import wait_until
 from tests.simulators.browser import Browser
 from tests.simulators.daemon import Daemon
-from tests.simulators.mjpeg_server import Behaviour, MjpegServer
 
 PICTURES = {  # name -> width, height, dark
     "page-light": (1280, 900, False),
@@ -34,7 +28,7 @@ device = "porch"
 model = "edgemass-person"
 tune = false
 [cameras.street]
-source = "{street}"
+source = "demo:live"
 [cameras.street.zones.road]
 points = [[0.0, 0.7], [1.0, 0.7], [1.0, 1.0], [0.0, 1.0]]
 [cameras.street.lines.kerb]
@@ -45,18 +39,9 @@ privacy = "counts-only"
 integrity = false
 max_fps = 5
 """
-FIRST, LAST = 112, 136  # of the clip's frames: people all the time, and no cut
 PATIENCE_S = 60.0
 SHOWN = "document.querySelector('.view img')?.naturalWidth > 0 && document.querySelectorAll('.events img').length > 1"
 SOMEBODY = "[...document.querySelectorAll('.chips li')].some((chip) => /^[1-9]\\d* person/.test(chip.textContent))"
-
-
-def jpegs() -> list[bytes]:
-    """The clip there and back, so that it has no cut."""
-    with av.open(str(find_clip("street"))) as clip:
-        frames = [np.asarray(frame.to_ndarray(format="bgr24"), np.uint8) for frame in clip.decode(video=0)][FIRST:LAST]
-    large = [cv2.resize(frame, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC) for frame in frames]
-    return [cv2.imencode(".jpg", frame)[1].tobytes() for frame in large + large[::-1]]
 
 
 def main() -> None:
@@ -65,12 +50,10 @@ def main() -> None:
     folder = parser.parse_args().folder
     if browser.program() is None:
         _harness.skip("no Chromium: apt-get install chromium")
-    pictures = jpegs()
-    behaviour = Behaviour(fps=12.0, parts=lambda number: pictures[number % len(pictures)])
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary, MjpegServer(behaviour) as street:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
         place = Path(temporary)
         config = place / "edgemass.toml"
-        config.write_text(CONFIG.format(street=street.address))
+        config.write_text(CONFIG)
         options = ("--config", str(config), "--http", "0", "--state", str(place), "--sink", "jsonl:/dev/null")
         with Daemon(place, *options) as daemon:
             wait_until(lambda: "the device page is at" in daemon.err, "the page", PATIENCE_S)

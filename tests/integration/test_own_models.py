@@ -14,6 +14,7 @@ from edgemass.detections import Detections
 from edgemass.detector import Stream, Thresholds
 from edgemass.manifest import Golden, Variant
 from edgemass.sources import CaptureOptions
+from edgemass.sources._drawn_street import FPS, WALKERS, WIDTH, Walker
 from edgemass.sources.images import read
 from edgemass.tensors import FloatArray
 from tests.conftest import REPOSITORY
@@ -89,3 +90,29 @@ def test_every_variant_sees_the_people_of_the_demo_clip(opened: tuple[Bundle, Va
         with_people += len(stream.detect(frame.image, Thresholds(bundle.manifest.score)).found.score) > 0
     assert frames == 250
     assert with_people > 50
+
+
+def test_every_variant_finds_those_who_walk_in_the_drawn_street(opened: tuple[Bundle, Variant, Stream]) -> None:
+    bundle, _, stream = opened
+    seen = there = found = right = 0
+    for number, frame in enumerate(sources.open("demo:", CaptureOptions(), SystemClock()).frames()):
+        if number % 10:
+            continue
+        detections = stream.detect(frame.image, Thresholds(bundle.manifest.score)).found
+        assert isinstance(detections, Detections)
+        boxes = detections.xyxy
+        known = [_where(walker, number / FPS) for walker in WALKERS]
+        whole = [box for box in known if box[0] >= 0 and box[2] <= WIDTH]
+        there += len(whole)
+        seen += sum(any(_iou(box, other) > 0.4 for other in boxes) for box in whole)
+        found += len(boxes)
+        right += sum(any(_iou(box, other) > 0.4 for other in known) for box in boxes)
+    assert there > 100
+    assert seen / there > 0.7
+    assert right / found > 0.9
+
+
+def _where(walker: Walker, second: float) -> FloatArray:
+    """Box of a walker in pixels, arms and legs half way out."""
+    x, half = walker.place(second), walker.height * 0.2
+    return np.array((x - half, walker.y - walker.height, x + half, walker.y), np.float32)

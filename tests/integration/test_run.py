@@ -192,7 +192,7 @@ def test_a_signal_is_a_good_end_even_without_any_broker(number: int, assets: Pat
 
 
 def test_jsonl_has_one_document_a_line_and_nothing_else(assets: Path) -> None:
-    done = edgemass("run", "--camera", "demo:", "--model", ssd(assets), "--sink", "jsonl:-", "--frames", "4")
+    done = edgemass("run", "--camera", "demo:face", "--model", ssd(assets), "--sink", "jsonl:-", "--frames", "4")
     assert done.returncode == 0, done.stderr
     assert [json.loads(line)["seq"] for line in done.stdout.splitlines()] == [1, 2, 3, 4]
 
