@@ -153,3 +153,18 @@ def test_a_terminal_that_cannot_write_a_character_is_told_in_others() -> None:
     )
     assert shown.returncode == 0, shown.stderr
     assert "held back from 78 ?C on" in shown.stdout
+
+
+def test_ctrl_c_while_the_program_is_still_being_loaded_leaves_no_trace() -> None:
+    script = """
+import sys
+class Interrupted:
+    def find_spec(self, name, *_):
+        if name == "edgemass.cli":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupted())
+from edgemass.__main__ import main
+sys.exit(main())
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
