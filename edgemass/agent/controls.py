@@ -17,14 +17,14 @@ from edgemass.agent.commands import Board, CommandError, Commands, settings
 from edgemass.agent.fitting import check_fits
 from edgemass.agent.slot import ModelSlot
 from edgemass.clock import Clock
-from edgemass.config import CameraConfig, Config
+from edgemass.config import NO_KEYS, CameraConfig, Config
 from edgemass.errors import EdgemassError
 from edgemass.sinks import Channel, Commandable, Sink
 
 logger = logging.getLogger(__name__)
 
-LIVE = frozenset({"cameras", "file"})
-"""Keys of the configuration that change at once; the others wait for the next start."""
+LIVE = frozenset({"cameras"}) | NO_KEYS
+"""What of the configuration changes at once, or is none of its keys; the others wait for the next start."""
 
 
 class Controls:

@@ -88,15 +88,20 @@ class Page:
         self._server = PageServer(app(given, key=self._key, names=names, clock=clock), listening)
         self._server.start()
         self._at = wanted._replace(port=self.port)
-        logger.info("the device page is at http://%s/", self._at)
+        others = f", for others at {self.address}" if self._anywhere else ""
+        logger.info("the device page is at http://%s/%s", self._at, others)
 
     @property
     def address(self) -> str:
         """Where others find it; "" where they cannot."""
         if self._at.loopback:
             return ""
-        anywhere = self._at.host in ("0.0.0.0", "::")  # noqa: S104 (a question, not a wish)
-        return f"http://{self._at._replace(host=_short_name() + '.local') if anywhere else self._at}/"
+        return f"http://{self._at._replace(host=_short_name() + '.local') if self._anywhere else self._at}/"
+
+    @property
+    def _anywhere(self) -> bool:
+        """Whether it listens on every address of the machine."""
+        return self._at.host in ("0.0.0.0", "::")  # noqa: S104 (a question, not a wish)
 
     def show(self, lines: Iterable[CameraLine], cameras: Mapping[str, CameraConfig]) -> None:
         """These cameras from now on; to be called now and then, it does nothing while they are the same.

@@ -106,6 +106,8 @@ def _not_found(model: str, known: Collection[str]) -> str:
         neighbours = [str(path.parent / item.name) for item in path.parent.iterdir() if _offers(item)]
     nearest = difflib.get_close_matches(model, [*known, *neighbours, "demo:"], 1)
     hint = f"; did you mean {nearest[0]}?" if nearest else ""
+    if path.name != model or path.suffix.lower() in (".onnx", ".tflite"):
+        return f"no model {model!r}: there is no such file or folder{hint or '; give the path of one'}"
     by_name = f"; models by name are {', '.join(sorted(known))}" if known else ""
     return f"no model {model!r}; wanted a bundle folder, an .onnx or .tflite file, or demo:{by_name}{hint}"
 

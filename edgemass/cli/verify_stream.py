@@ -96,7 +96,7 @@ def _read(options: argparse.Namespace, stream: Stream) -> None:
     path = Path(options.source)
     if options.source != "-" and not path.exists():
         raise UsageError(
-            f"cannot read {options.source!r}: there is no such file; wanted mqtt://HOST, mqtts://HOST or -"
+            f"cannot read {options.source!r}: there is no such file; wanted mqtt://HOST, mqtts://HOST, a file or -"
         )
     with sys.stdin.buffer if options.source == "-" else path.open("rb") as lines:
         for line in lines:

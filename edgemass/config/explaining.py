@@ -12,6 +12,7 @@ import msgspec
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<field>[^`]+)`( - at `\$\.(?P<table>\w+)`)?")
 _MISSING = re.compile(r"Object missing required field `(?P<field>[^`]+)`(?: - at `\$\.?(?P<place>[^`]+)`)?$")
 _MISFIT = re.compile(r"Expected `(?P<wanted>[^`]+)`, got `(?P<got>[^`]+)` - at `\$\.?(?P<place>[^`]+)`$")
+_OUT_OF_RANGE = re.compile(r"Expected `(?P<wanted>[^`]+)` (?P<bound>[<>]=? \S+) - at `\$\.?(?P<place>[^`]+)`$")
 _NO_CHOICE = re.compile(r"Invalid enum value (?P<got>.+) - at `\$\.?(?P<place>[^`]+)`$")
 
 _WANTED = {
@@ -36,8 +37,9 @@ def explain(problem: str, kind: type[msgspec.Struct]) -> str:
         where = f" of `{match['place']}`" if match["place"] else ""
         return f"the key `{match['field']}`{where} is missing"
     if match := _MISFIT.search(problem):
-        wanted = [_WANTED.get(word, word) for word in match["wanted"].split(" | ") if word != "null"]
-        return f"`{match['place']}` must be {' or '.join(wanted)}, found {_GOT.get(match['got'], match['got'])}"
+        return f"`{match['place']}` must be {_wanted(match['wanted'])}, found {_GOT.get(match['got'], match['got'])}"
+    if match := _OUT_OF_RANGE.search(problem):
+        return f"`{match['place']}` must be {_wanted(match['wanted'])} {match['bound']}"
     if (match := _NO_CHOICE.search(problem)) and (choices := _choices(kind, match["place"])):
         return f"`{match['place']}` must be one of {', '.join(choices)}, found {match['got']}"
     return problem.replace("`$.", "`")
@@ -49,6 +51,11 @@ def nearest(found: str, known: Collection[str]) -> str:
     if near:
         return f"; did you mean `{near[0]}`?"
     return f"; known are {', '.join(known)}" if known else "; there are none"
+
+
+def _wanted(types: str) -> str:
+    """types: such as `float | null`."""
+    return " or ".join(_WANTED.get(word, word) for word in types.split(" | ") if word != "null")
 
 
 def _inner(kind: type[msgspec.Struct], key: str | None) -> type[msgspec.Struct] | None:

@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 
 from edgemass.clock import Clock
+from edgemass.config.explaining import explain
 from edgemass.errors import UsageError
 from edgemass.frame import Frame, Image
 from edgemass.sources import CaptureOptions
@@ -25,6 +26,9 @@ from edgemass.sources._timeline import NS, Timeline, ready
 PHASES = 8  # pictures of one round; drawn once, so that a benchmark does not measure drawing
 READ_TIMEOUT_S = 60.0
 _COLOURS = ((60, 60, 220), (60, 200, 80), (220, 140, 40), (40, 210, 230), (200, 70, 190))  # BGR
+
+
+EXAMPLE = "synthetic:?width=1280&height=720&fps=30&frames=300"
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,15 +48,14 @@ def open(uri: str, options: CaptureOptions, clock: Clock) -> Synthetic:  # noqa:
     """
     _, _, query = uri.partition("?")
     if uri.partition(":")[2].partition("?")[0].strip("/"):
-        raise UsageError(f"cannot read {uri!r}; wanted synthetic:?width=1280&height=720&fps=30&frames=300")
+        raise UsageError(f"cannot read {uri!r}; wanted {EXAMPLE}")
     asked = {"width": options.width, "height": options.height, "fps": options.fps}
     table: dict[str, object] = {key: value for key, value in asked.items() if value is not None}
     try:
         table.update(parse_qsl(query, strict_parsing=bool(query), keep_blank_values=True))
         drawn = msgspec.convert(table, Options, strict=False)
     except ValueError as error:  # msgspec's ValidationError is one
-        known = ", ".join(Options.__struct_fields__)
-        raise UsageError(f"cannot read {uri!r}: {error}; known options are {known}") from error
+        raise UsageError(f"cannot read {uri!r}: {explain(str(error), Options)}; wanted {EXAMPLE}") from error
     return Synthetic(uri, drawn, clock, realtime=options.realtime)
 
 

@@ -120,11 +120,15 @@ def test_a_missing_extra_is_named_with_what_brings_it(
         opened(tmp_path)
 
 
-def test_others_are_sent_to_the_page_only_where_they_can_reach_it(page: Page, tmp_path: Path) -> None:
+def test_others_are_sent_to_the_page_only_where_they_can_reach_it(
+    page: Page, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     assert page.address == ""
     for listen in ("0.0.0.0:0", "[::]:0"):
         other = opened(tmp_path, listen=listen)
         assert other.address.endswith(f".local:{other.port}/")
+        assert f", for others at {other.address}" in caplog.text
         other.close()
 
 

@@ -307,8 +307,10 @@ class Repository:
     def _must(self, role: Role, kind: type[_Signed]) -> Metadata[_Signed]:
         found = self._current(role)
         if found is None or not isinstance(found.signed, kind):
-            staged = f"; {role} waits in {self.folder / STAGED} for signatures" if self._staged(role) else ""
-            raise UsageError(f"{self.folder} has no {role} metadata{staged}; see `edgemass trust --help`")
+            way = "begin with `edgemass trust init`"
+            if self._staged(role):
+                way = f"{role} waits in {self.folder / STAGED} for signatures; see `edgemass trust --help`"
+            raise UsageError(f"{self.folder} has no {role} metadata; {way}")
         return cast("Metadata[_Signed]", found)
 
     def _draft(self, role: Role, kind: type[_Signed]) -> Metadata[_Signed]:

@@ -35,6 +35,12 @@ def test_an_unknown_name_lists_the_zoo_and_the_nearest(tmp_path: Path, manifest:
         resolving.resolve("yolo8n", zoo=[tmp_path / "zoo"])
 
 
+def test_a_file_that_is_not_there_is_said_to_be_none_and_not_an_unknown_name(tmp_path: Path) -> None:
+    for model in ("yolov8n.onnx", str(tmp_path / "bundle")):
+        with pytest.raises(UsageError, match=r"no model '.*': there is no such file or folder; give the path of one$"):
+            resolving.resolve(model, zoo=[tmp_path])
+
+
 def test_a_mistyped_path_names_the_nearest_neighbour(tmp_path: Path) -> None:
     (tmp_path / "yolov8n.onnx").touch()
     with pytest.raises(UsageError, match=r"did you mean .*yolov8n\.onnx\?"):

@@ -51,7 +51,8 @@ def test_pixels_that_frames_share_cannot_be_drawn_on() -> None:
         ("synthetic:?width=0", "width"),
         ("synthetic:?fps=fast", "fps"),
         ("synthetic:?frame=3", "frame"),
-        ("synthetic:?frames", "known options"),
+        ("synthetic:?frames", "wanted synthetic:.width=1280"),
+        ("synthetic:?fps=0", "`fps` must be a number > 0.0"),
         ("synthetic:clip.mp4", "cannot read"),
     ],
 )
