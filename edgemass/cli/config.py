@@ -91,7 +91,7 @@ def _check_addresses(file: Path, wanted: Config) -> None:
     from edgemass import sinks, sources
     from edgemass.clock import SystemClock
     from edgemass.config import credentials
-    from edgemass.errors import ConfigError, UsageError
+    from edgemass.errors import ConfigError, EdgemassError, UsageError
     from edgemass.sources import CaptureOptions
 
     folder = os.environ.get(credentials.VARIABLE)
@@ -101,6 +101,8 @@ def _check_addresses(file: Path, wanted: Config) -> None:
             sources.open(credentials.for_checks(camera.source, given), CaptureOptions(), SystemClock()).close()
         except (UsageError, ConfigError) as error:
             raise ConfigError(f"{config.says(file, 'cameras', name, 'source')}: camera {name}: {error}") from error
+        except EdgemassError as error:  # not the file's fault: this machine lacks what the source needs
+            raise EdgemassError(f"{config.says(file, 'cameras', name, 'source')}: camera {name}: {error}") from error
     try:
         for uri in wanted.sinks:
             sinks.check(credentials.for_checks(uri, given))
