@@ -109,7 +109,7 @@ class CameraWatch:
         line, last_ns = seen.camera.line, seen.camera.last_ns
         return msgspec.structs.replace(
             counted,
-            quality=self._quality(seen, now_ns, fps, counted.reconnects) if seen.live else None,
+            quality=self._quality(seen, now_ns, fps, counted.reconnects) if seen.live and seconds >= SAMPLE_S else None,
             lag_ms=percentiles(copied(line.age_ms)),
             total_ms=percentiles(copied(line.total_ms)),
             last_frame_s=round((now_ns - last_ns) / 1e9, 1) if last_ns else None,

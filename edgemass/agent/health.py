@@ -153,7 +153,9 @@ class HealthReporter:
         turned = self.latest is not None and self.latest.ready != is_ready(cameras)
         if now_ns < self._due_ns and not turned:
             return
-        self._due_ns = now_ns + round(self._config.every_s * _NS)
+        # The first knows no rates yet, and would be on the page and in `edgemass status` for a whole period.
+        wait_s = self._config.every_s if self.latest is not None else min(SAMPLE_S, self._config.every_s)
+        self._due_ns = now_ns + round(wait_s * _NS)
         failed = {name: _failed(sink, seen.values()) for name, (sink, _) in self._names.items()}
         self._tell(self._make(cameras, failed))
 

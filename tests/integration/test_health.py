@@ -121,7 +121,10 @@ def full() -> str:
 def test_a_device_says_how_it_is_over_mqtt_and_anew_when_the_broker_is_back(tmp_path: Path, broker: Broker) -> None:
     device = Device(tmp_path, broker.url)
     with device.daemon:
-        device.wait_for(lambda it: it["ready"] and it["outputs"]["mqtt"]["connected"], "ready")
+        device.wait_for(
+            lambda it: it["ready"] and it["outputs"]["mqtt"]["connected"] and it["cameras"]["door"].get("quality"),
+            "ready, for long enough to have rates",
+        )
         with Listener(broker, HEALTH) as listener:
             wait_until(lambda: listener.payloads(HEALTH), "the retained health")
             document = json.loads(listener.payloads(HEALTH)[-1])

@@ -144,6 +144,18 @@ def test_the_quality_of_a_connection_falls_with_its_breaks_and_recovers_in_an_ho
     assert rig.door().quality == "excellent"
 
 
+def test_a_camera_that_has_had_no_time_yet_is_not_told_as_one_with_an_unusable_connection(rig: Rig) -> None:
+    rig.state = OFFLINE
+    rig.reporter.look()
+    first = json.loads(rig.channel.retained[-1])
+    assert first["cameras"]["door"].get("quality") is None
+    assert not [problem for problem in first["problems"] if "connection" in problem]
+    rig.state = ONLINE
+    rig.passes(5, captured=25, processed=5)
+    second = json.loads(rig.channel.retained[-1])["cameras"]["door"]
+    assert (second["quality"], second["fps_captured"]) == ("excellent", 25.0), "told 5 s later, not a period later"
+
+
 def test_a_camera_that_stands_still_while_it_is_there_stalls_once_however_long(rig: Rig) -> None:
     rig.state = ONLINE
     rig.passes(60, captured=25, processed=5)
@@ -178,12 +190,12 @@ def test_a_camera_that_is_switched_off_is_neither_missed_nor_a_problem(rig: Rig)
 def test_a_document_is_made_when_it_is_due_and_at_once_when_the_device_gets_ready_or_is_no_longer(rig: Rig) -> None:
     rig.reporter.look()
     rig.passes(10)
-    assert [json.loads(document)["ready"] for document in rig.channel.retained] == [False]
+    assert [json.loads(document)["ready"] for document in rig.channel.retained] == [False, False]
     rig.state = ONLINE
     rig.passes(5, captured=25, processed=5)
-    assert [json.loads(document)["ready"] for document in rig.channel.retained] == [False, True]
+    assert [json.loads(document)["ready"] for document in rig.channel.retained] == [False, False, True]
     rig.passes(300, captured=25, processed=5)
-    assert len(rig.channel.retained) == 12
+    assert len(rig.channel.retained) == 13
     rig.state = OFFLINE
     rig.passes(5)
     assert json.loads(rig.channel.retained[-1])["ready"] is False
@@ -259,7 +271,7 @@ def test_a_textfile_that_cannot_be_written_is_said_once_and_costs_nothing_else(
 ) -> None:
     rig = Rig(tmp_path, textfile=str(tmp_path / "nowhere" / "edgemass.prom"))
     rig.passes(120)
-    assert len(rig.channel.retained) == 4
+    assert len(rig.channel.retained) == 5
     assert [record.message for record in caplog.records if "metrics" in record.message] == [
         f"no metrics are kept in {tmp_path}/nowhere/edgemass.prom: No such file or directory; see textfile in [health]"
     ]
