@@ -78,7 +78,7 @@ class _Protocol(H11Protocol):
         self._await_request()
 
     def _await_request(self) -> None:
-        """Uvicorn bounds the silence between two requests only: one that is begun and not finished may take for ever."""
+        """Uvicorn bounds the silence between two requests only: one that is begun may take for ever."""
         request: Any = self.cycle  # None before the first, whatever uvicorn declares
         if not self._awaiting and (request is None or request.response_complete):
             self._awaiting = True

@@ -28,7 +28,9 @@ def test_every_way_to_write_a_time_that_rfc_3339_allows_is_read(expires: str) ->
     assert value(f'{{"value": "OFF", "expires": "{expires}"}}'.encode()) == "OFF"
 
 
-@pytest.mark.parametrize("expires", ['"2026-11-22T10:15:01.9Z"', '"2026-11-22T11:15:01+01:00"', "1795342501.5", "-1e308"])
+@pytest.mark.parametrize(
+    "expires", ['"2026-11-22T10:15:01.9Z"', '"2026-11-22T11:15:01+01:00"', "1795342501.5", "-1e308"]
+)
 def test_what_has_expired_is_refused(expires: str) -> None:
     with pytest.raises(RefusedError, match="expired"):
         value(f'{{"value": "OFF", "expires": {expires}}}'.encode())
