@@ -195,7 +195,7 @@ def kills(folder: Path, count: int, seed: int) -> None:
             _serves_anything(board, daemon, {factory, *digests})
             if chance.random() < 0.8:
                 board.order(chance.choice(digests))
-            threading.Event().wait(chance.uniform(0.0, 12.0))  # any moment will do
+            threading.Event().wait(chance.uniform(0.0, 6.0))  # any moment of an exchange, and some after it
             daemon.end(signal.SIGKILL)
     with board.daemon() as daemon:
         _serves_anything(board, daemon, {factory, *digests})
