@@ -280,13 +280,14 @@ class Cameras:
             if not held:
                 return False
             before = reporter = self._scenes.reporters.get(name)
-            if keys & SCENE or "score" in keys:
+            otherwise = bool(keys & SCENE) or "score" in keys
+            if otherwise:
                 reporter = self._scenes.exchange(name, station.source)
             line.configure(
                 score=now.score, max_age_ms=now.max_age_ms if station.source.realtime else None, reporter=reporter
             )
-            if reporter is not before:
-                self._scenes.retire(before)
+            if otherwise:
+                self._scenes.retire(name, before)
         if keys & {"max_fps", "motion"}:
             station.camera.select(_selection(now))
         station.config = now
