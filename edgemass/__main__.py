@@ -7,9 +7,10 @@ def main() -> int:
     """As `cli.main`; Ctrl-C while that is being loaded, which takes a small board seconds, leaves no trace either."""
     try:
         from edgemass.cli import main as run  # noqa: PLC0415 (that is the point)
+
+        return run()
     except KeyboardInterrupt:
         return 0
-    return run()
 
 
 if __name__ == "__main__":

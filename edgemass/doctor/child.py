@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import importlib
 import os
@@ -9,6 +10,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -54,6 +56,18 @@ class _Reply(msgspec.Struct, frozen=True):
     missing: str = ""
 
 
+_running: set[subprocess.Popen[bytes]] = set()
+_ending = threading.Event()
+
+
+@atexit.register
+def _end_all() -> None:
+    """Ctrl-C: the checks are threads that simply stop, and would leave their children behind."""
+    _ending.set()
+    for process in tuple(_running):
+        process.kill()
+
+
 def ask(target: str, argument: Mapping[str, object], deadline_s: float) -> Answer:
     """Call `module:function` with keyword arguments that JSON can hold."""
     order = msgspec.json.encode(_Order(target, dict(argument), deadline_s))
@@ -66,6 +80,10 @@ def ask(target: str, argument: Mapping[str, object], deadline_s: float) -> Answe
         except OSError as error:
             return Answer(failure=f"{sys.executable} cannot be started: {error.strerror}")
         stack.callback(_end, process)
+        _running.add(process)
+        stack.callback(_running.discard, process)
+        if _ending.is_set():
+            return Answer(failure="the doctor is ending")
         try:
             reply, said = process.communicate(order, timeout=deadline_s)
         except subprocess.TimeoutExpired as error:

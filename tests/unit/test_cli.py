@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from edgemass import __main__ as command
 from edgemass import cli
 from edgemass.cli import run
 from edgemass.errors import UsageError
@@ -168,3 +169,11 @@ sys.exit(main())
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_ctrl_c_while_the_command_line_is_read_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> argparse.ArgumentParser:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "parser", interrupted)
+    assert command.main() == 0
