@@ -6,10 +6,13 @@ import re
 from urllib.parse import quote
 
 _WORD = re.compile(r"\S+")
-_NAMES = r"(?:password|passwd|passphrase|pwd|pass|pw|token|apikey|key|secret|auth)"
+_COLON = re.compile(":|%3A", re.IGNORECASE)
+# The long ones in compounds too, as userpwd and authToken; the short ones also end words that are no secrets.
+_LONG = r"[\w-]*(?:password|passwd|passphrase|pwd|token|apikey|secret|signature|sessionid)"
+_SHORT = r"(?:[\w-]*[_-])?(?:pass|loginpas|pw|key|auth|sig)"
 # Some cameras want their password in the path: rtsp://cam/user=admin_password=..._channel=1; GStreamer in a property:
 # user-pw=...; the payload of a rule may begin with one.
-_KEY = rf"(?i)((?<![\w-])(?:[\w-]*[_-])?{_NAMES}[ \t]{{0,4}}=[ \t]{{0,4}})"
+_KEY = rf"(?i)((?<![\w-])(?:{_LONG}|{_SHORT})[ \t]{{0,4}}(?:=|%3D)[ \t]{{0,4}})"
 _SECRET = re.compile(_KEY + r"""((?:\\?"[^"\n]*"|\\?'[^'\n]*')[^&\s]*|[^&\s]+)""")
 _SECRET_OF_ADDRESS = re.compile(_KEY + r"[^&]+")
 
@@ -74,12 +77,13 @@ def _hide(match: re.Match[str]) -> str:
 
 
 def _without_password(word: str) -> str:
-    """The word with everything hidden from the first `:` behind its scheme to its last `@`."""
+    """The word with everything hidden from the first `:` (or %3A) behind its scheme to its last `@`."""
     login, at, rest = word.rpartition("@")
     if not at:
         return word
     scheme, scheme_end, behind = login.partition("://")
-    if not scheme_end or ":" in scheme:
+    if not scheme or ":" in scheme:
         scheme, scheme_end, behind = "", "", login
-    user, colon, _ = behind.partition(":")
-    return f"{scheme}{scheme_end}{user}{':***' if colon else ''}@{rest}"
+    colon = _COLON.search(behind)
+    user = f"{behind[: colon.start()]}:***" if colon else behind
+    return f"{scheme}{scheme_end}{user}@{rest}"

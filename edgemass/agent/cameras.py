@@ -90,6 +90,12 @@ class Cameras:
         off = any(not camera.enabled for camera in self._config.cameras.values())
         return not off and not any(camera.running for camera in self.at_work)
 
+    @property
+    def unwritten(self) -> int:
+        """Documents of all cameras that an output could not write."""
+        counts = [camera.counters.snapshot() for camera in self.at_work]
+        return sum(n for count in counts for name, n in count.items() if name.startswith("sink_failed."))
+
     def seen(self) -> dict[str, Seen]:
         """Every camera of the configuration as it is now; for any thread."""
         found = {}
@@ -274,13 +280,14 @@ class Cameras:
             if not held:
                 return False
             before = reporter = self._scenes.reporters.get(name)
-            if keys & SCENE or "score" in keys:
+            otherwise = bool(keys & SCENE) or "score" in keys
+            if otherwise:
                 reporter = self._scenes.exchange(name, station.source)
             line.configure(
                 score=now.score, max_age_ms=now.max_age_ms if station.source.realtime else None, reporter=reporter
             )
-            if reporter is not before:
-                self._scenes.retire(before)
+            if otherwise:
+                self._scenes.retire(name, before)
         if keys & {"max_fps", "motion"}:
             station.camera.select(_selection(now))
         station.config = now

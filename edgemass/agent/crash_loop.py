@@ -143,7 +143,7 @@ class CrashLoop:
             return msgspec.json.decode(path.read_bytes(), type=Starts)
         except FileNotFoundError:
             return Starts()
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, ValueError) as error:  # of bytes that are no text msgspec raises UnicodeDecodeError
             logger.warning("it is not known how earlier starts went: %s", error)
             return Starts()
 

@@ -136,7 +136,6 @@ class Scenes:
         the one before. None where nothing is to be followed any more.
         """
         camera, before = self._config.cameras[name], self.reporters.pop(name, None)
-        self._leftovers.here(name, camera, before.kept if before is not None else Entry())
         if not self._wants_scene(camera, self._task):
             return None
         ledger = self._counts_file(name) if source.live else None
@@ -145,10 +144,12 @@ class Scenes:
         self.reporters[name] = self._reporter(name, entry, ledger, self._clips.get(name), source)
         return self.reporters[name]
 
-    def retire(self, reporter: SceneReporter | None) -> None:
-        """End what it tells; another has taken its place."""
+    def retire(self, name: str, reporter: SceneReporter | None) -> None:
+        """End what it tells, for another has taken its place; then take back what will not be said again."""
         if reporter is not None:
             reporter.close("configuration", self._now())
+        kept = reporter.kept if reporter is not None else Entry()
+        self._leftovers.here(name, self._config.cameras[name], kept)
 
     def remove(self, name: str, *, forget: bool) -> None:
         """A camera gives no more frames, for it was switched off or taken out; forget: for good, so nothing is to stay

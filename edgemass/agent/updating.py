@@ -109,7 +109,7 @@ class Updater:
             return  # a retained order was cleared
         try:
             self._inbox.put(orders.read(document, local=local))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             logger.warning("an order cannot be read and is ignored: %s", error)
 
     def _run(self) -> None:

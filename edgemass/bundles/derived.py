@@ -94,7 +94,7 @@ def _kept(folder: Path) -> _Record | None:
         record = msgspec.json.decode((folder / _RECORD).read_bytes(), type=_Record)
         if record.variant is not None and (folder / record.variant.file).stat().st_size != record.variant.size_bytes:
             return None
-    except (FileNotFoundError, msgspec.DecodeError):
+    except (FileNotFoundError, ValueError):  # of bytes that are no text msgspec raises UnicodeDecodeError
         return None
     return record
 

@@ -72,7 +72,7 @@ def load(bundle: Bundle) -> Pick | None:
         pick = msgspec.json.decode(path.read_bytes(), type=Pick)
     except FileNotFoundError:
         return None
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, ValueError) as error:  # of bytes that are no text msgspec raises UnicodeDecodeError
         logger.debug("the pick for %s is ignored: %s", bundle.manifest.name, error)
         return None
     if pick.schema != _SCHEMA or pick.digest != bundle.digest or pick.threads < 1 or not pick.reference_p95_ms > 0:

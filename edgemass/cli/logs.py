@@ -27,7 +27,7 @@ class _Formatter(logging.Formatter):
         self._journal = journal
 
     def format(self, record: logging.LogRecord) -> str:
-        fields = "".join(f" {key}={value}" for key, value in vars(record).items() if key not in _STANDARD)
+        fields = "".join(f" {key}={_shown(value)}" for key, value in vars(record).items() if key not in _STANDARD)
         text = record.getMessage() + fields
         if record.exc_info:
             text += "\n" + self.formatException(record.exc_info)
@@ -36,6 +36,11 @@ class _Formatter(logging.Formatter):
             level = _JOURNAL_LEVELS.get(record.levelno, 6)
             return "\n".join(f"<{level}>{line}" for line in text.splitlines())
         return f"{self.formatTime(record, self.datefmt)} {record.levelname.lower():7} {text}"
+
+
+def _shown(value: object) -> str:
+    """In one line: names come from others too, and a line of the log must be ours."""
+    return "".join(mark if mark.isprintable() else repr(mark)[1:-1] for mark in str(value))
 
 
 def _log_uncaught(error: BaseException | None, thread: str) -> None:

@@ -125,7 +125,7 @@ def wait(state: Path, slot: str, sequence: int, seconds: float) -> int:
     while time.monotonic() < ends:
         try:
             report = msgspec.json.decode((state / FOLDER / f"{slot}.json").read_bytes(), type=Reported)
-        except (OSError, msgspec.DecodeError):
+        except (OSError, ValueError):
             report = None
         if report is not None and (report.sequence, report.origin) == (sequence, "local"):
             if report.phase != last:

@@ -10,7 +10,7 @@ from edgemass.doctor.answers import Format, Size, Trial, Unit
 from edgemass.doctor.child import Answer
 from edgemass.doctor.finding import MEND_FIRST, Finding, Status, split_advice
 from edgemass.doctor.machine import Machine, answered
-from edgemass.redact import redact
+from edgemass.redact import redact_address
 
 SIZES_SHOWN = 6
 TRIAL_S = 30.0
@@ -82,18 +82,19 @@ def _of_daemon(machine: Machine, name: str) -> Finding:
 def _try(machine: Machine, source: str) -> Finding:
     answer = machine.ask("edgemass.doctor.camera_trial:trial", {"address": source}, TRIAL_S)
     trial = answered(answer, Trial)
+    shown = redact_address(source)  # at once: the spaces of a password are its own only while the address is alone
     if trial is None:
         found, fix = split_advice(answer.failure)
         if answer.missing:
             fix = MEND_FIRST
         fix = fix or "check the address and the cable, and that no other program uses it"
-        shown = source in found or redact(source) in found
-        return Finding(Status.FAIL, found if shown else f"{source}: {found}", fix)
+        named = source in found or shown in found
+        return Finding(Status.FAIL, found if named else f"{shown}: {found}", fix)
     if not trial.frames:
-        return Finding(Status.FAIL, f"{source} opens, but holds no picture", "give another file or folder")
+        return Finding(Status.FAIL, f"{shown} opens, but holds no picture", "give another file or folder")
     rate = f" at {trial.fps:.1f} fps" if trial.fps else ""
     size = f"{trial.width}x{trial.height}{rate}"
-    found = f"{source} gives {size}, {trial.frames} frames, the first after {trial.first_s:.1f} s"
+    found = f"{shown} gives {size}, {trial.frames} frames, the first after {trial.first_s:.1f} s"
     if trial.black:
         return Finding(Status.WARN, f"{found}, all black", "is there a cap on the lens, or is it dark?")
     return Finding(Status.OK, found)

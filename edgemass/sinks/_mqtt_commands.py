@@ -43,7 +43,7 @@ def value_of(payload: bytes, *, retained: bool, now_s: float, synced: bool) -> s
         return text
     try:
         timed = msgspec.json.decode(text, type=_Timed)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise RefusedError(f'it is not {{"value", "expires"}}: {error}') from None
     if timed.expires is not None:
         expires_s = _seconds(timed.expires)
@@ -64,7 +64,7 @@ def _seconds(expires: str | float) -> float:
     if not isinstance(expires, str):
         return float(expires)
     try:
-        moment = datetime.fromisoformat(expires.replace("Z", "+00:00"))
-    except ValueError:
+        moment = msgspec.convert(expires, datetime)  # Python 3.10's own reader knows neither Z nor tenths
+    except msgspec.ValidationError:
         raise RefusedError(f"expires must be RFC 3339 or Unix seconds, found {expires[:64]!r}") from None
     return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()

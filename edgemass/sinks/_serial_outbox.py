@@ -137,7 +137,8 @@ class Outbox:
     def greet(self, greeting: Body) -> None:
         """Whoever is there knows nothing yet, or no longer."""
         with self._lock:
-            self._queues.answers.appendleft(greeting)
+            if greeting not in self._queues.answers:  # nobody may have read the one before
+                self._queues.answers.appendleft(greeting)
             self._queues.changed = dict.fromkeys(self._queues.states)
             for frames in self._queues.frames.values():
                 frames.shown = frames.waiting

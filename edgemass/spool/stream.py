@@ -155,7 +155,7 @@ class Stream:
             if self._schema.decode(payload).schema not in (EVENT, ACCOUNT):
                 return
             document = self._decoder.decode(payload)
-        except msgspec.DecodeError:
+        except (ValueError, RecursionError):  # whatever somebody sends to the topics
             self.unreadable += 1
             return
         if device is not None and document.device != device:

@@ -21,7 +21,8 @@ logger = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 64
 MAX_HEADERS = 16 * 1024
-FIRST_REQUEST_S = 10.0
+REQUEST_S = 10.0
+"""From the opening of a connection, or the first byte behind an answer, to a whole request."""
 STALLED_S = 15.0
 """A client that takes nothing for so long is cut off, by the kernel."""
 GRACE_S = 2
@@ -61,19 +62,37 @@ def bind(address: Address) -> socket.socket:
 
 
 class _Protocol(H11Protocol):
-    """Bounded: in connections, and in how long one may be open before it asks for anything."""
+    """Bounded: in connections, and in how long each may be open without a request under way."""
+
+    _awaiting = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if len(self.connections) > MAX_CONNECTIONS:
             transport.abort()
             return
-        self.loop.call_later(FIRST_REQUEST_S, self._must_have_asked)
+        self._await_request()
 
-    def _must_have_asked(self) -> None:
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._await_request()
+
+    def _await_request(self) -> None:
+        """Uvicorn bounds the silence between two requests only: one that is begun may take for ever."""
         request: Any = self.cycle  # None before the first, whatever uvicorn declares
-        if request is None and not self.transport.is_closing():
+        if not self._awaiting and (request is None or request.response_complete):
+            self._awaiting = True
+            self.loop.call_later(REQUEST_S, self._must_have_asked, request)
+
+    def _must_have_asked(self, before: Any) -> None:
+        """before: the request that was answered last when the wait began."""
+        self._awaiting = False
+        if self.transport.is_closing():
+            return
+        if self.cycle is before:
             self.transport.close()
+        else:
+            self._await_request()
 
 
 class PageServer:

@@ -43,8 +43,12 @@ def test_no_password_leaves_an_address_on_its_own_though_it_holds_spaces(example
 
 @counts(200, 20_000)
 def test_no_secret_of_a_query_leaves(examples: int) -> None:
-    names = st.sampled_from(["password", "PASSWORD", "pwd", "pass", "token", "access_token", "api_key", "api-key"])
-    places = st.sampled_from(["http://cam/mjpeg?{}", "http://cam/?a=b&{}&c=d", "rtsp://cam/user=admin&{}&channel=1"])
+    plain = ["password", "PASSWORD", "pwd", "pass", "token", "access_token", "api_key", "api-key", "-pwd"]
+    compounds = ["loginpas", "userpwd", "authToken", "accesstoken", "sig", "jsessionid", "X-Signature"]
+    names = st.sampled_from([*plain, *compounds])
+    places = st.sampled_from(
+        ["http://cam/mjpeg?{}", "http://cam/?a=b&{}&c=d", "http://cam/v;{}", "rtsp://cam/user=admin&{}&channel=1"]
+    )
 
     def promise(place: str, name: str, around: tuple[str, str]) -> None:
         secret = "".join((around[0] + SECRET + around[1]).split("&"))

@@ -98,13 +98,14 @@ def test_rollback_with_a_torn_cache(honest: Honest, victim: Victim, tmp_path: Pa
     still_works(honest, victim)
 
 
+@pytest.mark.parametrize("left", [b'{"marks":{', b'{"marks":{"\xff":'])
 @pytest.mark.parametrize("torn", ["floor.json", "floor.copy.json"])
-def test_rollback_with_a_torn_floor(honest: Honest, victim: Victim, tmp_path: Path, torn: str) -> None:
+def test_rollback_with_a_torn_floor(honest: Honest, victim: Victim, tmp_path: Path, torn: str, left: bytes) -> None:
     """One copy of the floor is enough."""
     old = honest.copy(tmp_path / "old")
     still_works(honest, victim, 2)
     victim.tear_cache()
-    (victim.folder / torn).write_bytes(b'{"marks":{')
+    (victim.folder / torn).write_bytes(left)
     refuses(lambda: victim.refresh(old), "rolled back")
     still_works(honest, victim)
 

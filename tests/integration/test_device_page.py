@@ -295,7 +295,7 @@ def test_the_server_ends_in_time_with_viewers_and_half_a_request() -> None:
 
 def test_who_takes_nothing_is_cut_off_and_so_is_who_asks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "STALLED_S", 1.0)
-    monkeypatch.setattr(server, "FIRST_REQUEST_S", 1.0)
+    monkeypatch.setattr(server, "REQUEST_S", 1.0)
     line = Line()
     with DevicePage(lines={"door": line}, draw=lambda *_: bytes(3_000_000)) as page, frames_given(line):
         with looking(page), socket.create_connection(("127.0.0.1", page.port), timeout=PATIENCE_S) as half:
@@ -304,6 +304,19 @@ def test_who_takes_nothing_is_cut_off_and_so_is_who_asks_nothing(monkeypatch: py
             assert half.recv(1) == b""
             wait_until(lambda: page.gallery.viewers == 0, "the end of who takes nothing")
         assert not line.watchers
+
+
+@pytest.mark.parametrize("owed", ["", "Content-Length: 100\r\n"])
+def test_a_second_request_that_is_never_finished_is_cut_off_as_the_first_is(
+    monkeypatch: pytest.MonkeyPatch, owed: str
+) -> None:
+    monkeypatch.setattr(server, "REQUEST_S", 1.0)
+    with DevicePage() as page, socket.create_connection(("127.0.0.1", page.port), timeout=PATIENCE_S) as half:
+        half.sendall(f"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:{page.port}\r\n{owed}\r\n".encode())
+        assert half.recv(4096).startswith(b"HTTP/1.1 200")
+        half.sendall(b"GET / HT")
+        while half.recv(4096):
+            pass
 
 
 def test_more_connections_than_may_be_are_closed_and_the_page_goes_on() -> None:

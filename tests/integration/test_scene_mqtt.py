@@ -205,3 +205,25 @@ def test_pictures_and_zones_of_an_earlier_run_are_taken_from_the_broker_when_the
         wait_until(lambda: last(late, f"{BASE}/state") != b"", "what is retained")
         assert last(late, picture) == b""
         assert last(late, ZONE_COUNT) == b""
+
+
+@pytest.mark.rtsp
+def test_a_reload_takes_zones_lines_and_pictures_that_are_no_longer_wanted_from_the_broker(
+    broker: Broker, stream: RtspServer, tmp_path: Path
+) -> None:
+    config = config_file(tmp_path, broker, stream.address)
+    picture, crossed = f"{BASE}/snapshot/person", f"{BASE}/line/middle/in/person"
+    with Daemon(tmp_path, "--config", str(config)) as daemon, Listener(broker) as listener:
+        wait_until(
+            lambda: all(last(listener, topic) for topic in (picture, ZONE_COUNT, crossed)), "all was seen", PATIENCE_S
+        )
+        text = config.read_text().replace("zones.lawn", "zones.grass").replace("lines.middle", "lines.border")
+        config.write_text(text.replace("events = { update_s = 1.0 }", 'events = { snapshots = "none" }'))
+        os.kill(daemon.pid, signal.SIGHUP)
+        wait_until(
+            lambda: "configuration read again: camera yard goes on with another" in daemon.err, "it was read again"
+        )
+        with Listener(broker) as late:
+            wait_until(lambda: last(late, f"{BASE}/zone/grass/count/person") != b"", "what is retained")
+            assert [last(late, topic) for topic in (picture, ZONE_COUNT, crossed)] == [b"", b"", b""]
+        assert daemon.end() == 0, daemon.err

@@ -23,3 +23,11 @@ def test_no_password_leaves_by_whatever_way_it_is_said(what: str) -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
     assert "rtsp://me:***@camera/1" in done.stderr
     assert "hunter2" not in done.stderr + done.stdout
+
+
+def test_a_name_that_others_gave_makes_no_line_of_the_log() -> None:
+    begin = "import logging; from edgemass.cli.logs import set_up_logging; set_up_logging(verbose=False)"
+    say = "logging.getLogger('edgemass.x').warning('refused', extra={'command': 'x\\n<3>all is lost\\x1b[2J é'})"
+    done = subprocess.run([sys.executable, "-c", f"{begin}; {say}"], capture_output=True, check=True, timeout=60)
+    (line,) = done.stderr.decode().splitlines()
+    assert line.endswith(r"refused command=x\n<3>all is lost\x1b[2J é")

@@ -246,7 +246,7 @@ def _read_floor(folder: Path) -> Floor:
             floors.append(msgspec.json.decode((folder / name).read_bytes(), type=Floor))
         except FileNotFoundError:
             continue
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, ValueError) as error:  # of bytes that are no text msgspec raises UnicodeDecodeError
             logger.warning("%s is damaged: %s", folder / name, error)
     return max(
         floors, key=lambda floor: (sum(mark.version for mark in floor.marks.values()), floor.time_s), default=Floor()

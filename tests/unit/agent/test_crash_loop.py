@@ -111,7 +111,7 @@ def test_an_end_by_an_error_counts(tmp_path: Path) -> None:
     assert start(tmp_path).step == WAYS[1]
 
 
-@pytest.mark.parametrize("content", [b"", b"\0" * 40, b'{"open": "many"}', b"[]"])
+@pytest.mark.parametrize("content", [b"", b"\0" * 40, b'{"open": "many"}', b"[]", b'{"subject": "\xff"}'])
 def test_a_damaged_file_is_begun_anew(content: bytes, tmp_path: Path) -> None:
     (tmp_path / FILE).write_bytes(content)
     assert start(tmp_path).step == WAYS[0]

@@ -66,7 +66,9 @@ def test_another_bundle_does_not_find_it(bundle: Bundle, pick: Pick) -> None:
     assert picks.load(other) is None
 
 
-@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"schema":"edgemass.pick/1"}', b"\xff\xfe", None])
+@pytest.mark.parametrize(
+    "damage", [b"", b"{", b"[]", b'{"schema":"edgemass.pick/1"}', b"\xff\xfe", b'{"digest":"\xff"}', None]
+)
 def test_a_damaged_or_unreadable_pick_is_ignored(bundle: Bundle, pick: Pick, damage: bytes | None) -> None:
     picks.keep(bundle, pick)
     path = kept_file()

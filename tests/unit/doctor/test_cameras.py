@@ -187,6 +187,13 @@ def test_the_camera_that_is_asked_for_must_give_pictures(machine: MakeMachine) -
     assert asked(machine()) == []
 
 
+@pytest.mark.parametrize("answer", [Answer(failure="connection refused"), Answer({"frames": 0})])
+def test_a_password_with_a_space_in_it_does_not_leave_with_the_address(machine: MakeMachine, answer: Answer) -> None:
+    found = asked(machine(answers={"trial": answer}, camera="rtsp://admin:hunter2 x@cam/1"))[0].found
+    assert "rtsp://admin:***@cam/1" in found
+    assert "hunter2" not in found
+
+
 def test_csi_is_looked_for_where_there_is_a_socket_for_it(machine: MakeMachine) -> None:
     assert csi(machine("mini-pc")) == []
     assert csi(machine("raspberry-pi-4"))[0].status is Status.OK

@@ -153,3 +153,12 @@ def test_every_document_ends_as_sent_or_dropped_or_unchanged(seed: int) -> None:
     assert totals["dropped"] == reasons
     assert totals["published"] + totals["dropped"] + totals.get("unchanged", 0) == frames + events
     assert bench.outbox.held == 0
+
+
+def test_who_greets_for_ever_and_reads_nothing_makes_no_queue_grow() -> None:
+    bench = Bench()
+    bench.outbox.answer({"k": "ans"})
+    for _ in range(3 * MAX_ANSWERS):
+        bench.outbox.greet(HI)
+    assert bench.outbox.held == 2
+    assert [bench.take() for _ in range(3)] == [HI, {"k": "ans"}, None]

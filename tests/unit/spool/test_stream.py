@@ -130,8 +130,10 @@ def test_what_is_no_document_is_counted_and_other_documents_are_passed_over() ->
     stream.take(b"{")
     stream.take(b'{"schema": "edgemass.event/1", "seq": "x"}')
     stream.take(b'{"schema": "edgemass.counts/1"}')
+    stream.take(b'{"schema": "\xff"}')
+    stream.take(b'{"a":' + b"[" * 100_000)
     stream.take(b"")
-    assert stream.verdict().unreadable == 2
+    assert stream.verdict().unreadable == 4
 
 
 @pytest.mark.parametrize("seed", range(5))
