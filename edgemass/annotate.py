@@ -14,7 +14,7 @@ import numpy as np
 from edgemass import sources
 from edgemass.clock import SystemClock
 from edgemass.config import CameraConfig
-from edgemass.config.reading import nearest
+from edgemass.config.explaining import nearest
 from edgemass.counters import Counters
 from edgemass.detections import Classification, Detections
 from edgemass.detector import Detector, Thresholds

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from edgemass.config import CameraConfig
-from edgemass.config.reading import nearest
+from edgemass.config.explaining import nearest
 from edgemass.counters import Counters
 from edgemass.detections import Detections
 from edgemass.detector import Stream, Thresholds

@@ -40,10 +40,8 @@ from edgemass.tuning.agreement import LOWEST
 from edgemass.tuning.turns import in_turns
 
 WARM_UP_RUNS = 20  # ONNX Runtime's arena and LiteRT's caches have their size after 3 to 10
-GROWTH_RUNS, GROWTH_EVERY, GROWTH_S = 200, 10, 10.0  # 2 s of a model of 10 ms; a slow one is stopped after the first 40
-GROWTH_LEAST_RUNS = 40
-ROUNDS, ROUND_S, ROUND_MOST_RUNS = 3, 1.2, 60
-"""Of the comparison of speed. All runs of one stream together stay below 400: what breaks later is probation's."""
+GROWTH_EVERY, GROWTH_LEAST_RUNS, GROWTH_S = 10, 40, 10.0  # a slow model is stopped after the first 40 runs
+ROUND_MOST_RUNS = 60
 MOST_THINGS = 50  # of one frame that are told
 MOST_GOLDEN = 32
 _TEXT = as_image(b"192.0.2.1 - - [26/Nov/2026:01:02:03 +0000] GET /index.html 200 512")
@@ -66,13 +64,25 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     picked: bool
 
 
+class Effort(msgspec.Struct, frozen=True, kw_only=True):
+    """growth_runs: in which its memory is watched; 2 s of a model of 10 ms.
+
+    rounds, round_s: of the comparison of speed. All runs of one stream together stay below 400: what breaks later is
+    probation's.
+    """
+
+    growth_runs: int = 200
+    rounds: int = 3
+    round_s: float = 1.2
+
+
 class Order(msgspec.Struct, frozen=True, kw_only=True):
     """model: to look at. beside: the running model, to compare speeds with; None = time the model alone.
 
     checks: whether it is the new model, whose answers and growth are looked at, or the running one, of which memory,
     frames and speed are wanted. beside_bytes: what `beside` takes, as measured. reserve_bytes: of memory that has to
-    stay free. frames: how many follow. cache: the parent's place for what is kept, "" where it has none.
-    nice: added to the process's own. deadline_s: after which it ends itself.
+    stay free. effort: spent on a model that is checked. frames: how many follow. cache: the parent's place for what is
+    kept, "" where it has none. nice: added to the process's own. deadline_s: after which it ends itself.
     """
 
     model: Load
@@ -80,6 +90,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     checks: bool
     beside_bytes: int
     reserve_bytes: int
+    effort: Effort
     frames: int
     cache: str
     nice: int
@@ -151,7 +162,7 @@ def look(order: Order, witness: Witness, read_frames: Callable[[], list[Image]])
         watched = Watched(backend, bundle.manifest.of(variant))
         detector.backend = watched
         right = _check_answers(bundle, variant, detector, frames, witness) and _grow(
-            detector.stream(), pictures, thresholds, watched, witness
+            order.effort.growth_runs, detector.stream(), pictures, thresholds, watched, witness
         )
         detector.backend = backend
     if right:
@@ -286,12 +297,12 @@ def _see(stream: Stream, manifest: Manifest, frames: Sequence[Image], witness: W
 
 
 def _grow(
-    stream: Stream, pictures: Sequence[Image], thresholds: Thresholds, watched: Watched, witness: Witness
+    runs: int, stream: Stream, pictures: Sequence[Image], thresholds: Thresholds, watched: Watched, witness: Witness
 ) -> bool:
     """Run it again and again, look at the process's memory, and return whether all its numbers stay finite."""
     growth: list[tuple[int, int]] = []
     started = time.perf_counter()
-    for run in range(1 - WARM_UP_RUNS, GROWTH_RUNS + 1):
+    for run in range(1 - WARM_UP_RUNS, runs + 1):
         if run == 1:
             growth.append((0, memory.own_bytes()))
             started = time.perf_counter()
@@ -314,7 +325,7 @@ def _time(order: Order, stream: Stream, thresholds: Thresholds, pictures: Sequen
     """Rounds of frames, in turns with the running model where that is wanted and there is memory for both."""
     sides = [(stream, thresholds), *_beside(order, witness)]
     rounds: list[list[list[float]]] = []
-    for number in range(1, ROUNDS + 1 if order.checks else 2):
+    for number in range(1, order.effort.rounds + 1 if order.checks else 2):
 
         def before_turn(side: int, number: int = number) -> None:
             witness.say(f"timing {'the running model beside it' if side else 'it'}, round {number}")
@@ -324,7 +335,7 @@ def _time(order: Order, stream: Stream, thresholds: Thresholds, pictures: Sequen
                 [side[0] for side in sides],
                 pictures,
                 [side[1] for side in sides],
-                ROUND_S if order.checks else 0,
+                order.effort.round_s if order.checks else 0,
                 most_runs=ROUND_MOST_RUNS,
                 before_turn=before_turn,
             )

@@ -281,7 +281,13 @@ class Agent:
             if self._controls.restarting.is_set():
                 return self._finish(failed=False) or RESTART
             self._clock.wait(stop, POLL_S)
-        return self._finish(failed=False)
+        return self._finish(failed=not stop.is_set() and self._incomplete())
+
+    def _incomplete(self) -> bool:
+        """Whether a run that came to its end has lost documents, which whoever waited for them must know."""
+        if unwritten := self._cameras.unwritten:
+            logger.error("%d documents could not be written, for the reasons above: the output is not whole", unwritten)
+        return unwritten > 0
 
     def _finish(self, *, failed: bool) -> int:
         self._heartbeat.stopping()

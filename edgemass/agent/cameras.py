@@ -90,6 +90,12 @@ class Cameras:
         off = any(not camera.enabled for camera in self._config.cameras.values())
         return not off and not any(camera.running for camera in self.at_work)
 
+    @property
+    def unwritten(self) -> int:
+        """Documents of all cameras that an output could not write."""
+        counts = [camera.counters.snapshot() for camera in self.at_work]
+        return sum(n for count in counts for name, n in count.items() if name.startswith("sink_failed."))
+
     def seen(self) -> dict[str, Seen]:
         """Every camera of the configuration as it is now; for any thread."""
         found = {}

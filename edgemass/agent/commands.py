@@ -14,7 +14,7 @@ from typing import Any
 from edgemass.clock import Clock
 from edgemass.config import CameraConfig
 from edgemass.config.camera import MAX_FPS
-from edgemass.config.reading import nearest
+from edgemass.config.explaining import nearest
 from edgemass.errors import EdgemassError
 from edgemass.frame import Frame
 from edgemass.messages import Detection, DetectionMessage, FrameMessage

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgemass import sources
 from edgemass.config import CameraConfig, Config
-from edgemass.config.reading import nearest
+from edgemass.config.explaining import nearest
 from edgemass.errors import ConfigError, UsageError
 from edgemass.manifest import Manifest
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from edgemass import cache
 from edgemass import manifest as manifests
-from edgemass.agent._proving_child import Load, Order
+from edgemass.agent._proving_child import Effort, Load, Order
 from edgemass.agent.judging import Ending, Evidence, Measurements, ProvingLimits, Verdict, judge, needs_met
 from edgemass.backends import own_process
 from edgemass.bundles import Bundle, picks
@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 DEADLINE_S = 300.0
 """Both children. A model of 10 ms a frame takes 8 s, one of 100 ms on a Raspberry Pi half a minute; the rest is for
 worn SD cards and boards with other work. Who runs on TensorRT, which builds its engines first, gives it more."""
+EFFORT = Effort()
 NICE = 10  # the cameras go first; at 19 a busy board would give it nothing
 MOST_FRAMES = 8
 MOST_BYTES = 64_000_000  # of all frames together; they go through a file that may lie in memory
@@ -147,6 +148,7 @@ class _Desk:
             checks=checks,
             beside_bytes=beside_bytes,
             reserve_bytes=self._limits.reserve_bytes,
+            effort=EFFORT,
             frames=len(self._frames),
             cache=_cache(),
             nice=NICE,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import os
 import signal
@@ -94,6 +95,7 @@ def execute(top: argparse.ArgumentParser, arguments: Sequence[str] | None) -> in
 
     arguments: None for those of this process.
     """
+    _write_what_the_terminal_can()
     options = top.parse_args(arguments)
     set_up_logging(verbose=options.verbose)
     if place := os.environ.get(CACHE_VARIABLE):
@@ -117,6 +119,12 @@ def execute(top: argparse.ArgumentParser, arguments: Sequence[str] | None) -> in
         print(f"{top.prog}: error: {where}{error.strerror or one_line(error)}", file=sys.stderr)
         return EXIT_FAILURE
     return code
+
+
+def _write_what_the_terminal_can() -> None:
+    """A character that the terminal's encoding has not, such as ° in ASCII, becomes `?` and ends nothing."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="replace")
 
 
 def one_line(error: Exception) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from edgemass import config
 from edgemass.cli.progress import Progress
 from edgemass.config import CameraConfig, Config
-from edgemass.errors import UsageError
+from edgemass.errors import EdgemassError, UsageError
 
 if TYPE_CHECKING:
     from edgemass.annotate import Annotated
@@ -63,6 +63,11 @@ def call(options: argparse.Namespace) -> int:
         result = annotate.annotate(
             source, options.output, detector, camera, frames=options.frames, stop=stop, progress=progress
         )
+    except OSError as error:  # the source's own are SourceErrors
+        raise EdgemassError(
+            f"cannot write {options.output}: {error.strerror or error}; make room, or give a file in a folder that can "
+            "be written"
+        ) from error
     finally:
         progress.end()
         detector.backend.close()

@@ -38,8 +38,8 @@ MODEL:  a name of `edgemass model list`, a bundle folder, a bare .onnx or .tflit
 URI:    console: (default), jsonl:- , jsonl:PATH, mqtt://host, mqtts://host, snapshots:DIR,
         serial:///dev/ttyUSB0?baud=115200 for a microcontroller
 
-examples: edgemass run --camera demo: --sink jsonl:- --frames 3
-          edgemass run --camera demo:live --http
+example: edgemass run --camera demo: --sink jsonl:- --frames 3
+example: edgemass run --camera demo:live --http
 """
 
 AFTER_DEMO = """

@@ -16,12 +16,13 @@ import msgspec
 
 from edgemass.config.camera import CameraConfig
 from edgemass.config.delivery import DeliveryConfig
+from edgemass.config.explaining import nearest
 from edgemass.config.governor import GovernorConfig
 from edgemass.config.health import HealthConfig
 from edgemass.config.home_assistant import HomeAssistantConfig
 from edgemass.config.http import HttpConfig
 from edgemass.config.names import NAME_WANTED, device_id, is_name, state_folder
-from edgemass.config.reading import convert, join, nearest, read_toml
+from edgemass.config.reading import convert, join, read_toml
 from edgemass.config.rules import RuleConfig
 from edgemass.config.scene import Filters, LineConfig, ZoneConfig
 from edgemass.config.updates import UpdatesConfig

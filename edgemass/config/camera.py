@@ -8,10 +8,10 @@ from typing import Literal
 import msgspec
 
 from edgemass.config.clips import ClipsConfig
+from edgemass.config.explaining import nearest
 from edgemass.config.integrity import IntegrityConfig
 from edgemass.config.motion import MotionConfig
 from edgemass.config.names import NAME_WANTED, is_name
-from edgemass.config.reading import nearest
 from edgemass.config.rules import RuleConfig
 from edgemass.config.scene import EventsConfig, Filters, LineConfig, ZoneConfig
 from edgemass.config.shapes import Point, check_polygon

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
-import re
 import stat
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 import msgspec
 
+from edgemass.config.explaining import explain
 from edgemass.errors import ConfigError
 
 if sys.version_info >= (3, 11):
@@ -20,7 +19,6 @@ else:
     import tomli as tomllib
 
 MAX_BYTES = 4 * 1024 * 1024
-_UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(?P<field>[^`]+)`( - at `\$\.(?P<table>\w+)`)?")
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -83,33 +81,4 @@ def convert(table: Mapping[str, Any], kind: type[_T], where: str) -> _T:
     try:
         return msgspec.convert(dict(table), kind)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{where}: {_explain(str(error), kind)}") from error
-
-
-def _explain(problem: str, kind: type[msgspec.Struct]) -> str:
-    match = _UNKNOWN_FIELD.search(problem)
-    if match is None:
-        return problem.replace("`$.", "`").replace("| object`", "| table`")
-    kind = _inner(kind, match["table"]) or kind
-    hint = nearest(match["field"], [field.encode_name for field in msgspec.structs.fields(kind)])
-    where = f" of `{match['table']}`" if match["table"] else ""
-    return f"unknown key `{match['field']}`{where}{hint}"
-
-
-def nearest(found: str, known: Collection[str]) -> str:
-    """The end of an error that says what would have done."""
-    near = difflib.get_close_matches(found, known, n=1)
-    if near:
-        return f"; did you mean `{near[0]}`?"
-    return f"; known are {', '.join(known)}" if known else "; there are none"
-
-
-def _inner(kind: type[msgspec.Struct], key: str | None) -> type[msgspec.Struct] | None:
-    """The type of the table that may stand under a key."""
-    for field in msgspec.structs.fields(kind):
-        if field.encode_name == key:
-            types = (field.type, *get_args(field.type))
-            return next(
-                (found for found in types if isinstance(found, type) and issubclass(found, msgspec.Struct)), None
-            )
-    return None
+        raise ConfigError(f"{where}: {explain(str(error), kind)}") from error

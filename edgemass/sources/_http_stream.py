@@ -63,7 +63,10 @@ def parse(uri: str) -> Address:
         parts, port, host = urlsplit(""), 0, ""
     user, password = unquote(parts.username or ""), unquote(parts.password or "")
     if not host or parts.scheme.lower() not in ("http", "https") or re.search(r"[\x00-\x1f\x7f]", user + password):
-        raise UsageError(f"cannot read {redact_address(uri)!r}; wanted http://[user:password@]host[:port]/path")
+        raise UsageError(
+            f"cannot read {redact_address(uri)!r}; wanted http://[user@]host[:port]/path; a password stands "
+            "behind the user and a colon"
+        )
     if fragment not in ("", "verify=yes", "verify=no"):
         raise UsageError(
             f"cannot read the option at the end of {redact_address(uri)!r}; known is #verify=no, "

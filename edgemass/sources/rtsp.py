@@ -63,7 +63,10 @@ def open(uri: str, options: CaptureOptions, clock: Clock) -> RtspCamera:  # noqa
     except ValueError:
         usable = False
     if not usable:
-        raise UsageError(f"cannot read {redact_address(uri)!r}; wanted rtsp://[user:password@]host[:port]/path")
+        raise UsageError(
+            f"cannot read {redact_address(uri)!r}; wanted rtsp://[user@]host[:port]/path, a port from 1 to 65535; "
+            "a password stands behind the user and a colon"
+        )
     transport = fragment.removeprefix("transport=") if fragment else TRANSPORTS[0]
     if transport not in TRANSPORTS:
         raise UsageError(

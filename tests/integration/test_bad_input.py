@@ -193,6 +193,7 @@ def test_standard_output_that_cannot_be_written_does_not_stop_a_camera(tmp_path:
     assert "Traceback" not in done.stderr
     assert "No space left" in done.stderr
     assert len(path.read_text().splitlines()) == 9
+    assert done.returncode == 1, "whoever waited for the documents must know that some are missing"
 
 
 def test_closed_standard_output_does_not_stop_a_camera(tmp_path: Path, assets: Path) -> None:

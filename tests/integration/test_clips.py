@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
@@ -18,22 +17,12 @@ from edgemass.frame import Frame, Image
 from edgemass.pipeline.capture import Capture
 from edgemass.pipeline.clips import ClipRecorder
 from edgemass.sources import CaptureOptions, Recordable
-from tests.simulators import rtsp_server
 from tests.simulators.rtsp_server import RtspServer
 
 pytestmark = pytest.mark.rtsp
 
 PATIENCE_S = 20.0
 CLOSE_S = 10.0
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _server_is_installed() -> None:
-    reason = rtsp_server.missing()
-    if reason and os.environ.get("CI"):
-        pytest.fail(reason)
-    if reason:
-        pytest.skip(reason)
 
 
 class Recording:

@@ -17,7 +17,6 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.simulators import broker as brokers
 from tests.simulators import fake_dev
 from tests.simulators.asker import Asker
 from tests.simulators.broker import PATIENCE_S, Broker, Listener, free_port, wait_until
@@ -31,7 +30,6 @@ pytestmark = pytest.mark.runtime
 SOURCE = "synthetic:?width=64&height=64&fps=20"
 DISK_BYTES = 56 << 20
 """A little more than what the health calls a disk that is nearly full."""
-NO_BROKER = pytest.mark.skipif(bool(brokers.missing()), reason=brokers.missing())
 
 
 @final
@@ -113,12 +111,6 @@ class Board:
         self.until(lambda: self.frames() >= before + frames, "more frames")
 
 
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    with Broker(tmp_path / "broker") as running:
-        yield running
-
-
 class Seen(NamedTuple):
     """A board whose camera is a network camera, whose clock can be made to jump, and whose page is at this port."""
 
@@ -192,7 +184,6 @@ def fill(folder: Path) -> Path:
 
 
 @pytest.mark.broker
-@NO_BROKER
 def test_a_disk_that_is_full_and_then_read_only_is_said_and_commands_and_frames_go_on(
     disk: Path, tmp_path: Path, broker: Broker
 ) -> None:
@@ -342,7 +333,6 @@ def test_cameras_that_change_places_keep_their_names(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.broker
-@NO_BROKER
 def test_commands_are_taken_again_when_a_broker_went_away_amid_them(tmp_path: Path, broker: Broker) -> None:
     with Board(tmp_path / "board", broker.url) as board:
         with Asker(broker, "edgemass/v1/pi") as asker:
@@ -362,7 +352,6 @@ def test_commands_are_taken_again_when_a_broker_went_away_amid_them(tmp_path: Pa
 
 @pytest.mark.slow  # 12 s: three connections have to be lost
 @pytest.mark.broker
-@NO_BROKER
 def test_a_second_board_of_one_name_is_said_with_the_cause_and_slows_down(tmp_path: Path, broker: Broker) -> None:
     with Board(tmp_path / "one", broker.url) as one, Board(tmp_path / "two", broker.url) as two:
         said = "uses the same client id 'edgemass-pi'"

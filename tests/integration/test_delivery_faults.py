@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from tests.simulators import broker as broker_simulator
 from tests.simulators.broker import Broker, Listener, wait_until
 from tests.simulators.event_source import EventSource
 from tests.unit.spool.queues import Opened, now
@@ -122,7 +121,6 @@ def files_of_at_most(size: int) -> Iterator[None]:
 
 
 @pytest.mark.broker
-@pytest.mark.skipif(bool(broker_simulator.missing()), reason=broker_simulator.missing())
 def test_a_process_with_a_full_disk_and_no_broker_lives_says_so_and_sends_all(disk: Path, tmp_path: Path) -> None:
     fill(disk)
     with Broker(tmp_path / "broker") as broker:

@@ -15,7 +15,6 @@ import pytest
 
 from edgemass.doctor import CHECKS, Machine, child, probes
 from edgemass.doctor.broker import broker as check_broker
-from tests.simulators import broker as brokers
 from tests.simulators import fake_broker, tiny_models
 from tests.simulators.broker import Broker, free_port
 from tests.simulators.daemon import edgemass
@@ -163,8 +162,6 @@ class TestReport:
 class TestBroker:
     @pytest.fixture
     def users(self, tmp_path: Path) -> Any:
-        if reason := brokers.missing():
-            pytest.skip(reason)
         with Broker(tmp_path / "broker", users={"me": "right"}) as started:
             yield started
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from tests.simulators import broker, registry
 from tests.simulators.board import Board
 from tests.simulators.broker import Listener, wait_until
 from tests.simulators.fleet import Fleet, release
@@ -18,8 +17,6 @@ pytestmark = [
     pytest.mark.runtime,
     pytest.mark.broker,
     pytest.mark.registry,
-    pytest.mark.skipif(bool(registry.missing()), reason=registry.missing()),
-    pytest.mark.skipif(bool(broker.missing()), reason=broker.missing()),
 ]
 
 FRAME_MS = 100.0

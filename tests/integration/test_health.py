@@ -6,7 +6,7 @@ import json
 import re
 import signal
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,6 @@ from edgemass.health.tree import Tree
 from edgemass.messages.health import Cpu, GovernorHealth, QueueHealth, System
 from tests import schemas
 from tests.documents import health_message
-from tests.simulators import broker as broker_simulator
-from tests.simulators import prometheus as prometheus_simulator
 from tests.simulators.broker import Broker, Listener, free_port, wait_until
 from tests.simulators.daemon import Daemon, edgemass
 from tests.simulators.manual_clock import ManualClock
@@ -37,8 +35,6 @@ HEALTH = "edgemass/v1/pi/health"
 PATIENCE_S = 60.0
 SECRET = "hunter2"
 
-NO_BROKER = pytest.mark.skipif(bool(broker_simulator.missing()), reason=broker_simulator.missing())
-NO_PROMETHEUS = pytest.mark.skipif(bool(prometheus_simulator.missing()), reason=prometheus_simulator.missing())
 pytestmark = pytest.mark.runtime
 
 
@@ -90,12 +86,6 @@ def ask(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tup
     return status
 
 
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    with Broker(tmp_path / "broker") as running:
-        yield running
-
-
 def expressions() -> list[str]:
     panels = json.loads(DASHBOARD.read_text(encoding="utf-8"))["panels"]
     return [target["expr"] for panel in panels for target in panel.get("targets", ())]
@@ -117,7 +107,6 @@ def full() -> str:
 
 
 @pytest.mark.broker
-@NO_BROKER
 def test_a_device_says_how_it_is_over_mqtt_and_anew_when_the_broker_is_back(tmp_path: Path, broker: Broker) -> None:
     device = Device(tmp_path, broker.url)
     with device.daemon:
@@ -182,7 +171,6 @@ def test_a_second_daemon_leaves_the_first_ones_status_alone(tmp_path: Path) -> N
 
 
 @pytest.mark.prometheus
-@NO_PROMETHEUS
 def test_prometheus_has_nothing_to_say_about_the_metrics() -> None:
     assert promtool("check", "metrics", text=full()) == ""
     assert {metric.name for metric in METRICS} - set(re.findall(r"^# TYPE (\w+)", full(), re.MULTILINE)) <= {
@@ -193,7 +181,6 @@ def test_prometheus_has_nothing_to_say_about_the_metrics() -> None:
 
 
 @pytest.mark.prometheus
-@NO_PROMETHEUS
 def test_every_query_of_the_dashboard_finds_something(tmp_path: Path) -> None:
     pytest.importorskip("starlette", reason="needs the extra http")
     page = f"127.0.0.1:{free_port()}"

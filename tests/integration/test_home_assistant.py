@@ -6,13 +6,11 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, final
 
 import pytest
 
-from tests.simulators import broker as brokers
 from tests.simulators.broker import Broker, Listener, free_port, wait_until
 from tests.simulators.daemon import Daemon
 from tests.simulators.tiny_detectors import yolo_v8
@@ -32,16 +30,6 @@ labels = ["cat"]
 TAKES_S = 60.0
 
 pytestmark = [pytest.mark.broker, pytest.mark.runtime]
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    if reason := brokers.missing():
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    with Broker(tmp_path / "broker") as started:
-        yield started
 
 
 def write(folder: Path, broker: Broker, text: str) -> Path:

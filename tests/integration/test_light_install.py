@@ -57,7 +57,7 @@ def test_the_agent_and_every_row_that_needs_no_extra_import_without_any() -> Non
 
 
 def test_the_agent_loads_no_runtime_although_one_is_installed() -> None:
-    code = "import sys, edgemass.agent; print(sorted(set(sys.modules) & set(" + repr(EXTRAS) + ")))"
+    code = "import sys, edgemass.agent.agent; print(sorted(set(sys.modules) & set(" + repr(EXTRAS) + ")))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == "[]\n"
 

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from edgemass import config
-from edgemass.agent import Agent, changeover
+from edgemass.agent import Agent, changeover, proving
 from edgemass.agent.probation import ProbationLimits
 from edgemass.bundles import Bundle
 from edgemass.store import ModelStore
-from tests.simulators import bad_models
+from tests.simulators import bad_models, brief_proving
 from tests.simulators.board import Board, person
 from tests.simulators.broker import wait_until
 from tests.simulators.daemon import Daemon
@@ -124,7 +124,7 @@ def test_a_bad_model_is_refused_and_the_old_one_runs_on(
 
 def test_a_model_that_takes_the_daemon_down_on_probation_is_not_tried_again(tmp_path: Path) -> None:
     board = Board(tmp_path / "board", "probation_s = 600.0")
-    digest = board.add(bad_models.person(tmp_path / "bad", "crashing", after=400))
+    digest = board.add(bad_models.person(tmp_path / "bad", "crashing", after=150))
     with board.daemon() as daemon:
         old = board.wait_for("idle")["digest"]
         board.wait_for("probation", sequence=board.order(digest))
@@ -195,7 +195,7 @@ def kills(folder: Path, count: int, seed: int) -> None:
             _serves_anything(board, daemon, {factory, *digests})
             if chance.random() < 0.8:
                 board.order(chance.choice(digests))
-            threading.Event().wait(chance.uniform(0.0, 12.0))  # any moment will do
+            threading.Event().wait(chance.uniform(0.0, 6.0))  # any moment of an exchange, and some after it
             daemon.end(signal.SIGKILL)
     with board.daemon() as daemon:
         _serves_anything(board, daemon, {factory, *digests})
@@ -226,8 +226,10 @@ def test_a_model_that_turns_bad_on_probation_is_taken_back_between_two_frames(
     """The daemon in this process, so that what takes a minute on a board takes seconds."""
     quick = functools.partial(ProbationLimits, window_s=2.0, evidence_frames=20)
     monkeypatch.setattr(changeover, "ProbationLimits", quick)
-    board = Board(tmp_path / "board", "probation_s = 600.0", camera="synthetic:?width=320&height=240&fps=60")
-    digest = board.add(bad_models.person(tmp_path / "bad", "slow", after=400))
+    monkeypatch.setattr(proving, "EFFORT", brief_proving.EFFORT)
+    camera = "synthetic:?width=320&height=240&fps=60"
+    board = Board(tmp_path / "board", "probation_s = 600.0", camera=camera, max_slowdown=2.0)
+    digest = board.add(bad_models.person(tmp_path / "bad", "slow", after=300))
     stop = threading.Event()
     agent = Agent(config.load(board.config))
     codes: list[int] = []

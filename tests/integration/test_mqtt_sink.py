@@ -22,14 +22,10 @@ from edgemass.mqtt import Message, MqttConnection, outbox, parse
 from edgemass.sinks import Channel, Sink, SinkContext
 from edgemass.sinks import _mqtt_former as former
 from tests import documents, schemas
-from tests.simulators import broker as broker_simulator
 from tests.simulators.broker import PASSWORD, PATIENCE_S, Broker, Certificates, Listener, wait_until
 from tests.simulators.manual_clock import ManualClock
 
-pytestmark = [
-    pytest.mark.broker,
-    pytest.mark.skipif(bool(broker_simulator.missing()), reason=broker_simulator.missing()),
-]
+pytestmark = pytest.mark.broker
 
 BASE = "edgemass/v1/pi-7f3a"
 AVAILABILITY = f"{BASE}/availability"
@@ -46,12 +42,6 @@ from edgemass.counters import Counters
 sink = sinks.open(sys.argv[1], sinks.SinkContext("pi-7f3a", SystemClock(), Counters()))
 time.sleep(600)
 """
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    with Broker(tmp_path / "broker") as running:
-        yield running
 
 
 class Device:

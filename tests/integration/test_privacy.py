@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator
 from itertools import islice
@@ -15,8 +14,7 @@ import numpy as np
 import pytest
 
 from edgemass.frame import Image
-from tests.simulators import broker as brokers
-from tests.simulators import rtsp_server, traced
+from tests.simulators import traced
 from tests.simulators.broker import Broker, Heard, Listener, wait_until
 from tests.simulators.clips import write_clip
 from tests.simulators.daemon import edgemass
@@ -54,24 +52,8 @@ command = ["sh", "-c", "env | grep EDGEMASS > {folder}/of-the-rule"]
 """
 
 
-def require(reason: str) -> None:
-    """Under CI nothing may be missing."""
-    if reason and os.environ.get("CI"):
-        pytest.fail(reason)
-    if reason:
-        pytest.skip(reason)
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    require(brokers.missing())
-    with Broker(tmp_path / "broker") as started:
-        yield started
-
-
 @pytest.fixture
 def stream(assets: Path) -> Iterator[RtspServer]:
-    require(rtsp_server.missing())
     with RtspServer(file=assets / "videos" / "vtest.avi", size=(768, 576), fps=10) as started:
         yield started
 
@@ -125,10 +107,10 @@ def _harmless(path: Path, folder: Path) -> bool:
 
 @pytest.mark.rtsp
 @pytest.mark.broker
+@pytest.mark.strace
 def test_counts_only_lets_no_picture_and_no_place_out_by_any_way(
     tmp_path: Path, broker: Broker, stream: RtspServer
 ) -> None:
-    require(traced.missing())
     private, heard = watch(tmp_path / "private", broker, stream, "counts-only")
     assert findings(private, heard, tmp_path / "private") == []
     by_topic = {said.topic: said.payload for said in heard if said.payload.isdigit()}
@@ -143,10 +125,10 @@ def test_counts_only_lets_no_picture_and_no_place_out_by_any_way(
 
 @pytest.mark.rtsp
 @pytest.mark.broker
+@pytest.mark.strace
 def test_the_same_look_finds_pictures_and_places_where_nothing_is_private(
     tmp_path: Path, broker: Broker, stream: RtspServer
 ) -> None:
-    require(traced.missing())
     left, heard = watch(tmp_path / "open", broker, stream, "none")
     found = "\n".join(findings(left, heard, tmp_path / "open"))
     for where in ("all.jsonl", "shots/", "message", "all that was sent"):

@@ -182,8 +182,8 @@ def test_an_interrupted_run_leaves_no_bundle(network: Path, pictures: Path, tmp_
 @pytest.mark.parametrize(
     ("name", "samples"),
     [
-        ("fastestdet", 16),
         ("yolo-fastestv2", 16),
+        pytest.param("fastestdet", 16, marks=pytest.mark.slow),  # twice as long
         pytest.param("yolov5n_640", 64, marks=pytest.mark.slow),
         pytest.param("picodet_s_320_coco", 64, marks=pytest.mark.slow),
         pytest.param("yolox_nano_416", 64, marks=pytest.mark.slow),

@@ -20,16 +20,12 @@ from edgemass.registry.client import RegistryClient
 from edgemass.registry.part_file import PartFile
 from edgemass.registry.reference import Reference
 from edgemass.registry.transport import Transport
-from tests.simulators import registry as registry_simulator
 from tests.simulators.broker import Certificates, free_port
 from tests.simulators.manual_clock import ManualClock
 from tests.simulators.registry import PASSWORD, USER, RegistryServer
 from tests.simulators.token_server import TokenServer
 
-pytestmark = [
-    pytest.mark.registry,
-    pytest.mark.skipif(bool(registry_simulator.missing()), reason=registry_simulator.missing()),
-]
+pytestmark = pytest.mark.registry
 
 
 @pytest.fixture(scope="module")

@@ -16,16 +16,12 @@ from edgemass.registry.client import RegistryClient
 from edgemass.registry.part_file import PartFile
 from edgemass.registry.reference import Reference
 from edgemass.registry.transport import Transport
-from tests.simulators import registry as registry_simulator
 from tests.simulators.broker import Certificates
 from tests.simulators.faulty_proxy import Fault, FaultyProxy
 from tests.simulators.manual_clock import ManualClock
 from tests.simulators.registry import PASSWORD, USER, RegistryServer
 
-pytestmark = [
-    pytest.mark.registry,
-    pytest.mark.skipif(bool(registry_simulator.missing()), reason=registry_simulator.missing()),
-]
+pytestmark = pytest.mark.registry
 
 CONTENT = random.Random(0).randbytes(3_000_017)
 DESCRIPTOR = oci.Descriptor(oci.WEIGHTS, oci.sha256(CONTENT), len(CONTENT))

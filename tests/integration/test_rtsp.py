@@ -23,22 +23,12 @@ from edgemass.frame import Frame
 from edgemass.messages import CameraState
 from edgemass.pipeline.capture import Capture
 from edgemass.sources import CaptureOptions
-from tests.simulators import rtsp_server
 from tests.simulators.rtsp_server import RtspServer, lag_ms
 
 pytestmark = pytest.mark.rtsp
 
 NOTICE_S = 5.0
 RETURN_S = 10.0
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _server_is_installed() -> None:
-    reason = rtsp_server.missing()
-    if reason and os.environ.get("CI"):
-        pytest.fail(reason)
-    if reason:
-        pytest.skip(reason)
 
 
 def opened(address: str) -> sources.Source:

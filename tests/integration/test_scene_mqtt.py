@@ -12,8 +12,6 @@ from typing import Any
 import jsonschema
 import pytest
 
-from tests.simulators import broker as brokers
-from tests.simulators import rtsp_server
 from tests.simulators.broker import Broker, Listener, wait_until
 from tests.simulators.daemon import Daemon
 from tests.simulators.rtsp_server import RtspServer
@@ -50,24 +48,8 @@ mqtt = {{ topic = "home/gone", payload = "{{camera}} is {{state}}" }}
 """
 
 
-def require(reason: str) -> None:
-    """Under CI nothing may be missing."""
-    if reason and os.environ.get("CI"):
-        pytest.fail(reason)
-    if reason:
-        pytest.skip(reason)
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    require(brokers.missing())
-    with Broker(tmp_path / "broker") as started:
-        yield started
-
-
 @pytest.fixture
 def stream(assets: Path) -> Iterator[RtspServer]:
-    require(rtsp_server.missing())
     with RtspServer(file=assets / "videos" / "vtest.avi", size=(768, 576), fps=10) as started:
         yield started
 

@@ -15,7 +15,6 @@ from edgemass.registry.fetching import fetch
 from edgemass.registry.reference import Reference
 from edgemass.registry.transport import Transport
 from tests.benchmarks.update_bytes import changed, fetched_bytes
-from tests.simulators import registry as registries
 from tests.simulators import tiny_models
 from tests.simulators.board import PERSON
 from tests.simulators.layouts import publish
@@ -79,7 +78,6 @@ def test_a_model_that_was_trained_anew_costs_no_more_than_itself(tmp_path: Path)
 
 
 @pytest.mark.registry
-@pytest.mark.skipif(bool(registries.missing()), reason=registries.missing())
 def test_deltas_come_from_a_registry_without_the_referrers_api_too(tmp_path: Path) -> None:
     old = np.random.default_rng(1).bytes(500_000)
     new = old[:-2000] + np.random.default_rng(2).bytes(2000)

@@ -30,9 +30,14 @@ def person(version: str, release: int = 1) -> Bundle:
 
 @final
 class Board:
-    """folder: of everything. updates: lines of the table [updates]; more: lines before it."""
+    """folder: of everything. updates: lines of the table [updates]; more: lines before it.
 
-    def __init__(self, folder: Path, *updates: str, more: str = "", camera: str = CAMERA) -> None:
+    max_slowdown: as in [updates]; by default a busy machine makes no model too slow.
+    """
+
+    def __init__(
+        self, folder: Path, *updates: str, more: str = "", camera: str = CAMERA, max_slowdown: float = 10.0
+    ) -> None:
         self.folder = folder
         self.state = folder / "state"
         self.out = folder / "documents.jsonl"
@@ -40,14 +45,24 @@ class Board:
         folder.mkdir(parents=True, exist_ok=True)
         self.config.write_text(
             f'device = "{DEVICE}"\nstate = "{self.state}"\ntune = false\nsinks = ["jsonl:{self.out}"]\n{more}\n'
-            + "\n".join(["[updates]", *updates, "[cameras.cam]", f'source = "{camera}"', "realtime = true", ""]),
+            + "\n".join(
+                [
+                    "[updates]",
+                    f"max_slowdown = {max_slowdown}",
+                    *updates,
+                    "[cameras.cam]",
+                    f'source = "{camera}"',
+                    "realtime = true",
+                    "",
+                ]
+            ),
             encoding="utf-8",
         )
         self._sequence = 0
 
     def daemon(self) -> Daemon:
-        """`edgemass run` on this board, not started yet."""
-        return Daemon(self.folder, "--config", str(self.config))
+        """`edgemass run` on this board, not started yet; it proves models briefly."""
+        return Daemon(self.folder, "--config", str(self.config), module="tests.simulators.brief_proving")
 
     def add(self, bundle: Bundle) -> str:
         """Put a bundle into the store; its digest."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import threading
 import types
@@ -246,3 +247,15 @@ def test_a_wrong_command_line_is_one_line(
     told = capsys.readouterr().err
     assert says in told
     assert told.count("\n") == 1
+
+
+def test_a_full_disk_is_told_with_the_name_of_the_video(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object, **__: object) -> Annotated:
+        raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path / ".out.mp4.1.part"))
+
+    monkeypatch.setattr(annotate, "annotate", full)
+    out = tmp_path / "out.mp4"
+    assert cli.main(["annotate", "synthetic:?frames=2", "-o", str(out)]) == 1
+    assert f"cannot write {out}: No space left on device; make room" in capsys.readouterr().err

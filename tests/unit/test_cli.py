@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import subprocess
 import sys
@@ -132,3 +133,38 @@ def test_help_is_quick_because_no_runtime_and_no_opencv_is_loaded() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_status_is_quick_because_it_needs_neither_opencv_nor_the_agent(tmp_path: Path) -> None:
+    script = (
+        f"import sys; from edgemass import cli; cli.main(['status', '--state', {str(tmp_path)!r}]);"
+        "print([m for m in ('cv2', 'av', 'numpy', 'paho', 'edgemass.agent.agent') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+    assert "no daemon runs" in done.stderr
+
+
+def test_a_terminal_that_cannot_write_a_character_is_told_in_others() -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    call = [sys.executable, "-m", "edgemass"]
+    shown = subprocess.run(
+        [*call, "profile", "show", "raspberry-pi-4"], check=False, env=environment, capture_output=True, text=True
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert "held back from 78 ?C on" in shown.stdout
+
+
+def test_ctrl_c_while_the_program_is_still_being_loaded_leaves_no_trace() -> None:
+    script = """
+import sys
+class Interrupted:
+    def find_spec(self, name, *_):
+        if name == "edgemass.cli":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupted())
+from edgemass.__main__ import main
+sys.exit(main())
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

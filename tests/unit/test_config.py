@@ -60,7 +60,7 @@ def test_an_unknown_key_names_file_camera_key_and_the_nearest_known_one(tmp_path
         ("score = 1.5", "between 0 and 1"),
         ("max_age_ms = 0", "max_age_ms must be above 0"),
         ("max_age_ms = nan", "max_age_ms must lie between"),
-        ('motion = "yes"', "bool | table"),
+        ('motion = "yes"', "must be true or false or a table, found text"),
         ("motion = { threshold = 0 }", "threshold must lie between 1 and 254"),
         ("motion = { min_area = nan }", "min_area must lie between 0 and 1"),
         ("motion = { linger_s = -1 }", "linger_s must lie between"),

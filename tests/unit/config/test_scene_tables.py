@@ -37,8 +37,8 @@ BAD_SHAPES = [
     ("[[0.1, 0.1], [0.9, 0.1], [0.9, 0.1], [0.9, 0.9]]", "must differ from one to the next, found (0.9, 0.1)"),
     ("[[0.1], [0.9, 0.1], [0.9, 0.9]]", "length 2"),
     ("[[0.1, 0.1, 0.1], [0.9, 0.1], [0.9, 0.9]]", "length 2"),
-    ('[["a", 0.1], [0.9, 0.1], [0.9, 0.9]]', "Expected `float`, got `str`"),
-    ('"everywhere"', "Expected `array`, got `str`"),
+    ('[["a", 0.1], [0.9, 0.1], [0.9, 0.9]]', "must be a number, found text"),
+    ('"everywhere"', "must be a list in [ ], found text"),
     ("[" + ", ".join(f"[{n / 300}, {n * n / 90000}]" for n in range(200)) + "]", "must be 3 to 100, found 200"),
 ]
 

@@ -29,7 +29,7 @@ def opened(uri: str) -> MjpegCamera:
     ],
 )
 def test_an_address_without_a_usable_host_is_refused(uri: str) -> None:
-    with pytest.raises(UsageError, match=r"wanted http://\[user:password@\]host\[:port\]/path"):
+    with pytest.raises(UsageError, match=r"wanted http://\[user@\]host\[:port\]/path"):
         opened(uri)
 
 

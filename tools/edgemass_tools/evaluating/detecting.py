@@ -110,7 +110,7 @@ def measure(
     scores = [entrant.manifest.score if score is None else score for entrant in entrants]
     latencies = speed.frames([(item.stream, at) for item, at in zip(entrants, scores, strict=True)], timed)
     evaluations = [
-        evaluate.coco_evaluation(truth, rows, evaluate.known_categories(truth, known))
+        evaluate.coco_evaluation(truth, rows, evaluate.known_categories(truth, known), by_size=True)
         for rows, known in zip(found, categories, strict=True)
     ]
     shown = next((place for place, entrant in enumerate(entrants) if entrant.held), 0)

@@ -32,7 +32,7 @@ def truth(*boxes: tuple[int, tuple[float, float, float, float], int, int]) -> Tr
 def evaluation(known: Truth, finds: Sequence[Find]) -> Any:
     rows = [[image, *box, score, category] for image, box, score, category in finds]
     categories = evaluate.known_categories(known, {0: 1, 1: 2})
-    return evaluate.coco_evaluation(known, np.array(rows, np.float64).reshape(-1, 7), categories)
+    return evaluate.coco_evaluation(known, np.array(rows, np.float64).reshape(-1, 7), categories, by_size=True)
 
 
 def prepared(score: Sequence[float], true: Sequence[int], wanted: int) -> Matches:
