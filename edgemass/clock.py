@@ -35,6 +35,11 @@ class SystemClock:
         return event.wait(timeout_s)
 
 
+def left_s(clock: Clock, ends_ns: int) -> float:
+    """Seconds until a moment of the monotonic clock; 0 once it is over."""
+    return max(0.0, (ends_ns - clock.monotonic_ns()) / 1e9)
+
+
 def rfc3339(time_ns: int) -> str:
     """Unix nanoseconds as RFC 3339 in UTC with milliseconds: 2026-11-22T10:15:02.118Z."""
     milliseconds = time_ns // 1_000_000

@@ -13,7 +13,7 @@ from edgemass import sources
 from edgemass.agent.camera_health import Seen
 from edgemass.agent.scenes import Scenes
 from edgemass.agent.slot import ModelSlot
-from edgemass.clock import Clock
+from edgemass.clock import Clock, left_s
 from edgemass.config import CameraConfig, Config
 from edgemass.config.motion import MotionConfig
 from edgemass.counters import Counters
@@ -184,7 +184,7 @@ class Cameras:
         well = True
         ends_ns = self._clock.monotonic_ns() + round(STOP_S * 1e9)  # for all of them: one model may hang for every one
         for camera in cameras:
-            if not camera.join(max(0.0, (ends_ns - self._clock.monotonic_ns()) / 1e9)):
+            if not camera.join(left_s(self._clock, ends_ns)):
                 logger.error("the detect loop did not end in %.0f s", STOP_S, extra={"camera": camera.line.camera})
                 well = False
         self._scenes.end()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from edgemass.clock import Clock
+from edgemass.clock import Clock, left_s
 from edgemass.config import CameraConfig
 from edgemass.config.camera import MAX_FPS
 from edgemass.config.explaining import nearest
@@ -120,7 +120,7 @@ class Commands:
         ends_ns = self._clock.monotonic_ns() + round(timeout_s * 1e9)
         for thread in self._threads:
             if thread.ident is not None:
-                thread.join(max(0.0, (ends_ns - self._clock.monotonic_ns()) / 1e9))
+                thread.join(left_s(self._clock, ends_ns))
         for waiting in (self._quick, *self._slow.values()):
             with contextlib.suppress(queue.Empty):  # a thread that still runs may take the last
                 while True:

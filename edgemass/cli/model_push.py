@@ -115,7 +115,8 @@ def call_pull(options: argparse.Namespace) -> int:
 
 def _pull_reference(options: argparse.Namespace) -> tuple[Bundle, Path]:
     from edgemass.bundles import published
-    from edgemass.registry.reference import Reference, open_registry
+    from edgemass.registry.opening import open_registry
+    from edgemass.registry.reference import Reference
 
     reference = Reference.parse(options.name)
     registry = open_registry(reference, _transport(options))
@@ -133,7 +134,8 @@ def call_push(options: argparse.Namespace) -> int:
 
     from edgemass import bundles
     from edgemass.bundles import published
-    from edgemass.registry.reference import Reference, open_registry
+    from edgemass.registry.opening import open_registry
+    from edgemass.registry.reference import Reference
 
     reference = Reference.parse(options.reference)
     tags = tags_of(reference, options.tag)

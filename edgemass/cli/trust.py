@@ -302,7 +302,8 @@ def _release(model: str, options: argparse.Namespace) -> Release:
 
 def _published(model: str) -> tuple[bytes, Any]:
     from edgemass.bundles import published
-    from edgemass.registry.reference import Reference, open_registry
+    from edgemass.registry.opening import open_registry
+    from edgemass.registry.reference import Reference
     from edgemass.registry.transport import Transport
 
     reference = Reference.parse(model)

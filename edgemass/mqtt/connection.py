@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from paho.mqtt.client import topic_matches_sub
 
-from edgemass.clock import Clock, SystemClock
+from edgemass.clock import Clock, SystemClock, left_s
 from edgemass.counters import Counters
 from edgemass.mqtt import trouble
 from edgemass.mqtt.options import MqttOptions, Version
@@ -200,8 +200,8 @@ class MqttConnection:
                 spoken = True
         self._closing = True
         if self._thread.is_alive():
-            left_s = max(0.0, (deadline_ns - self._clock.monotonic_ns()) / 1e9)
-            self._outbox.wait(lambda: self._outbox.empty or not (self._connected or self._hopeful), left_s)
+            left = left_s(self._clock, deadline_ns)
+            self._outbox.wait(lambda: self._outbox.empty or not (self._connected or self._hopeful), left)
         self._goodbye = self._will is None or (spoken and self._outbox.empty)
         self._stop.set()
         self._wake()

@@ -26,7 +26,8 @@ from edgemass.manifest import Manifest
 from edgemass.messages import Phase
 from edgemass.registry.fetching import fetch
 from edgemass.registry.obtaining import Line, Obtained, Order
-from edgemass.registry.reference import Reference, mirror_of, open_registry
+from edgemass.registry.opening import open_registry
+from edgemass.registry.reference import Reference, mirror_of
 from edgemass.registry.transport import Transport
 from edgemass.registry.trust import Trust, check_release
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 import msgspec
@@ -15,10 +14,6 @@ import msgspec
 from edgemass import oci
 from edgemass.errors import UsageError
 from edgemass.redact import redact_address
-
-if TYPE_CHECKING:
-    from edgemass.registry.protocol import Registry
-    from edgemass.registry.transport import Transport
 
 _SCHEMES = ("oci", "oci+http", "oci+https")
 DEFAULT_TAG = "latest"
@@ -155,18 +150,3 @@ def _is_loopback(host: str) -> bool:
     """Without TLS: nobody listens in between."""
     name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
     return name in ("localhost", "[::1]") or (name.startswith("127.") and name.replace(".", "").isdigit())
-
-
-def open_registry(reference: Reference, transport: Transport) -> Registry:
-    """The registry or the layout folder that it speaks of.
-
-    Raises:
-        ConfigError: a library is missing, or a file that `transport` names cannot be read.
-    """
-    if reference.folder is not None:
-        from edgemass.registry.layout import Layout  # noqa: PLC0415 (of the two only one is needed)
-
-        return Layout(reference.folder, reference.repository)
-    from edgemass.registry.client import RegistryClient  # noqa: PLC0415 (needs the extra `update`)
-
-    return RegistryClient(reference, transport)

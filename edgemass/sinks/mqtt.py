@@ -40,7 +40,7 @@ from typing import NamedTuple
 import msgspec
 
 from edgemass import mqtt
-from edgemass.clock import Clock, clock_synced
+from edgemass.clock import Clock, clock_synced, left_s
 from edgemass.frame import Frame
 from edgemass.messages import CameraState, CountsMessage, DetectionMessage, EventMessage, FrameMessage, to_json
 from edgemass.messages.health import QueueHealth
@@ -245,8 +245,7 @@ class MqttSink:
     def close(self, timeout_s: float) -> None:
         ends_ns = self._clock.monotonic_ns() + int(timeout_s * 1e9)
         self._spool.close(timeout_s)
-        left_s = max(0.0, (ends_ns - self._clock.monotonic_ns()) / 1e9)
-        self._connection.close(left_s, last_words=self._say_goodbye)
+        self._connection.close(left_s(self._clock, ends_ns), last_words=self._say_goodbye)
 
     def _publish_states(self) -> None:
         with self._lock:

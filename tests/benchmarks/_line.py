@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgemass import sinks
@@ -91,7 +90,3 @@ def model_size(bundle: Bundle) -> int:
     """The longer side of the model's picture."""
     spec = bundle.manifest.input
     return max(spec.width or 0, spec.height or 0)
-
-
-def stock_file(bundle: Bundle) -> Path:
-    return bundle.path(bundle.manifest.reference)

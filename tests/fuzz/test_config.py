@@ -44,7 +44,6 @@ realtime = false
 source = "clip.mp4"
 score = 0.5
 """
-NUMBERS = ("width", "height", "fps", "max_fps")
 
 
 def check_usable(read: config.Config) -> None:

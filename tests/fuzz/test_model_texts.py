@@ -148,9 +148,6 @@ def archive(members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> by
     return held.getvalue()
 
 
-APPENDIX = archive({"metadata.json": b'{"names": {"0": "a"}, "imgsz": [640, 640]}', "labels.txt": b"a\nb\n"})
-
-
 @counts(250, 200_000)
 def test_a_damaged_archive_behind_a_tflite_file_never_stops_the_import(tmp_path: Path, examples: int) -> None:
     path = tmp_path / "model.tflite"

@@ -24,8 +24,6 @@ from tests.data.make_recording import CAMERA, FOLDER, make, moment
 from tests.simulators.manual_clock import ManualClock
 from tests.simulators.walkers import START_NS
 
-THREE_FRAMES = 3
-
 
 @pytest.fixture
 def recording(tmp_path: Path) -> Path:

@@ -6,7 +6,6 @@ import itertools
 import os
 import selectors
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -15,6 +14,8 @@ from types import TracebackType
 from typing import IO, final
 
 import av
+
+from tests.simulators.broker import free_port
 
 SYSTEM_PYTHON = "/usr/bin/python3"  # PyGObject comes from the distribution, for its own Python
 SCRIPT = Path(__file__).with_name("gst_rtsp_server.py")
@@ -29,12 +30,6 @@ def missing() -> str:
         return f"no {SYSTEM_PYTHON}"
     probe = subprocess.run([SYSTEM_PYTHON, "-c", _PROBE], capture_output=True, check=False)
     return "" if probe.returncode == 0 else "no GStreamer RTSP server: run tests/install-servers.sh"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @final

@@ -11,7 +11,6 @@ from edgemass.messages.health import Board, OutputHealth
 from tests.documents import health_message
 
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "health.md"
-UNITS = ("_seconds", "_bytes", "_celsius", "_ratio", "_watts", "_total", "_info")
 
 
 def values(text: str) -> dict[str, float]:

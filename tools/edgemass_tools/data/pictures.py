@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,6 @@ import numpy as np
 
 from edgemass.errors import UsageError
 from edgemass.frame import Image
-
-logger = logging.getLogger(__name__)
 
 MOST_BYTES = 3_000_000_000
 
@@ -57,11 +54,3 @@ class Pictures:
             ratio = self._longest / side
             image = cv2.resize(image, None, fx=ratio, fy=ratio, interpolation=cv2.INTER_AREA)
         return np.asarray(image, np.uint8)
-
-    def load_all(self) -> None:
-        """Decode as many as are kept, before workers are forked that then share them."""
-        for number in range(len(self._paths)):
-            if self._left <= 0:
-                logger.info("%d of %d pictures fit into memory", len(self._kept), len(self._paths))
-                return
-            self[number]
