@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edgemass import __version__
+from edgemass.config.camera import MAX_FPS, MIN_FPS
 from edgemass.sinks.mqtt import PREFIX, topic_level
 
 MOST_LABELS = 20
@@ -257,9 +258,10 @@ def _settings(name: str, at: str, title: str) -> Iterator[tuple[Parts, Component
             "value_template": "{{ 'ON' if value_json.enabled else 'OFF' }}",
         },
     )
-    for key, label, least, most, step, unit in (
-        ("score", "threshold", 0, 1, 0.01, {}),
-        ("max_fps", "most frames", 0.1, 60, 0.1, {"unit_of_measurement": "fps"}),
+    # Home Assistant refuses a state outside of the range; nobody can slide from one in days to a million.
+    for key, label, least, most, mode, unit in (
+        ("score", "threshold", 0, 1, "slider", {}),
+        ("max_fps", "most frames", MIN_FPS, MAX_FPS, "box", {"unit_of_measurement": "fps"}),
     ):
         yield (
             ("camera", name, key),
@@ -273,8 +275,8 @@ def _settings(name: str, at: str, title: str) -> Iterator[tuple[Parts, Component
                 "value_template": f"{{{{ value_json.{key} }}}}",
                 "min": least,
                 "max": most,
-                "step": step,
-                "mode": "slider",
+                "step": 0.01,
+                "mode": mode,
             },
         )
 

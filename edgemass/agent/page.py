@@ -178,7 +178,7 @@ def _key(http: HttpConfig, kept: Path) -> Key | None:
         return _read(Path(http.token_file))
     if address(http.listen).loopback:
         return None
-    if not kept.exists():
+    if not kept.exists() or _is_damaged(kept):
         try:
             kept.parent.mkdir(parents=True, exist_ok=True)
             durable.write_bytes(kept, f"{secrets.token_urlsafe(24)}\n".encode(), mode=0o600)
@@ -188,6 +188,20 @@ def _key(http: HttpConfig, kept: Path) -> Key | None:
             ) from error
     logger.info("the device page asks for the token in %s", kept)
     return _read(kept)
+
+
+def _is_damaged(kept: Path) -> bool:
+    """Whether the token that was made here is none any more, as a disk may leave it: no reason to see nothing."""
+    try:
+        token = kept.read_text(encoding="utf-8").strip()
+        damaged = len(token) < MIN_TOKEN or not token.isprintable()
+    except UnicodeDecodeError:
+        damaged = True
+    except OSError:  # said by who reads it
+        damaged = False
+    if damaged:
+        logger.warning("the token in %s is damaged; another one is made", kept)
+    return damaged
 
 
 def _read(path: Path) -> Key:

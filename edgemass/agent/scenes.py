@@ -101,6 +101,8 @@ class Scenes:
                 self._join(name, source, counters[name], kept[name], ledgers.get(name))
             self._leftovers.here(name, self._config.cameras[name], kept.get(name, Entry()))
             self.sights[name] = self._sight(name, source)
+        for name in self._config.cameras.keys() - cameras.keys():  # switched off
+            self._leftovers.here(name, self._config.cameras[name], Entry())
 
     def use(self, config: Config, opened: Mapping[str, Source]) -> None:
         """From now on this is asked; `add` and `exchange` go by it. opened: sources that begin with it.
@@ -163,10 +165,11 @@ class Scenes:
             clips.close(STOP_S)
         if sight := self.sights.pop(name, None):
             sight.keep(now=True)
+        kept = (reporter.kept if reporter is not None else self._counts_file(name).read()) or Entry()
         if not forget:
+            self._leftovers.here(name, self._config.cameras[name], kept)  # what it asks holds while it is off too
             return
-        kept = reporter.kept if reporter is not None else self._counts_file(name).read()
-        self._leftovers.gone(name, kept or Entry())
+        self._leftovers.gone(name, kept)
         self._states.pop(name, None)
         for file in (f"{name}{COUNTS}", f"{name}{VIEWS}"):
             with contextlib.suppress(OSError):

@@ -140,7 +140,8 @@ class Stream:
 
     def __init__(self) -> None:
         self.unreadable = 0
-        self._runs: dict[tuple[str, str], _Run] = {}
+        self._runs: dict[str, _Run] = {}
+        """By run_id alone: a device that was renamed since sends what waited under its earlier name."""
         self._decoder = msgspec.json.Decoder(Event | AccountMessage)
         self._schema = msgspec.json.Decoder(_Schema)
 
@@ -160,8 +161,7 @@ class Stream:
             return
         if device is not None and document.device != device:
             return
-        key = (document.device, document.run_id)
-        run = self._runs.setdefault(key, _Run(*key))
+        run = self._runs.setdefault(document.run_id, _Run(document.device, document.run_id))
         if isinstance(document, AccountMessage):
             run.take_account(document, retained=retained)
         else:

@@ -138,6 +138,21 @@ def test_a_state_folder_that_cannot_be_written_is_told_with_a_way_out(tmp_path: 
         opened(tmp_path / "file", listen="0.0.0.0:0")
 
 
+@pytest.mark.parametrize("left", [b"", b"\xff" * 32, b"\0" * 33])
+def test_a_token_that_the_disk_has_damaged_is_made_anew_and_stops_nobody(
+    tmp_path: Path, left: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept = tmp_path / "http-token"
+    kept.write_bytes(left)
+    page = opened(tmp_path, listen="0.0.0.0:0")
+    try:
+        assert len(kept.read_text().strip()) == 32
+        assert kept.stat().st_mode & 0o777 == 0o600
+        assert "is damaged; another one is made" in caplog.text
+    finally:
+        page.close()
+
+
 def test_a_token_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot read the token"):
         opened(tmp_path, token_file=str(tmp_path / "none"))

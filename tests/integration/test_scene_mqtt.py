@@ -226,4 +226,12 @@ def test_a_reload_takes_zones_lines_and_pictures_that_are_no_longer_wanted_from_
         with Listener(broker) as late:
             wait_until(lambda: last(late, f"{BASE}/zone/grass/count/person") != b"", "what is retained")
             assert [last(late, topic) for topic in (picture, ZONE_COUNT, crossed)] == [b"", b"", b""]
+        config.write_text(
+            config.read_text().replace("zones.grass", "zones.earth").replace("realtime", "enabled = false\nrealtime")
+        )
+        os.kill(daemon.pid, signal.SIGHUP)
+        wait_until(lambda: "camera yard is switched off" in daemon.err, "it was read again")
+        with Listener(broker) as late:
+            wait_until(lambda: b"disabled" in last(late, f"{BASE}/state"), "what is retained")
+            assert last(late, f"{BASE}/zone/grass/count/person") == b""
         assert daemon.end() == 0, daemon.err

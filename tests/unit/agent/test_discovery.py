@@ -13,6 +13,7 @@ from edgemass.agent import discovery
 from edgemass.agent.discovery import CameraFacts, DeviceFacts
 from edgemass.agent.home_assistant import HomeAssistant, camera_facts
 from edgemass.config import CameraConfig
+from edgemass.config.camera import MAX_FPS, MIN_FPS
 from edgemass.config.home_assistant import HomeAssistantConfig
 from edgemass.config.scene import EventsConfig
 from edgemass.pipeline.ledger import Entry
@@ -192,3 +193,10 @@ def test_under_another_prefix_nothing_stays_behind(tmp_path: Path) -> None:
 def test_a_prefix_that_is_no_topic_is_refused(prefix: str) -> None:
     with pytest.raises(ValueError, match="beginning of a topic"):
         HomeAssistantConfig(prefix=prefix)
+
+
+@pytest.mark.parametrize("max_fps", [MIN_FPS, 0.05, 100, MAX_FPS])
+def test_no_rate_that_a_camera_may_have_is_outside_of_what_home_assistant_takes(max_fps: float) -> None:
+    CameraConfig(source="0", max_fps=max_fps)
+    number = discovery.components(DeviceFacts(device="pi", cameras=[DOOR]))["camera-door-max_5f_fps"]
+    assert number["min"] <= max_fps <= number["max"]

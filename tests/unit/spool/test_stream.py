@@ -141,3 +141,11 @@ def test_a_seq_of_any_height_costs_no_memory(seed: int) -> None:
     run = heard(1, 2**53 - seed, account(2, 2, last=2**53))
     assert run.missing > 2**52
     assert run.problems
+
+
+def test_an_account_closes_though_the_device_was_renamed_before_its_events_could_leave() -> None:
+    stream = Stream()
+    stream.take(to_json(msgspec.structs.replace(event(1, camera="door"), device="its-earlier-name")))
+    stream.take(account(1, 1))
+    verdict = stream.verdict()
+    assert (verdict.ok, len(verdict.runs)) == (True, 1), verdict
