@@ -90,7 +90,9 @@ class Agent:
         self._identity = Identity(config.device, boot_id(), uuid.uuid4().hex)
 
     def reload(self) -> None:
-        """Ask to read the configuration again and change what it changes; for any thread, and for signals."""
+        """Ask to read the configuration again and change what it changes; for any thread, but not for
+        the handler of a signal: it takes a lock.
+        """
         self._controls.reloading.set()
 
     def run(self, stop: threading.Event) -> int:

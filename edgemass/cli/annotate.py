@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgemass import config
+from edgemass.cli import signals
 from edgemass.cli.progress import Progress
 from edgemass.config import CameraConfig, Config
 from edgemass.errors import EdgemassError, UsageError
@@ -110,11 +111,9 @@ def _end_on_signals(stop: threading.Event) -> None:
     """The first SIGINT or SIGTERM asks to end, the second one ends at once."""
 
     def on_signal(number: int, _: object) -> None:
-        stop.set()
         signal.signal(number, signal.default_int_handler)
 
-    signal.signal(signal.SIGINT, on_signal)
-    signal.signal(signal.SIGTERM, on_signal)
+    signals.answer({signal.SIGINT: stop.set, signal.SIGTERM: stop.set}, on_signal)
 
 
 def _summary(target: Path, result: Annotated) -> str:

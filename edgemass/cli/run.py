@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edgemass import config, sdnotify
-from edgemass.cli import state
+from edgemass.cli import signals, state
 from edgemass.config import CameraConfig, Config, credentials
 from edgemass.config.http import LOOPBACK, PORT, HttpConfig, address
 from edgemass.config.scene import EventsConfig
@@ -120,9 +120,7 @@ def call(options: argparse.Namespace) -> int:
     stop = threading.Event()
     manager = _service_manager()
     agent = Agent(wanted, reread=lambda: _config(options), restartable=bool(manager.address), notifier=manager)
-    _end_on_signals(stop, agent)
-    if wanted.file and not sys.stderr.isatty():  # else the terminal is gone, and so is who started it
-        signal.signal(signal.SIGHUP, lambda *_: agent.reload())
+    _answer_signals(stop, agent, reloadable=bool(wanted.file) and not sys.stderr.isatty())
     code = agent.run(stop)
     if code == 0 and any(camera.source.startswith("demo:") for camera in wanted.cameras.values()):
         print(AFTER_DEMO, file=sys.stderr)
@@ -139,17 +137,21 @@ def _service_manager() -> sdnotify.Notifier:
     return notifier
 
 
-def _end_on_signals(stop: threading.Event, agent: Agent) -> None:
-    """The first SIGINT or SIGTERM asks to end, the second one ends at once; so does the first while a model loads."""
+def _answer_signals(stop: threading.Event, agent: Agent, *, reloadable: bool) -> None:
+    """The first SIGINT or SIGTERM asks to end, the second one ends at once; so does the first while a model loads.
+
+    reloadable: SIGHUP reads the configuration again; else the terminal is gone, and so is who started it.
+    """
 
     def on_signal(number: int, _: object) -> None:
-        stop.set()
+        if number == signal.SIGHUP:
+            return
         signal.signal(number, signal.SIG_DFL)
         if agent.loading:  # which may take minutes and leaves nothing behind
             raise KeyboardInterrupt
 
-    signal.signal(signal.SIGINT, on_signal)
-    signal.signal(signal.SIGTERM, on_signal)
+    answers = {signal.SIGINT: stop.set, signal.SIGTERM: stop.set}
+    signals.answer({**answers, signal.SIGHUP: agent.reload} if reloadable else answers, on_signal)
 
 
 def _config(options: argparse.Namespace) -> Config:

@@ -25,6 +25,7 @@ from edgemass import backends, sources
 from edgemass.agent import Agent
 from edgemass.agent.camera_health import DROPS
 from edgemass.backends import trial
+from edgemass.cli import signals
 from edgemass.cli.logs import set_up_logging
 from edgemass.config import Config, camera_config
 from edgemass.config.delivery import DeliveryConfig
@@ -287,11 +288,11 @@ def main() -> int:
     put_in(clock, faults)
     stop = threading.Event()
 
-    def end(*_: object) -> None:
+    def end() -> None:
         clock.usual_speed()
         stop.set()
 
-    signal.signal(signal.SIGTERM, end)
+    signals.answer({signal.SIGTERM: end})
     agent = Agent(configured(order), clock)
     reporter = Reporter(agent, clock)
     reporter.start()
