@@ -275,9 +275,10 @@ class Reporter:
 
 
 def others() -> list[str]:
-    """Threads beside this one, the main one and the reporter's."""
+    """Threads beside this one, the main one, the reporter's, and that of the process's signals."""
     ours = (threading.current_thread(), threading.main_thread())
-    return sorted(thread.name for thread in threading.enumerate() if thread not in ours and thread.name != "reporter")
+    names = [thread.name for thread in threading.enumerate() if thread not in ours]
+    return sorted(name for name in names if name not in ("reporter", "signals"))
 
 
 def main() -> int:
