@@ -7,11 +7,13 @@ import dataclasses
 import errno
 import logging
 import os
+import signal
 import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgemass.cli import signals
 from edgemass.errors import UsageError
 
 if TYPE_CHECKING:
@@ -54,6 +56,7 @@ def call(options: argparse.Namespace) -> int:
     from edgemass import doctor
     from edgemass.doctor.finding import worst
 
+    signals.answer({signal.SIGINT: _leave, signal.SIGTERM: _leave})
     if not options.verbose:
         logging.getLogger("edgemass").setLevel(logging.CRITICAL)  # the report says it already
     if options.bundle is not None:
@@ -74,6 +77,14 @@ def call(options: argparse.Namespace) -> int:
         counts = {status: sum(verdict.status is status for verdict in verdicts) for status in doctor.Status}
         print(", ".join(f"{count} {status.value}" for status, count in counts.items() if count))
     return 1 if report.worst is doctor.Status.FAIL else 0
+
+
+def _leave() -> None:
+    """Ctrl-C. A KeyboardInterrupt amid an import would keep the checks, which are threads, from ever importing more."""
+    from edgemass.doctor import child
+
+    child.end_all()
+    os._exit(0)
 
 
 def _machine(options: argparse.Namespace) -> Machine:

@@ -61,8 +61,8 @@ _ending = threading.Event()
 
 
 @atexit.register
-def _end_all() -> None:
-    """Ctrl-C: the checks are threads that simply stop, and would leave their children behind."""
+def end_all() -> None:
+    """Kill every child, and start none any more: checks are threads that simply stop, and would leave them behind."""
     _ending.set()
     for process in tuple(_running):
         process.kill()

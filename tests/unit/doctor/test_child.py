@@ -17,7 +17,7 @@ def test_what_a_check_has_started_ends_with_the_doctor(monkeypatch: pytest.Monke
     ends = time.monotonic() + 30
     while not child._running and time.monotonic() < ends:
         os.sched_yield()
-    child._end_all()
+    child.end_all()
     check.join(30)
     assert [answer.failure for answer in answers] in (["it crashed (SIGKILL)"], ["the doctor is ending"])
     assert child.ask("signal:pause", {}, 60.0).failure == "the doctor is ending"
