@@ -16,6 +16,7 @@ import jsonschema
 import pytest
 
 from edgemass import sinks
+from edgemass.cli import main
 from edgemass.clock import Clock, SystemClock
 from edgemass.counters import Counters
 from edgemass.mqtt import Message, MqttConnection, outbox, parse
@@ -31,6 +32,7 @@ BASE = "edgemass/v1/pi-7f3a"
 AVAILABILITY = f"{BASE}/availability"
 DETECTIONS = f"{BASE}/camera/door/detections"
 STATE = f"{BASE}/camera/door/state"
+SHOWN = "homeassistant/device/pi-7f3a/config"
 BACK_WITHIN_S = 10.0
 """A promise of the house: so soon after the broker is back, everything is."""
 
@@ -275,6 +277,28 @@ def test_one_whose_power_was_cut_is_waited_for_under_its_earlier_name(broker: Br
         assert done.wait(PATIENCE_S)
         renamed.close(20)
         wait_until(lambda: listener.payloads(AVAILABILITY)[-1] == b"", "taken back")
+
+
+def test_a_device_that_is_gone_is_forgotten_and_one_that_lives_is_not(
+    broker: Broker, device: Device, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert isinstance(device.sink, Channel)
+    device.sink.camera_state("door", documents.ONLINE)
+    device.sink.show("camera", "door", "snapshot", "person", jpeg=b"picture")
+    device.sink.announce(SHOWN, b"{}")
+    wait_until(lambda: device.counters["published"] == 4, "acknowledged")
+    assert main(["forget", "pi-7f3a", broker.url]) == 1
+    assert "pi-7f3a is online: stop the device first" in capsys.readouterr().err
+    device.sink.close(20)
+    assert main(["forget", "other", broker.url]) == 0
+    assert main(["forget", "pi-7f3a", broker.url]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("nothing lies under edgemass/v1/other at ")
+    assert said[1].startswith("4 topics of pi-7f3a are emptied at ")
+    with Listener(broker) as late:
+        Device(f"{broker.url}?client_id=late").sink.close(20)
+        wait_until(lambda: late.payloads(AVAILABILITY)[-1:] == [b"offline"], "what comes after all that is retained")
+        assert {message.topic for message in late.heard()} == {AVAILABILITY}
 
 
 @pytest.mark.parametrize("version", ["5", "3.1.1"])
