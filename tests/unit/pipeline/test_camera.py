@@ -265,6 +265,13 @@ class SlowDetector:
         assert all(camera.join(PATIENCE_S) for camera in cameras)
 
 
+class Unhurried(SystemClock):
+    """For turns: nobody leaves the queue for an instant to look around, which a busy machine makes a long one."""
+
+    def wait(self, event: threading.Event, timeout_s: float) -> bool:  # noqa: ARG002 (the clock's contract)
+        return event.wait(PATIENCE_S)
+
+
 def busy_camera(line: Looking, turns: Turns, clock: Clock) -> Camera:
     """One that always has another frame waiting: a file without end."""
     return camera_of(ScriptedCamera(clock, [[Give(10**9)]], live=False), line, turns, clock=clock)
@@ -274,7 +281,7 @@ def busy_camera(line: Looking, turns: Turns, clock: Clock) -> Camera:
 def test_a_busy_camera_cannot_starve_a_quiet_one(at_once: int) -> None:
     """Three cameras that always have a frame waiting, beside one that gives a frame now and then."""
     clock, random = SystemClock(), Random(4)
-    turns, detector = Turns(at_once, clock), SlowDetector()
+    turns, detector = Turns(at_once, Unhurried()), SlowDetector()
     quiet, *busy = lines = [Looking(detector.run) for _ in range(4)]
     source = ScriptedCamera(clock, [[step for _ in range(10) for step in (Wait(), Give(1))] + [Wait()]])
     cameras = [camera_of(source, quiet, turns, clock=clock), *(busy_camera(line, turns, clock) for line in busy)]
@@ -299,7 +306,7 @@ def test_a_busy_camera_cannot_starve_a_quiet_one(at_once: int) -> None:
 
 def test_cameras_that_are_all_busy_have_equal_shares() -> None:
     clock = SystemClock()
-    turns, detector = Turns(2, clock), SlowDetector()
+    turns, detector = Turns(2, Unhurried()), SlowDetector()
     lines = [Looking(detector.run) for _ in range(5)]
     cameras = [busy_camera(line, turns, clock) for line in lines]
     for camera in cameras:
