@@ -240,9 +240,13 @@ def test_files_that_share_a_detector_give_every_frame_once_and_in_order() -> Non
 
 
 class SlowDetector:
-    """A runtime that runs one frame at a time, and each only as long as the test lets it."""
+    """A runtime that runs one frame at a time, and each only as long as the test lets it.
 
-    def __init__(self) -> None:
+    at_once: so many cameras have a turn.
+    """
+
+    def __init__(self, at_once: int) -> None:
+        self._at_once = at_once
         self._lock = InOrder()
         self._steps = threading.Semaphore(0)
 
@@ -251,7 +255,11 @@ class SlowDetector:
             assert self._steps.acquire(timeout=PATIENCE_S)
 
     def finish_one(self, lines: Sequence[Looking]) -> int:
-        """Let one run end, and wait until its line knows; how many runs have ended by then."""
+        """Let one run end, and wait until its line knows; how many runs have ended by then.
+
+        All that have a turn are here first: on a busy machine one may be woken late, and be overtaken on its way.
+        """
+        until(lambda: self._lock._held + len(self._lock._waiting) == self._at_once)
         done = sum(line.processed for line in lines)
         self._steps.release()
         until(lambda: sum(line.processed for line in lines) > done)
@@ -281,7 +289,7 @@ def busy_camera(line: Looking, turns: Turns, clock: Clock) -> Camera:
 def test_a_busy_camera_cannot_starve_a_quiet_one(at_once: int) -> None:
     """Three cameras that always have a frame waiting, beside one that gives a frame now and then."""
     clock, random = SystemClock(), Random(4)
-    turns, detector = Turns(at_once, Unhurried()), SlowDetector()
+    turns, detector = Turns(at_once, Unhurried()), SlowDetector(at_once)
     quiet, *busy = lines = [Looking(detector.run) for _ in range(4)]
     source = ScriptedCamera(clock, [[step for _ in range(10) for step in (Wait(), Give(1))] + [Wait()]])
     cameras = [camera_of(source, quiet, turns, clock=clock), *(busy_camera(line, turns, clock) for line in busy)]
@@ -306,7 +314,7 @@ def test_a_busy_camera_cannot_starve_a_quiet_one(at_once: int) -> None:
 
 def test_cameras_that_are_all_busy_have_equal_shares() -> None:
     clock = SystemClock()
-    turns, detector = Turns(2, Unhurried()), SlowDetector()
+    turns, detector = Turns(2, Unhurried()), SlowDetector(2)
     lines = [Looking(detector.run) for _ in range(5)]
     cameras = [busy_camera(line, turns, clock) for line in lines]
     for camera in cameras:
