@@ -18,9 +18,9 @@ NOT_LOCKED = $(addprefix --no-emit-package ,torch triton cuda-bindings cuda-path
 	$(addprefix nvidia-,cublas cuda-cupti cuda-nvrtc cuda-runtime cudnn-cu13 cufft cufile curand cusolver cusparse \
 	cusparselt-cu13 nccl-cu13 nvjitlink nvshmem-cu13 nvtx))
 
-# Unit tests first: they are quick and say most clearly what is wrong. They stand alone, so two run at a time; those with
-# servers and runtimes have the machine to themselves.
-ALONE = tests/unit tests/contracts tests/fuzz
+# Unit tests first: they are quick and say most clearly what is wrong. They and those of models ask no server and no clock,
+# so two files run at a time; the others have the machine to themselves.
+ALONE = tests/unit tests/contracts tests/fuzz tests/models
 TOGETHER = tests/integration
 QUICK = "not slow and not systemd and not arm64 and not armv7l"
 PYTEST = PATH="$$PATH:/usr/local/sbin:/usr/sbin:/sbin" $(VENV)/bin/python -m pytest
@@ -40,7 +40,7 @@ run: $(VENV)/run.stamp ## Find people and a face in two clips; pictures go to bu
 
 test: $(VENV)/workshop.stamp ## Run the tests, with the servers they need
 	@sh tests/install-servers.sh
-	$(PYTEST) -m $(QUICK) --numprocesses 2 $(ALONE)
+	$(PYTEST) -m $(QUICK) --numprocesses 2 --dist loadfile $(ALONE)
 	$(PYTEST) -m $(QUICK) $(TOGETHER)
 
 check: $(VENV)/workshop.stamp ## Check format, lint, types and the layers

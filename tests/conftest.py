@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections.abc import Iterator
@@ -33,9 +34,22 @@ def _cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
         os.environ["XDG_STATE_HOME"] = state
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _logging_as_it_was_before_the_module() -> Iterator[None]:
+    """As `_logging_as_it_was`, for what fixtures of a module call."""
+    with _logging_restored():
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _logging_as_it_was() -> Iterator[None]:
     """The command line points logging at a test's own standard error, which is closed when that test is over."""
+    with _logging_restored():
+        yield
+
+
+@contextlib.contextmanager
+def _logging_restored() -> Iterator[None]:
     root, ours = logging.getLogger(), logging.getLogger("edgemass")
     handlers, levels = list(root.handlers), (root.level, ours.level)
     yield

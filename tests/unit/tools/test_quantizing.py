@@ -1,4 +1,4 @@
-"""What is refused, and what the manifest says; the whole way is tested in tests/integration."""
+"""What is refused, and what the manifest says; the whole way is tested in tests/models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The choice of a range from counts; what counts them needs a runtime and is tested in tests/integration."""
+"""The choice of a range from counts; what counts them needs a runtime and is tested in tests/models."""
 
 from __future__ import annotations
 
