@@ -44,6 +44,7 @@ def board(
         subscribe = "until mosquitto_sub -h 127.0.0.1 -t 'edgemass/#' -F '%t %p'; do sleep 0.2; done"
         booted.start(HEARD, "sh", "-c", subscribe)
         cameras.name_units(booted)
+        booted.run("udevadm", "control", "--reload")  # it looks for new rules by itself, but not twice in 3 s
         cameras.attach(booted, {0: 0, 1: 1})
         booted.run("install", "-D", "-m", "755", "/dev/stdin", PROGRAM, text=WRAPPER)
         booted.run("install", "-D", "-m", "644", "/dev/stdin", "/etc/edgemass/edgemass.toml", text=CONFIG)
