@@ -6,6 +6,10 @@ import re
 from urllib.parse import quote
 
 _WORD = re.compile(r"\S+")
+# Of other schemes it cannot be told whether `x://y@host` is a user or, behind a user x, a password that begins with //.
+_SCHEME = re.compile(
+    r"(?i)(?<![a-z0-9])(?:rtsps?|rtmps?|https?|mqtts?|wss?|tcp|udp|tls|ssl|srt|rtp|s?ftp|ssh|oci|serial)\Z"
+)
 _COLON = re.compile(":|%3A", re.IGNORECASE)
 # The long ones in compounds too, as userpwd and authToken; the short ones also end words that are no secrets.
 _LONG = r"[\w-]*(?:password|passwd|passphrase|pwd|token|apikey|secret|signature|sessionid)"
@@ -82,7 +86,7 @@ def _without_password(word: str) -> str:
     if not at:
         return word
     scheme, scheme_end, behind = login.partition("://")
-    if not scheme or ":" in scheme:
+    if ":" in scheme or not _SCHEME.search(scheme):
         scheme, scheme_end, behind = "", "", login
     colon = _COLON.search(behind)
     user = f"{behind[: colon.start()]}:***" if colon else behind

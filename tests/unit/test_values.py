@@ -44,6 +44,7 @@ def test_every_error_derives_from_the_one_root() -> None:
         ("token=hunter2", "token=***"),
         ("rtsp://admin%3Ahunter2@cam/1", "rtsp://admin:***@cam/1"),
         ("://hunter2@cam", ":***@cam"),
+        ("0://hunter2@cam", "0:***@cam"),
         ("http://cam/?next=%2F&password%3Dhunter2", "http://cam/?next=%2F&password%3D***"),
         ("monkey=5, the keyboard=7", "monkey=5, the keyboard=7"),
         ("nothing to hide", "nothing to hide"),
