@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import threading
-from functools import partial
 from typing import TYPE_CHECKING
 
 from edgemass.errors import EdgemassError, UsageError
@@ -52,10 +51,10 @@ def call(options: argparse.Namespace) -> int:
     address = parse(options.broker)
     base = f"{PREFIX}/{topic_level(options.device)}"
     connection = MqttConnection(address.with_client_id(f"edgemass-forget-{uuid.uuid4().hex[:12]}"))
-    sweep = Sweep(connection, base, discovery.topic(options.prefix, options.device))
+    forgetting = Forgetting(connection, base, discovery.topic(options.prefix, options.device))
     connection.start()
     try:
-        emptied = sweep.run()
+        emptied = forgetting.run()
     finally:
         connection.close(LOOK_S)
     if not emptied:
@@ -65,7 +64,7 @@ def call(options: argparse.Namespace) -> int:
     return 0
 
 
-class Sweep:
+class Forgetting:
     """Of one device on one broker. base: of its topics. shown: where Home Assistant finds it."""
 
     def __init__(self, connection: MqttConnection, base: str, shown: str) -> None:
@@ -73,12 +72,9 @@ class Sweep:
         self._base = base
         self._shown = shown
         self._lives = False
-        self._found: set[str] = set()
-        self._marker = f"{base}/forget"
-        self._owed = {self._marker}
         self._connected = threading.Event()
         self._over = threading.Event()
-        self._failure = ""
+        self._found, self._failure = 0, ""
 
     def run(self) -> int:
         """How many topics were emptied.
@@ -86,26 +82,30 @@ class Sweep:
         Raises:
             EdgemassError: the broker is not reached, does not let us, or the device lives.
         """
-        connection = self._connection
+        from edgemass.mqtt import Sweep
+
+        connection, availability = self._connection, f"{self._base}/availability"
         connection.on_connected(self._connected.set)
-        connection.subscribe(f"{self._base}/availability", self._look)
+        connection.subscribe(availability, self._look)
         if not self._connected.wait(CONNECT_S):
             raise EdgemassError(f"cannot reach the broker: {connection.trouble or f'no answer in {CONNECT_S:.0f} s'}")
         self._over.wait(LOOK_S)
         if self._lives:
             raise EdgemassError(f"{self._base} is online: stop the device first, it would say everything anew")
-        connection.subscribe(self._shown, self._empty)
-        connection.subscribe(f"{self._base}/#", self._empty)
-        # Retained messages answer SUBSCRIBE, and so come before what is published after it.
-        connection.publish(self._marker, b"end", qos=1)
-        if not self._over.wait(SWEEP_S):
+        filters, marker = [self._shown, f"{self._base}/#"], f"{self._base}/forget"
+        sweep = Sweep(connection, filters, marker=marker, last=availability, over=self._swept)
+        for _ in range(round(SWEEP_S / LOOK_S)):
+            sweep.begin()
+            if self._over.wait(LOOK_S):
+                break
+        else:
             raise EdgemassError(
                 f"the broker does not let us read {self._base}/#, or empty it, within {SWEEP_S:.0f} s; "
                 "log in as one who may read and write it"
             )
         if self._failure:
             raise EdgemassError(f"not everything is emptied: {self._failure}")
-        return len(self._found)
+        return self._found
 
     # In the connection's thread
 
@@ -114,18 +114,6 @@ class Sweep:
             self._lives = True
             self._over.set()
 
-    def _empty(self, message: Message) -> None:
-        if message.topic == self._marker:
-            self._settled(self._marker, "")
-        elif message.retain and message.payload and message.topic not in self._found:
-            self._found.add(message.topic)
-            self._owed.add(message.topic)
-            self._connection.publish(
-                message.topic, b"", qos=1, retain=True, settled=partial(self._settled, message.topic)
-            )
-
-    def _settled(self, topic: str, why: str) -> None:
-        self._failure = self._failure or why
-        self._owed.discard(topic)
-        if not self._owed:
-            self._over.set()
+    def _swept(self, found: int, failure: str) -> None:
+        self._found, self._failure = found, failure
+        self._over.set()

@@ -3,5 +3,6 @@
 from edgemass.mqtt.connection import MqttConnection
 from edgemass.mqtt.options import MqttOptions, client_of, parse
 from edgemass.mqtt.session import Message, Will
+from edgemass.mqtt.sweep import Sweep
 
-__all__ = ["Message", "MqttConnection", "MqttOptions", "Will", "client_of", "parse"]
+__all__ = ["Message", "MqttConnection", "MqttOptions", "Sweep", "Will", "client_of", "parse"]

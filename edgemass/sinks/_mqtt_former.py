@@ -6,11 +6,10 @@ import logging
 from collections.abc import Callable
 
 from edgemass.clock import Clock
-from edgemass.mqtt import Message, MqttConnection
+from edgemass.mqtt import Message, MqttConnection, Sweep
 
 logger = logging.getLogger(__name__)
 
-TEXT = "text/plain"
 GHOST_NS = 150 * 1_000_000_000
 """A broker takes a device that lost its power for present as long as its keep-alive allows; another device stays."""
 
@@ -28,12 +27,13 @@ class FormerName:
         self._connection = connection
         self._base = base
         self._availability = f"{base}/availability"
-        self._all = f"{base}/#"
-        self._marker = f"{base}/former"
         self._offline = offline
         self._clock = clock
         self._done = done
         self._ended = False
+        self._sweep = Sweep(
+            connection, [f"{base}/#"], marker=f"{base}/former", last=self._availability, over=self._swept
+        )
         self._met_ns: int | None = None
         """When somebody was met there."""
 
@@ -44,9 +44,7 @@ class FormerName:
 
     def _who(self, message: Message) -> None:
         if message.payload == self._offline and (message.retain or self._met_ns is not None):
-            # Retained messages answer SUBSCRIBE, and so come before what is published after it: the marker.
-            self._connection.subscribe(self._all, self._empty)
-            self._connection.publish(self._marker, b"end", qos=1, content_type=TEXT)
+            self._sweep.begin()
         elif message.payload not in (b"", self._offline) and self._met_ns is None:
             self._met_ns = self._clock.monotonic_ns()
 
@@ -55,19 +53,14 @@ class FormerName:
             logger.info("%s is another device's name now: what lies there is left to it", self._base)
             self._end()
 
-    def _empty(self, message: Message) -> None:
-        if message.topic == self._marker:
-            self._take_back(self._availability)  # the last one: while it is there, the next connection begins anew
-            logger.info("took back from the broker what lay under the earlier name %s", self._base)
-            self._end()
-        elif message.retain and message.payload and message.topic != self._availability:
-            self._take_back(message.topic)
-
-    def _take_back(self, topic: str) -> None:
-        self._connection.publish(topic, b"", qos=1, retain=True, content_type=TEXT)
+    def _swept(self, _found: int, failure: str) -> None:
+        if failure:
+            logger.warning("not all is taken back that lies under the earlier name %s: %s", self._base, failure)
+            return
+        logger.info("took back from the broker what lay under the earlier name %s", self._base)
+        self._end()
 
     def _end(self) -> None:
         self._ended = True
         self._connection.unsubscribe(self._availability)
-        self._connection.unsubscribe(self._all)
         self._done()

@@ -19,7 +19,7 @@ from edgemass import sinks
 from edgemass.cli import main
 from edgemass.clock import Clock, SystemClock
 from edgemass.counters import Counters
-from edgemass.mqtt import Message, MqttConnection, outbox, parse
+from edgemass.mqtt import Message, MqttConnection, Sweep, outbox, parse
 from edgemass.sinks import Channel, Sink, SinkContext
 from edgemass.sinks import _mqtt_former as former
 from tests import documents, schemas
@@ -234,6 +234,40 @@ def test_a_renamed_device_leaves_nothing_under_its_earlier_name(broker: Broker, 
     with Listener(broker) as late:
         wait_until(late.heard, "what is retained")
         assert {message.topic for message in late.heard()} == {"edgemass/v1/attic/availability"}
+
+
+def test_a_sweep_that_a_broker_refused_in_part_can_be_made_again(tmp_path: Path) -> None:
+    with Broker(tmp_path / "broker") as broker:
+        ended, over = [], threading.Event()
+
+        def swept(count: int, why: str) -> None:
+            ended.append((count, why))
+            over.set()
+
+        connection = open_connection(broker.url)
+        sweep = Sweep(
+            connection,
+            ["old/#"],
+            marker="old/end",
+            last="old/last",
+            over=swept,
+        )
+        for topic in ("old/a", "old/b", "old/last"):
+            connection.publish(topic, b"1", qos=1, retain=True)
+        wait_until(lambda: connection.counters["published"] == 3, "they are there")
+        sweep._failure, sweep._found = "not authorized", {"old/a"}  # as one that was refused left it
+        for _ in range(10):  # see Sweep.begin
+            sweep.begin()
+            if over.wait(2):
+                break
+        assert ended == [(3, "")]
+        connection.close(5)
+        with Listener(broker) as late:
+            Device(broker.url).sink.close(5)
+            wait_until(
+                lambda: late.payloads(AVAILABILITY)[-1:] == [b"offline"], "what comes after all that is retained"
+            )
+            assert {message.topic for message in late.heard()} == {AVAILABILITY}
 
 
 def test_a_device_that_took_over_an_earlier_name_keeps_what_it_has_there(
