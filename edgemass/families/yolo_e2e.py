@@ -91,8 +91,9 @@ def _class_count(numbers: AnyArray) -> int:
 
 
 def _observed(graph: Graph, columns: int) -> FloatArray:
-    """Rows (k, columns) of all trial runs."""
-    parts = [run[graph.outputs[0].name].real().reshape(-1, columns) for run in graph.runs]
+    """Rows (k, columns) of all trial runs; none of a run whose answer is not what the graph declares."""
+    answers = [run[graph.outputs[0].name].real() for run in graph.runs]
+    parts = [answer.reshape(-1, columns) for answer in answers if answer.shape[-1:] == (columns,)]
     return np.concatenate(parts) if parts else np.empty((0, columns), np.float32)
 
 
