@@ -1,4 +1,4 @@
-"""What a scene tells, as documents for the sinks: stamped with names and times, with pictures, counts and rules."""
+"""One camera's scene and what goes with it: its documents, pictures, clips and counts on disk, and the rules that fire."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import copy
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from edgemass.config.camera import CameraConfig
 from edgemass.detections import Detections
 from edgemass.frame import Frame
-from edgemass.messages import CameraState, CountsMessage, EventMessage, InOut
+from edgemass.messages import CameraState
 from edgemass.pipeline.album import Album, Picture, Shown
 from edgemass.pipeline.clips import ClipRecorder
+from edgemass.pipeline.documents import Documents
 from edgemass.pipeline.ledger import Entry, Ledger
 from edgemass.pipeline.moment import Identity, Moment
 from edgemass.pipeline.numbering import Numbering
@@ -30,7 +30,7 @@ from edgemass.pipeline.recording import (
     Known,
 )
 from edgemass.scene.crossings import Totals
-from edgemass.scene.happening import Counts, Happening, Type
+from edgemass.scene.happening import Counts, Happening
 from edgemass.scene.rules import Firing, Rules
 from edgemass.scene.scene import FRAME, Observation, Scene, counts
 
@@ -84,12 +84,13 @@ class SceneReporter:
         self._rules = Rules(config.rules)
         self._lock = threading.RLock()
         self._last: Moment | None = None  # of the frames
-        self._stamped: Moment | None = None  # of the documents
         self._scene: Scene | None = None
         self._model: Known | None = None
         self._clips: dict[int, str] = {}
         self._numbering = numbering or Numbering()
-        self._trouble_ns: int | None = None  # since when the camera has been away or blind
+        self._documents = Documents(
+            camera, outlets, identity=identity, numbering=self._numbering, recorder=self._attached.recorder
+        )
         self._state = state or CameraState("", "", "")
         self._state_since_ns = 0
         self._closed = False
@@ -100,7 +101,7 @@ class SceneReporter:
         labels = {place: dict.fromkeys(known) for place, known in self._kept.known.items()}
         zones = {name: labels.get(name, {}) for name in self.config.zones}
         lines: Totals = {name: self._kept.lines.get(name, {"in": {}, "out": {}}) for name in self.config.lines}
-        self._tell_counts(counts(labels.get(FRAME, {}), zones, lines, available=False), moment)
+        self._documents.counts(counts(labels.get(FRAME, {}), zones, lines, available=False), moment)
 
     @property
     def kept(self) -> Entry:
@@ -145,7 +146,7 @@ class SceneReporter:
             if self._attached.album is not None and shown is not None:
                 self._attached.album.look(observation.objects, shown)
             self._tell(observation.happenings, moment)
-            self._tell_counts(observation.counts, moment)
+            self._documents.counts(observation.counts, moment)
             aspect = size[0] / size[1]
             fired = self._rules.look(observation.objects, observation.happenings, moment.local, moment.mono_ns, aspect)
             self._fire(fired, moment, shown)
@@ -162,8 +163,8 @@ class SceneReporter:
             self._state = state
             self._state_since_ns = moment.mono_ns
             if self._scene is not None:
-                self._tell_counts(self._change_sight(self._scene, state), moment)
-            self._tell_trouble(state, moment)
+                self._documents.counts(self._change_sight(self._scene, state), moment)
+            self._documents.trouble(state, moment)
             self._look_at_state(moment)
 
     def tick(self, moment: Moment) -> None:
@@ -181,10 +182,10 @@ class SceneReporter:
         with self._lock:
             self._closed = True
             self._give(GivenEnd(reason, moment))
-            last = self._stamped or self._last
+            last = self._documents.last or self._last
             if last is not None:
                 self._close_scene(self._last or last, reason)
-                self._end_trouble(CameraState(self._state.state, reason, ""), moment or last)
+                self._documents.end_trouble(CameraState(self._state.state, reason, ""), moment or last)
         self._keep(now=True)
 
     # The scene
@@ -215,7 +216,7 @@ class SceneReporter:
             return
         told, counts = self._scene.close(moment.mono_ns, reason)
         self._tell(told, moment)
-        self._tell_counts(counts, moment)
+        self._documents.counts(counts, moment)
         self._remember()
         self._numbering.objects = self._scene.numbers
         self._scene = None
@@ -250,128 +251,23 @@ class SceneReporter:
     # Documents
 
     def _tell(self, happenings: Iterable[Happening], moment: Moment) -> None:
+        assert self._model is not None
         for said in () if self.config.counts_only else happenings:
             picture = self._attached.album.picture(said) if self._attached.album is not None else None
-            self._send(self._event(said, moment, picture, self._clip(said)), picture)
+            self._documents.event(said, self._model.ref, moment, picture, self._clip(said))
 
     def _clip(self, said: Happening) -> str:
         """Name of the clip that shows an object; one is begun and ended with its event."""
         clips = self._attached.clips
         if clips is None or said.kind != "object":
             return ""
-        event_id = self._event_id(said.number)
+        event_id = self._documents.event_id(said.number)
         if said.type == "new":
             self._clips[said.number] = clips.begin(event_id, said.started_ns)
         if said.type == "end":
             clips.end(event_id, said.until_ns)
             return self._clips.pop(said.number, "")
         return self._clips.get(said.number, "")
-
-    def _send(self, event: EventMessage, picture: Picture | None) -> None:
-        if self._attached.recorder is not None:
-            self._attached.recorder.tell(event)
-        self.outlets.hand(lambda sink: sink.event(event, picture.jpeg if picture is not None else None))
-
-    def _event(self, said: Happening, moment: Moment, picture: Picture | None, clip: str) -> EventMessage:
-        assert self._model is not None
-        return EventMessage(
-            type=said.type,
-            kind=said.kind,
-            id=self._event_id(said.number),
-            label=said.label,
-            class_id=said.class_id,
-            track_id=said.track_id,
-            score=said.score,
-            top_score=said.top_score,
-            box=said.box,
-            path=said.path or (),  # the one empty tuple: Python 3.10 has others, which msgspec would not leave out
-            zones=said.zones or (),
-            entered=said.entered or (),
-            dwell_s=said.dwell_s,
-            stationary=said.stationary,
-            object=self._event_id(said.object) if said.object else "",
-            zone=said.zone,
-            line=said.line,
-            direction=said.direction,
-            reason=said.reason,
-            model=self._model.ref,
-            snapshot=picture.ref if picture is not None else None,
-            clip=clip,
-            **self._stamp(moment, said.started_ns, said.until_ns),
-        )
-
-    def _stamp(self, moment: Moment, started_ns: int, until_ns: int | None = None) -> dict[str, Any]:
-        """What every event says. until_ns: its duration ends; None = now."""
-        moment = self._in_order(moment)
-        self._numbering.events += 1
-        return {
-            "device": self._identity.device,
-            "camera": self.camera,
-            "seq": self._numbering.events,
-            "run_id": self._identity.run_id,
-            "boot_id": self._identity.boot_id,
-            "mono_ns": moment.mono_ns,
-            "time": moment.text,
-            "clock_synced": moment.synced,
-            "started": moment.at(started_ns),
-            "duration_s": round(((moment.mono_ns if until_ns is None else until_ns) - started_ns) / 1e9, 3),
-        }
-
-    def _in_order(self, moment: Moment) -> Moment:
-        """This one, or that of the document before: a frame may be done when the loss of its camera has been told."""
-        if self._stamped is None or moment.mono_ns >= self._stamped.mono_ns:
-            self._stamped = moment
-        return self._stamped
-
-    def _event_id(self, number: int) -> str:
-        return f"{self.camera}-{self._identity.run_id[:8]}-{number}"
-
-    def _tell_counts(self, known: Counts | None, moment: Moment) -> None:
-        if known is None:
-            return
-        moment = self._in_order(moment)
-        message = CountsMessage(
-            device=self._identity.device,
-            camera=self.camera,
-            mono_ns=moment.mono_ns,
-            time=moment.text,
-            clock_synced=moment.synced,
-            available=known.available,
-            labels=known.labels,
-            zones=known.zones,
-            lines={name: InOut(total["in"], total["out"]) for name, total in known.lines.items()},
-        )
-        if self._attached.recorder is not None:
-            self._attached.recorder.tell(message)
-        self.outlets.hand(lambda sink: sink.counts(message))
-
-    def _tell_trouble(self, state: CameraState, moment: Moment) -> None:
-        """A camera that is away or blind is an event, from then until it sees again."""
-        fine = state.state == "online"
-        if fine:
-            self._end_trouble(state, moment)
-            return
-        type_: Type = "new" if self._trouble_ns is None else "update"
-        if self._trouble_ns is None:
-            self._numbering.troubles += 1
-            self._trouble_ns = moment.mono_ns
-        self._send_trouble(type_, state, moment, self._trouble_ns)
-
-    def _end_trouble(self, state: CameraState, moment: Moment) -> None:
-        since_ns, self._trouble_ns = self._trouble_ns, None
-        if since_ns is not None:
-            self._send_trouble("end", state, moment, since_ns)
-
-    def _send_trouble(self, type_: Type, state: CameraState, moment: Moment, since_ns: int) -> None:
-        event = EventMessage(
-            type=type_,
-            kind="camera",
-            id=f"{self._event_id(self._numbering.troubles)}-camera",
-            state=state.state,
-            reason=state.reason,
-            **self._stamp(moment, since_ns),
-        )
-        self._send(event, None)
 
     # Rules
 
@@ -397,7 +293,7 @@ class SceneReporter:
             "time": moment.text,
             "duration_s": f"{firing.duration_s:.1f}",
             "score": f"{firing.score:.2f}",
-            "event": self._event_id(firing.number) if firing.number else "",
+            "event": self._documents.event_id(firing.number) if firing.number else "",
         }
 
 
