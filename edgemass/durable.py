@@ -18,31 +18,28 @@ def write_bytes(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     Raises:
         OSError: the disk is full or read-only; the old file is untouched and no temporary file stays.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+    _replace(path, data, mode, sync=True)
     sync_folder(path.parent)
 
 
-def write_fleeting(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+def write_fleeting(path: Path, data: bytes) -> None:
     """Replace `path` by `data` for whoever reads it, whole at any instant; not synced, for what is made anew anyway.
 
     Raises:
         OSError: it cannot be written; the old file is untouched and no temporary file stays.
     """
+    _replace(path, data, 0o644, sync=False)
+
+
+def _replace(path: Path, data: bytes, mode: int, *, sync: bool) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
         temporary.replace(path)
     except OSError:
         temporary.unlink(missing_ok=True)

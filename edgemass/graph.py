@@ -86,16 +86,11 @@ class Graph:
     def kinds(self) -> frozenset[str]:
         return frozenset(node.kind for node in self.nodes)
 
-    def observed_range(self, output: str, *, column: int | slice | None = None) -> tuple[float, float]:
-        """Smallest and largest real value of an output over all runs.
-
-        column: only these positions of the last axis.
-        """
+    def observed_range(self, output: str) -> tuple[float, float]:
+        """Smallest and largest real value of an output over all runs."""
         low, high = float("inf"), float("-inf")
         for run in self.runs:
             values = run[output].real()
-            if column is not None:
-                values = values[..., column]
             if values.size:
                 low, high = min(low, float(values.min())), max(high, float(values.max()))
         return low, high

@@ -128,9 +128,9 @@ class CameraWatch:
         )
 
 
-def copied(values: Iterable[T], tries: int = 5) -> list[T]:
+def copied(values: Iterable[T]) -> list[T]:
     """Of what another thread adds to meanwhile."""
-    for _ in range(tries):
+    for _ in range(5):
         try:
             return list(values)
         except RuntimeError:  # it grew just then

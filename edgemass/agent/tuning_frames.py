@@ -69,12 +69,12 @@ class TuningFrames:
             self._kept = []
 
 
-def _idle_seconds(path: Path = Path("/proc/stat")) -> float:
+def _idle_seconds() -> float:
     """Seconds that all cores together have been idle since the machine started, see proc_stat(5); 0 where that is not
     told.
     """
     try:
-        fields = path.read_text(encoding="ascii").split("\n", 1)[0].split()
+        fields = Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()
         return sum(map(int, fields[4:6])) / os.sysconf("SC_CLK_TCK")
     except (OSError, ValueError):
         return 0.0

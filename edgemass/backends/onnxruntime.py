@@ -184,10 +184,10 @@ def _kept_session(model: Path, options: Options) -> Any:
     return session
 
 
-def cpu_features(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+def cpu_features() -> str:
     """What the optimized graph depends on: the instruction sets of the first processor."""
     try:
-        text = cpuinfo.read_text(encoding="utf-8", errors="replace")
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return "unknown"
     lines = [line for line in text.splitlines() if line.startswith(("flags", "Features", "CPU part", "model name"))]

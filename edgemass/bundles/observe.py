@@ -50,14 +50,14 @@ class Observer(Child):
         return report
 
 
-def read(path: Path, runtime: RuntimeName, *, deadline_s: float = DEADLINE_S) -> Answer:
+def read(path: Path, runtime: RuntimeName) -> Answer:
     """What the file says of itself; onnx or tflite is set as `runtime` says.
 
     Raises:
         BundleError: it is damaged, wants files outside its folder, or more memory or time than it may have.
     """
     with Child(path, _READER, runtime, str(path)) as child:
-        answer = msgspec.msgpack.decode(child.ask(b"", "reading it", deadline_s), type=Answer)
+        answer = msgspec.msgpack.decode(child.ask(b"", "reading it", DEADLINE_S), type=Answer)
     if answer.error:
         raise BundleError(answer.error)
     return answer

@@ -66,15 +66,8 @@ def ssd_anchors(
     return np.concatenate(levels)
 
 
-def fpn_anchors(
-    width: int,
-    height: int,
-    *,
-    anchor_scale: float = 4.0,
-    scales_per_octave: int = 2,
-    aspect_ratios: Sequence[float] = (1.0, 2.0, 0.5),
-) -> FloatArray:
-    """Anchors whose size is a multiple of the level's stride.
+def fpn_anchors(width: int, height: int) -> FloatArray:
+    """Anchors whose size is a multiple of the level's stride: four times, two sizes an octave, three shapes each.
 
     As MultiscaleGridAnchorGenerator of the TensorFlow object detection API, on levels 3 to 7: a grid that does not
     divide the picture evenly begins at the picture's corner, else half a stride inside.
@@ -82,11 +75,11 @@ def fpn_anchors(
     levels = []
     for level, grid in zip(FPN_LEVELS, fpn_grids(width, height), strict=True):
         stride = 2**level
-        sizes = []
-        for ratio in aspect_ratios:
-            for octave in range(scales_per_octave):
-                side = stride * anchor_scale * 2 ** (octave / scales_per_octave)
-                sizes.append((side / math.sqrt(ratio) / height, side * math.sqrt(ratio) / width))
+        sizes = [
+            (side / math.sqrt(ratio) / height, side * math.sqrt(ratio) / width)
+            for ratio in (1.0, 2.0, 0.5)
+            for side in (4.0 * stride, 4.0 * stride * math.sqrt(2))
+        ]
         start = (0.5 if height % stride == 0 else 0.0, 0.5 if width % stride == 0 else 0.0)
         levels.append(_tile(grid, (stride / height, stride / width), start, sizes))
     return np.concatenate(levels)

@@ -142,7 +142,6 @@ class Recorder:
         identity: Identity,
         *,
         frames: bool,
-        max_bytes: int = MAX_BYTES,
     ) -> None:
         header = Recording(
             device=identity.device,
@@ -159,7 +158,7 @@ class Recorder:
             raise UsageError(f"{folder} holds a recording already; give another folder") from None
         except OSError as error:
             raise UsageError(f"cannot record into {folder}: {error.strerror}") from error
-        self.cameras = {name: CameraRecorder(folder, name, frames=frames, max_bytes=max_bytes) for name in cameras}
+        self.cameras = {name: CameraRecorder(folder, name, frames=frames) for name in cameras}
 
     def close(self) -> None:
         for camera in self.cameras.values():
@@ -169,9 +168,9 @@ class Recorder:
 class CameraRecorder:
     """One camera's part. A disk that does not take it ends the recording, not the camera. For any thread."""
 
-    def __init__(self, folder: Path, camera: str, *, frames: bool, max_bytes: int) -> None:
+    def __init__(self, folder: Path, camera: str, *, frames: bool) -> None:
         self._name = camera
-        self._left = max_bytes
+        self._left = MAX_BYTES
         self._lock = threading.Lock()
         self._given: IO[bytes] | None = (folder / f"{camera}.jsonl").open("wb")
         self._told = (folder / f"{camera}.events.jsonl").open("wb")

@@ -1,4 +1,4 @@
-"""One camera's scene and what goes with it: its documents, pictures, clips and counts on disk, and the rules that fire."""
+"""One camera's scene and what goes with it: documents, pictures, clips, counts on disk, and the rules that fire."""
 
 from __future__ import annotations
 

@@ -45,13 +45,10 @@ class Answer(msgspec.Struct, frozen=True):
 class Exchange:
     """With the registry of one reference. plain: without TLS."""
 
-    def __init__(
-        self, reference: Reference, transport: Transport, clock: Clock, draw: Callable[[], float] = random.random
-    ) -> None:
+    def __init__(self, reference: Reference, transport: Transport, clock: Clock) -> None:
         self.plain = reference.base_url.startswith("http://")
         self._told = reference.address
         self._clock = clock
-        self._draw = draw
         self._total_ns = round(transport.total_s * _NS)
         self._deadline_ns = 0
         self._pace = Pace(clock, transport.stall_s, transport.least_bytes_s, transport.bandwidth_bytes_s)
@@ -96,7 +93,7 @@ class Exchange:
 
     def _pause_s(self, fruitless: int, error: PassingError) -> float:
         longest_s = PAUSES_S[min(max(fruitless, 1), len(PAUSES_S)) - 1]
-        return max(longest_s * (0.5 + self._draw() / 2), error.wait_s or 0.0)
+        return max(longest_s * (0.5 + random.random() / 2), error.wait_s or 0.0)  # noqa: S311 (spreads retries)
 
     def call(
         self,

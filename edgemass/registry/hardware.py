@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from edgemass.device_profile import Board
 
 
-def words_of_board(root: Path = Path("/")) -> tuple[str, ...]:
+def words_of_board() -> tuple[str, ...]:
     """Machine type, and what the device tree calls the board, such as ("aarch64", "raspberrypi,5-model-b", ...)."""
-    board = Board.read(root)
+    board = Board.read()
     model = board.model if board.sources.get("model") else ""
     return tuple(dict.fromkeys(filter(None, (board.machine, *board.compatible, model))))

@@ -18,14 +18,14 @@ MOST_BYTES = 3_000_000_000
 class Pictures:
     """Pictures by number.
 
-    paths: of all of them. most_bytes: what is kept; beyond it a picture is decoded whenever it is asked for.
+    paths: of all of them. Beyond MOST_BYTES a picture is decoded whenever it is asked for.
     longest: pixels of the longer side, larger ones are made smaller once; None = as they are stored.
     """
 
-    def __init__(self, paths: Sequence[Path], *, longest: int | None = None, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(self, paths: Sequence[Path], *, longest: int | None = None) -> None:
         self._paths = paths
         self._longest = longest
-        self._left = most_bytes
+        self._left = MOST_BYTES
         self._kept: dict[int, Image] = {}
 
     def __len__(self) -> int:
