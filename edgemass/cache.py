@@ -30,6 +30,14 @@ def root() -> Path:
     return _places()[0]
 
 
+def handed_over() -> str:
+    """The folder of all kinds, for a child process to `use`; "" where there is none."""
+    try:
+        return str(root())
+    except OSError:
+        return ""
+
+
 def _places() -> list[Path]:
     """Where things may be kept, the best first; at least one.
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -98,16 +96,14 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def main() -> None:
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    answer = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    order = msgspec.json.decode(sys.stdin.buffer.readline(), type=Order)
+    answer = own_process.open_answer()
+    order = own_process.take_order(Order)
     own_process.step_back(order.nice, order.deadline_s)
     if order.cache:
         cache.use(Path(order.cache))
     witness = Witness(answer)
     try:
-        look(order, witness, lambda: [np.load(sys.stdin.buffer, allow_pickle=False) for _ in range(order.frames)])
+        look(order, witness, lambda: own_process.take_arrays(order.frames))
     except EdgemassError as error:
         witness.say(error=str(error), blameless=isinstance(error, (BackendUnavailableError, UsageError)))
     os._exit(0)  # the vendor's destructors are nobody's business here

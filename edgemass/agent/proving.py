@@ -10,10 +10,8 @@ import logging
 import threading
 import time
 from collections.abc import Collection, Sequence
-from typing import IO
 
 import msgspec
-import numpy as np
 
 from edgemass import cache
 from edgemass import manifest as manifests
@@ -150,18 +148,12 @@ class _Desk:
             reserve_bytes=self._limits.reserve_bytes,
             effort=EFFORT,
             frames=len(self._frames),
-            cache=_cache(),
+            cache=cache.handed_over(),
             nice=NICE,
             deadline_s=int(deadline_s) + 1,
         )
-
-        def write_input(file: IO[bytes]) -> None:
-            file.write(msgspec.json.encode(order) + b"\n")
-            for frame in self._frames:
-                np.save(file, frame, allow_pickle=False)
-
         kills = memory.kills()
-        ended = own_process.run(_PROGRAM, write_input, deadline_s=deadline_s, cancelled=self._stop)
+        ended = own_process.run(_PROGRAM, order, self._frames, deadline_s=deadline_s, cancelled=self._stop)
         ending = Ending(
             signal=ended.signal if ended.code is not None and ended.code < 0 else "",
             hung_s=deadline_s if ended.code is None else 0.0,
@@ -180,13 +172,6 @@ def _last(answer: bytes) -> Evidence:
         except msgspec.DecodeError:
             continue
     return Evidence()
-
-
-def _cache() -> str:
-    try:
-        return str(cache.root())
-    except OSError:
-        return ""
 
 
 def _told(bundle: Bundle, verdict: Verdict) -> dict[str, object]:

@@ -7,16 +7,14 @@ Standard output: one line of JSON (Verdict); what the vendor prints goes to stan
 
 from __future__ import annotations
 
-import io
 import os
 import signal
-import sys
 from pathlib import Path
 
 import msgspec
-import numpy as np
 
 from edgemass import backends
+from edgemass.backends import own_process
 from edgemass.errors import BackendError
 
 
@@ -33,12 +31,10 @@ class Verdict(msgspec.Struct):
 
 
 def main() -> None:
-    answer = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    order = msgspec.json.decode(sys.stdin.buffer.readline(), type=Order)
+    answer = own_process.open_answer()
+    order = own_process.take_order(Order)
     signal.alarm(order.deadline_s)  # ends this process even when nobody is left to do it
-    arrays = io.BytesIO(sys.stdin.buffer.read())
-    feed = {name: np.load(arrays, allow_pickle=False) for name in order.inputs}
+    feed = dict(zip(order.inputs, own_process.take_arrays(len(order.inputs)), strict=True))
     verdict = Verdict()
     try:
         backend = backends.load(order.runtime).open(Path(order.model), order.options)

@@ -6,10 +6,8 @@ import re
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO
 
 import msgspec
-import numpy as np
 
 from edgemass.backends import Options, own_process
 from edgemass.backends._trial_child import Order, Verdict
@@ -38,13 +36,7 @@ def try_out(
         BackendError: it failed, runs on something else, crashed, or did not end in time.
     """
     order = Order(str(model.resolve()), runtime, options, list(feed), int(deadline_s) + 1)
-
-    def write_input(file: IO[bytes]) -> None:
-        file.write(msgspec.json.encode(order) + b"\n")
-        for array in feed.values():
-            np.save(file, array, allow_pickle=False)
-
-    ended = own_process.run(_PROGRAM, write_input, deadline_s=deadline_s, cancelled=cancelled)
+    ended = own_process.run(_PROGRAM, order, feed.values(), deadline_s=deadline_s, cancelled=cancelled)
     if ended.code is None:
         why = "the trial was cancelled" if cancelled.is_set() else f"no end of a trial run within {deadline_s:g} s"
         raise BackendError(f"{name} hangs: {why}")

@@ -6,7 +6,6 @@ Standard input: one JSON `Order` on a line. Standard output: one msgpack `Report
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ import msgspec
 import numpy as np
 
 from edgemass import backends
+from edgemass.backends import own_process
 from edgemass.bundles import child
 from edgemass.errors import BackendError, BackendUnavailableError
 from edgemass.frame import Image
@@ -59,7 +59,8 @@ class Report(msgspec.Struct, frozen=True):
 
 def main(runtime: str) -> None:
     """Load the runtime, wait for the order, answer, end."""
-    answer = child.open_answer()  # what native code prints must not get into it
+    answer = own_process.open_answer()
+    child.limit_memory()
     try:
         backends.load(runtime)
         missing = ""
@@ -70,7 +71,7 @@ def main(runtime: str) -> None:
         return  # the parent found the file to be no model
     order = msgspec.json.decode(line, type=Order)
     report = Report(unavailable=missing) if missing else observe(order)
-    with os.fdopen(answer, "wb") as pipe:
+    with answer as pipe:
         pipe.write(msgspec.msgpack.encode(report))
 
 

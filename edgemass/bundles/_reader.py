@@ -6,11 +6,11 @@ Standard output: one msgpack `Answer`.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import msgspec
 
+from edgemass.backends import own_process
 from edgemass.bundles import child, onnx_graph, tflite_graph
 from edgemass.bundles.onnx_graph import OnnxFile
 from edgemass.bundles.tflite_graph import Appendix
@@ -28,12 +28,12 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 def main(runtime: str, model: str) -> None:
-    answer = child.open_answer()
+    answer = own_process.open_answer()
     child.limit_memory(MOST_MEMORY_BYTES)
     encoded = msgspec.msgpack.encode(_read(runtime, Path(model)))
     if len(encoded) > child.MAX_ANSWER_BYTES:
         encoded = msgspec.msgpack.encode(Answer(error=f"{model}: its graph is too large for this program"))
-    with os.fdopen(answer, "wb") as pipe:
+    with answer as pipe:
         pipe.write(encoded)
 
 

@@ -80,18 +80,6 @@ class Child:
         return f"the runtime failed while loading this file ({last[0]})"
 
 
-def open_answer() -> int:
-    """In the child: what it prints from now on goes to the standard error; the answer goes to the returned descriptor.
-
-    A crash leaves no core file, and the memory is limited.
-    """
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    limit_memory()
-    answer = os.dup(1)
-    os.dup2(2, 1)
-    return answer
-
-
 def limit_memory(most_bytes: int = MOST_MEMORY_BYTES) -> None:
     """Let this process take three quarters of the machine's memory, at most `most_bytes`: a file that wants more fails
     alone.

@@ -7,8 +7,6 @@ msgpack; what runtimes print goes to standard error.
 from __future__ import annotations
 
 import os
-import resource
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -56,15 +54,13 @@ class Order(msgspec.Struct, frozen=True):
 
 
 def main() -> None:
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    answer = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    order = msgspec.json.decode(sys.stdin.buffer.readline(), type=Order)
+    answer = own_process.open_answer()
+    order = own_process.take_order(Order)
     own_process.step_back(order.nice, order.deadline_s)
     if order.cache:
         cache.use(Path(order.cache))
     try:
-        row = measure(order, lambda: [np.load(sys.stdin.buffer, allow_pickle=False) for _ in range(order.pictures)])
+        row = measure(order, lambda: own_process.take_arrays(order.pictures))
     except EdgemassError as error:
         row = Row(candidate=order.candidate, failure=str(error))
     answer.write(msgspec.msgpack.encode(row))

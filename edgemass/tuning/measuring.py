@@ -5,10 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import IO
 
 import msgspec
-import numpy as np
 
 from edgemass import cache
 from edgemass import manifest as manifests
@@ -92,19 +90,13 @@ def _ask(
         blobs=str(bundle.blobs.resolve()) if bundle.blobs else "",
         candidate=candidate,
         reference=reference(bundle),
-        cache=_cache(),
+        cache=cache.handed_over(),
         seconds=seconds,
         nice=nice,
         pictures=len(pictures),
         deadline_s=int(deadline_s) + 1,
     )
-
-    def write_input(file: IO[bytes]) -> None:
-        file.write(msgspec.json.encode(order) + b"\n")
-        for picture in pictures:
-            np.save(file, picture, allow_pickle=False)
-
-    ended = own_process.run(_PROGRAM, write_input, deadline_s=deadline_s, cancelled=stop)
+    ended = own_process.run(_PROGRAM, order, pictures, deadline_s=deadline_s, cancelled=stop)
     if ended.code is None:
         return Row(candidate=candidate, failure="not measured: the time was over") if stop.is_set() else None
     if ended.code < 0:
@@ -112,10 +104,3 @@ def _ask(
     if ended.code or not ended.answer:
         return Row(candidate=candidate, failure=f"it failed: {ended.last_words}")
     return msgspec.msgpack.decode(ended.answer, type=Row)
-
-
-def _cache() -> str:
-    try:
-        return str(cache.root())
-    except OSError:
-        return ""

@@ -5,8 +5,6 @@ Standard input: one JSON `Order` on a line. Standard output: one msgpack `Report
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +15,7 @@ import numpy as np
 
 from edgemass import backends, families
 from edgemass import manifest as manifests
+from edgemass.backends import own_process
 from edgemass.bundles import child
 from edgemass.bundles.optimize import agreement
 from edgemass.bundles.optimize.agreement import Difference
@@ -59,15 +58,16 @@ class Report(msgspec.Struct, frozen=True):
 
 
 def main() -> None:
-    answer = child.open_answer()
-    order = msgspec.json.decode(sys.stdin.buffer.readline(), type=Order)
+    answer = own_process.open_answer()
+    child.limit_memory()
+    order = own_process.take_order(Order)
     try:
         report = rewritten(order)
     except EdgemassError as error:
         report = Report(kept_out=(str(error),))
     except Exception as error:  # noqa: BLE001 (this process's outermost line: the graph is stranger than all that was thought of)
         report = Report(kept_out=(f"not kept: {error!r}",))
-    with os.fdopen(answer, "wb") as pipe:
+    with answer as pipe:
         pipe.write(msgspec.msgpack.encode(report))
 
 
