@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import av
 import av.error
@@ -40,6 +40,7 @@ from edgemass.pipeline.reporting import SceneReporter
 from edgemass.scene.scene import usable_score
 from edgemass.sinks import Sink
 
+T = TypeVar("T")
 MAX_NS = (1 << 63) - 1
 OF_PIXELS = ("snapshot", "clip")
 """What events say of pictures: a replay of detections has none."""
@@ -115,7 +116,7 @@ def replay(
         _Anew(model, folder / f"{camera}.mkv", config or recorded.config) if model is not None else None,
     )
     path = folder / f"{camera}.jsonl"
-    for number, given in _lines(path):
+    for number, given in _lines(path, msgspec.json.Decoder[Given](Given)):
         try:
             run.take(given)
         except ValueError as error:
@@ -146,20 +147,8 @@ def compare(folder: Path, camera: str, replayed: Sequence[bytes], *, whole: bool
 
 
 def _documents(path: Path) -> list[dict[str, Any]]:
-    """What was told, what it says of pictures left out; a last line that was cut off by a crash is left out."""
-    told = []
-    try:
-        lines = path.read_bytes().splitlines(keepends=True)
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from error
-    for number, line in enumerate(lines, 1):
-        try:
-            told.append(_without_pixels(msgspec.json.decode(line, type=dict[str, Any])))
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            if not line.endswith(b"\n"):
-                break
-            raise UsageError(f"{path} is damaged in line {number}: {error}") from error
-    return told
+    """What was told, what it says of pictures left out."""
+    return [_without_pixels(told) for _, told in _lines(path, msgspec.json.Decoder(dict[str, Any]))]
 
 
 class Told:
@@ -264,21 +253,30 @@ def _pictures(path: Path) -> Iterator[Image]:
         raise UsageError(f"cannot read {path}: {error}") from error
 
 
-def _lines(path: Path) -> Iterator[tuple[int, Given]]:
-    """Number and content of each line, in order; a last line that was cut off by a crash is left out."""
-    decoder = msgspec.json.Decoder(Given)
+def _lines(path: Path, decoder: msgspec.json.Decoder[T]) -> Iterator[tuple[int, T]]:
+    """Number and content of each line, in order; a last line that was cut off by a crash is left out.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, 1):
-                try:
-                    given: Given = decoder.decode(line)
-                except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                    if not line.endswith(b"\n"):
-                        return
-                    raise UsageError(f"{path} is damaged in line {number}: {error}") from error
-                yield number, given
+                found = _decoded(line, decoder, f"{path} is damaged in line {number}")
+                if found is None:
+                    return
+                yield number, found
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _decoded(line: bytes, decoder: msgspec.json.Decoder[T], damaged: str) -> T | None:
+    try:
+        return decoder.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        if not line.endswith(b"\n"):
+            return None
+        raise UsageError(f"{damaged}: {error}") from error
 
 
 def _check_moment(moment: Moment) -> None:
