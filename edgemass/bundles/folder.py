@@ -17,6 +17,7 @@ from edgemass.bundles.fingerprint import fingerprint
 from edgemass.errors import BundleError, UsageError
 from edgemass.manifest import Document, Golden, Manifest, Variant
 from edgemass.oci import digest
+from edgemass.registry import part_file
 
 logger = logging.getLogger(__name__)
 
@@ -269,6 +270,22 @@ def _bundle_of(reference: Variant, directory: Path) -> Bundle | None:
             f"{directory} is not empty and no bundle of {reference.file}; choose another folder with -o, or remove it"
         )
     return old
+
+
+def check_room(directory: Path, files: Collection[str]) -> None:
+    """Refuse a folder that holds anything but some of these files, whole or half fetched.
+
+    Raises:
+        UsageError: it does.
+    """
+    if not directory.exists():
+        return
+    if not directory.is_dir():
+        raise UsageError(f"{directory} is a file, wanted a folder for the bundle; choose another one with -o")
+    ours = set(files) | {part_file.name(Path(name)).name for name in files}
+    strangers = sorted(item.name for item in directory.iterdir() if item.name not in ours)
+    if strangers:
+        raise UsageError(f"{directory} is not empty ({strangers[0]}); choose another folder with -o")
 
 
 def _add(made: Manifest, files: Mapping[str, Path], directory: Path) -> None:

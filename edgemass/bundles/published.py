@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from edgemass import durable, manifest, oci
 from edgemass.bundles.fingerprint import fingerprint
-from edgemass.bundles.folder import MANIFEST, Bundle, load_bundle
+from edgemass.bundles.folder import MANIFEST, Bundle, check_room, load_bundle
 from edgemass.bundles.packing import pack
 from edgemass.errors import BundleError, RegistryError, UsageError
 from edgemass.manifest import Manifest
 from edgemass.oci import Descriptor
-from edgemass.registry import part_file, pushing
+from edgemass.registry import protocol, pushing
 from edgemass.registry.part_file import PartFile
 from edgemass.registry.protocol import Registry
 from edgemass.registry.pushing import Pushed
@@ -61,20 +60,10 @@ def _read(registry: Registry, data: bytes, reference: str) -> tuple[Manifest, di
         raise BundleError(f"{reference}: found {kind[:100]!r}, wanted a bundle that `edgemass model push` sent")
     if image.config.size > oci.MAX_MANIFEST_BYTES:
         raise BundleError(f"{reference}: its manifest has {image.config.size} bytes, wanted a model's")
-    made = manifest.from_json(_small(registry, image.config), where=reference)
+    made = manifest.from_json(protocol.content(registry, image.config), where=reference)
     if oci.oci_manifest(made) != data:
         raise BundleError(f"{reference}: its files are not those of its manifest; it was made by another version")
     return made, {layer.annotations[oci.FILE_PATH]: layer for layer in image.layers}
-
-
-def _small(registry: Registry, descriptor: Descriptor) -> bytes:
-    """Content that is needed before there is a folder for it."""
-    with tempfile.TemporaryDirectory(prefix="edgemass-") as folder:
-        path = Path(folder, "config")
-        with PartFile(path) as part:
-            registry.read_blob(descriptor, part, lambda _done: None)
-            part.finish()
-        return path.read_bytes()
 
 
 def look(registry: Registry, reference: str) -> tuple[bytes, Manifest]:
@@ -89,10 +78,6 @@ def _check_directory(directory: Path, made: Manifest, files: Collection[str]) ->
     Raises:
         UsageError: it does.
     """
-    if not directory.exists():
-        return
-    if not directory.is_dir():
-        raise UsageError(f"{directory} is a file, wanted a folder for the bundle; choose another one with -o")
     path = directory / MANIFEST
     if path.is_file():
         try:
@@ -101,10 +86,7 @@ def _check_directory(directory: Path, made: Manifest, files: Collection[str]) ->
         except BundleError as error:
             raise UsageError(f"{directory} holds something else ({error}); choose another folder with -o") from error
         raise UsageError(f"{directory} holds another bundle; choose another folder with -o, or remove it")
-    ours = set(files) | {part_file.name(Path(name)).name for name in files}
-    strangers = sorted(item.name for item in directory.iterdir() if item.name not in ours)
-    if strangers:
-        raise UsageError(f"{directory} is not empty ({strangers[0]}); choose another folder with -o")
+    check_room(directory, files)
 
 
 def _fetch(registry: Registry, files: Mapping[str, Descriptor], directory: Path, progress: Progress) -> None:

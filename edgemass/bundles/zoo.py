@@ -14,12 +14,11 @@ from edgemass import durable, manifest
 from edgemass.bundles import download
 from edgemass.bundles.download import Limits, Progress, Wanted
 from edgemass.bundles.fingerprint import fingerprint
-from edgemass.bundles.folder import MANIFEST, Bundle, load_bundle
+from edgemass.bundles.folder import MANIFEST, Bundle, check_room, load_bundle
 from edgemass.bundles.model_file import MAX_MODEL_BYTES
 from edgemass.clock import Clock
 from edgemass.errors import BundleError, UsageError
 from edgemass.manifest import Manifest, Variant
-from edgemass.registry import part_file
 
 logger = logging.getLogger(__name__)
 
@@ -193,10 +192,6 @@ def _check_directory(directory: Path, made: Manifest, *, own: bool) -> None:
     Raises:
         UsageError: it does.
     """
-    if not directory.exists():
-        return
-    if not directory.is_dir():
-        raise UsageError(f"{directory} is a file, wanted a folder for the bundle; choose another one with -o")
     if (directory / MANIFEST).is_file():
         try:
             old = _read(directory)
@@ -210,8 +205,4 @@ def _check_directory(directory: Path, made: Manifest, *, own: bool) -> None:
                 "choose another folder with -o, or remove it"
             )
         return
-    files = [Path(variant.file) for variant in made.variants]
-    ours = {path.name for path in files} | {part_file.name(path).name for path in files}
-    strangers = sorted(item.name for item in directory.iterdir() if item.name not in ours)
-    if strangers:
-        raise UsageError(f"{directory} is not empty ({strangers[0]}); choose another folder with -o")
+    check_room(directory, [variant.file for variant in made.variants])

@@ -17,7 +17,7 @@ from edgemass.oci import Descriptor
 from edgemass.registry.blobs import Reading, Sending
 from edgemass.registry.exchange import Answer, Exchange
 from edgemass.registry.part_file import PartFile
-from edgemass.registry.reference import Reference, is_tag
+from edgemass.registry.reference import Reference, fallback_tag, is_tag
 from edgemass.registry.transport import Transport
 
 _MOST_PAGES = 100
@@ -122,10 +122,10 @@ class RegistryClient:
 
     def _fallback(self, digest: str) -> list[Descriptor]:
         """Of the tag that clients keep for registries without the referrers API."""
-        answer = self._manifest(_fallback_tag(digest), (HTTPStatus.OK, HTTPStatus.NOT_FOUND))
+        answer = self._manifest(fallback_tag(digest), (HTTPStatus.OK, HTTPStatus.NOT_FOUND))
         if answer.status != HTTPStatus.OK:
             return []
-        return _decoded(answer.body, _Index, f"{self._told}: {_fallback_tag(digest)}").manifests
+        return _decoded(answer.body, _Index, f"{self._told}: {fallback_tag(digest)}").manifests
 
     def read_blob(self, descriptor: Descriptor, part: PartFile, progress: Callable[[int], None]) -> None:
         self._exchange.start()
@@ -194,7 +194,7 @@ class RegistryClient:
         kept = [other for other in known if other.digest != descriptor.digest]
         index = _Index(schema_version=2, media_type=oci.IMAGE_INDEX, manifests=[*kept, descriptor])
         data = msgspec.json.encode(index, order="deterministic")
-        self._put_manifest(data, oci.IMAGE_INDEX, _fallback_tag(subject))
+        self._put_manifest(data, oci.IMAGE_INDEX, fallback_tag(subject))
 
     def tags(self) -> tuple[str, ...]:
         self._exchange.start()
@@ -211,10 +211,6 @@ class RegistryClient:
 
     def _blob(self, digest: str) -> str:
         return f"/v2/{self._repository}/blobs/{digest}"
-
-
-def _fallback_tag(digest: str) -> str:
-    return digest.replace(":", "-", 1)
 
 
 def _next_page(answer: Answer) -> str | None:

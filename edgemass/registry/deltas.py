@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +21,7 @@ import msgspec
 from edgemass import oci
 from edgemass.errors import BundleError, ConfigError, DigestMismatchError, RegistryError
 from edgemass.oci import Descriptor, ImageManifest
-from edgemass.registry.part_file import PartFile
-from edgemass.registry.protocol import Registry
+from edgemass.registry.protocol import Registry, content
 
 try:
     import zstandard
@@ -224,18 +222,9 @@ def _patches(
         base = names.get(layer.annotations.get(oci.FILE_PATH))
         if base is None or base.size > MOST_BYTES or layer.digest in known or layer.digest not in plain:
             continue
-        patch = make(_fetched(registry, base), _read(blobs[layer.digest]))
+        patch = make(content(registry, base), _read(blobs[layer.digest]))
         if len(patch) < WORTH * min(layer.size, len(plain[layer.digest])):
             yield _Part(layer.digest, base.digest, patch)
-
-
-def _fetched(registry: Registry, descriptor: Descriptor) -> bytes:
-    with tempfile.TemporaryDirectory(prefix="edgemass-") as folder:
-        path = Path(folder, "base")
-        with PartFile(path) as part:
-            registry.read_blob(descriptor, part, lambda _done: None)
-            part.finish()
-        return path.read_bytes()
 
 
 def _send(registry: Registry, subject: Descriptor, parts: Iterable[_Part], origin: str) -> None:

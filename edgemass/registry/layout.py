@@ -27,7 +27,7 @@ from edgemass import durable, oci
 from edgemass.errors import BundleError, DigestMismatchError, RegistryError, RegistryUnavailableError, UsageError
 from edgemass.oci import Descriptor
 from edgemass.registry.part_file import PartFile
-from edgemass.registry.reference import is_repository, is_tag
+from edgemass.registry.reference import fallback_tag, is_repository, is_tag
 
 VERSION = b'{"imageLayoutVersion":"1.0.0"}'
 LOCK_S = 30.0
@@ -350,11 +350,6 @@ class Layout:
     @property
     def _told(self) -> str:
         return f"{self.folder}:{self._repository}" if self._repository else str(self.folder)
-
-
-def fallback_tag(digest: str) -> str:
-    """Under which the referrers of a manifest are listed where there is no API for them."""
-    return digest.replace(":", "-", 1)
 
 
 def _open(folder: Path, *parts: str) -> BinaryIO:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -53,3 +54,13 @@ class Registry(Protocol):
     def tags(self) -> tuple[str, ...]: ...
 
     def close(self) -> None: ...
+
+
+def content(registry: Registry, descriptor: Descriptor) -> bytes:
+    """Content that is needed before there is a folder for it, and small enough for memory. Raises as `read_blob`."""
+    with tempfile.TemporaryDirectory(prefix="edgemass-") as folder:
+        path = Path(folder, "content")
+        with PartFile(path) as part:
+            registry.read_blob(descriptor, part, lambda _done: None)
+            part.finish()
+        return path.read_bytes()

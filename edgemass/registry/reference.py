@@ -150,3 +150,8 @@ def _is_loopback(host: str) -> bool:
     """Without TLS: nobody listens in between."""
     name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
     return name in ("localhost", "[::1]") or (name.startswith("127.") and name.replace(".", "").isdigit())
+
+
+def fallback_tag(digest: str) -> str:
+    """Under which the referrers of a manifest are listed where there is no API for them."""
+    return digest.replace(":", "-", 1)

@@ -12,9 +12,9 @@ import pytest
 from edgemass import oci
 from edgemass.errors import BundleError, DigestMismatchError, RegistryError, RegistryUnavailableError, UsageError
 from edgemass.oci import Descriptor, ImageManifest
-from edgemass.registry import layout as layouts
 from edgemass.registry.layout import Layout
 from edgemass.registry.part_file import PartFile
+from edgemass.registry.reference import fallback_tag
 from tests.simulators.layouts import publish, released
 
 FILES = {"a.onnx": b"weights of a" * 400, "b.onnx": b"weights of b" * 300}
@@ -93,7 +93,7 @@ def test_referrers_are_listed_by_kind_and_for_clients_without_the_api(layout: La
     [found] = layout.referrers(made.digest, "application/delta")
     assert found.annotations == {"word": "delta"}
     assert layout.manifest(found.digest) == referrer(made.manifest, "delta")
-    listed = json.loads(layout.manifest(layouts.fallback_tag(made.digest)))
+    listed = json.loads(layout.manifest(fallback_tag(made.digest)))
     assert [item["artifactType"] for item in listed["manifests"]] == ["application/signature", "application/delta"]
     assert layout.tags() == ("1",)
     assert layout.referrers(f"sha256:{'0' * 64}", "application/delta") == ()
