@@ -10,7 +10,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from edgemass import __version__, cache
 from edgemass.cli import (
@@ -66,7 +66,10 @@ VERBS = (
 
 
 class Parser(argparse.ArgumentParser):
-    """Errors in the same form as everywhere else."""
+    """Errors in the same form as everywhere else; texts as they are written, so that examples can be copied."""
+
+    def __init__(self, **how: Any) -> None:
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **how)
 
     def error(self, message: str) -> NoReturn:
         program = self.prog.split()[0]

@@ -27,12 +27,7 @@ example: edgemass annotate clip.mp4 -o annotated.mp4 --model yolov8n.onnx
 
 
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = verbs.add_parser(
-        "annotate",
-        help="draw on a video what is seen in it",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = verbs.add_parser("annotate", help="draw on a video what is seen in it", epilog=EPILOG)
     add = parser.add_argument
     add("video", metavar="VIDEO", help="a video file, a folder or glob of pictures, demo:; a camera with --frames")
     add("-o", "--output", type=Path, required=True, metavar="OUT.mp4", help="what to write (.mp4, .mov or .mkv)")

@@ -32,12 +32,7 @@ example: edgemass bench yolov8n.onnx --all --camera clip.mp4 --pick --plot speed
 
 
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = verbs.add_parser(
-        "bench",
-        help="measure a model's speed on this board",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = verbs.add_parser("bench", help="measure a model's speed on this board", epilog=EPILOG)
     add = parser.add_argument
     add("model", metavar="MODEL", help="a name of `model list`, a bundle folder, a bare .onnx or .tflite, demo:")
     add(

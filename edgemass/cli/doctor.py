@@ -34,10 +34,7 @@ example: edgemass doctor --camera 0 --mqtt mqtt://broker
 
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = verbs.add_parser(
-        "doctor",
-        help="check board, cameras, runtimes and broker, and say how to fix what is wrong",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "doctor", help="check board, cameras, runtimes and broker, and say how to fix what is wrong", epilog=EPILOG
     )
     add = parser.add_argument
     add("--camera", metavar="SOURCE", help="open this camera and watch its first frames")

@@ -26,9 +26,7 @@ example: edgemass eval yolov8n.onnx --images val2017/ --annotations instances_va
 
 
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = verbs.add_parser(
-        "eval", help="measure a model's accuracy", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = verbs.add_parser("eval", help="measure a model's accuracy", epilog=EPILOG)
     add = parser.add_argument
     add("model", metavar="MODEL", help="a name of `model list`, a bundle folder, a bare .onnx or .tflite, demo:")
     add("--images", type=Path, metavar="DIR", help="the folder of pictures")

@@ -25,12 +25,7 @@ SWEEP_S = 60.0
 
 
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = verbs.add_parser(
-        "forget",
-        help="take off a broker what a device that is gone left there",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = verbs.add_parser("forget", help="take off a broker what a device that is gone left there", epilog=EPILOG)
     parser.add_argument("device", metavar="DEVICE", help="name of the device, as in its topics")
     parser.add_argument("broker", metavar="URL", help="mqtt://[user@]host[:port] or mqtts://...")
     parser.add_argument(

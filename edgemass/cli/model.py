@@ -65,12 +65,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 
 
 def _add_import(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = actions.add_parser(
-        "import",
-        help="make a bundle of a model file",
-        epilog=IMPORT_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = actions.add_parser("import", help="make a bundle of a model file", epilog=IMPORT_EPILOG)
     add = parser.add_argument
     add("file", type=Path, metavar="FILE", help="an .onnx or .tflite file")
     add(
@@ -85,10 +80,7 @@ def _add_import(actions: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def _add_optimize(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = actions.add_parser(
-        "optimize",
-        help="rewrite an ONNX detector to the same answers in less time",
-        epilog=OPTIMIZE_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "optimize", help="rewrite an ONNX detector to the same answers in less time", epilog=OPTIMIZE_EPILOG
     )
     add = parser.add_argument
     add("model", metavar="MODEL", help="a bundle folder or an .onnx file")

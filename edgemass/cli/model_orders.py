@@ -38,12 +38,7 @@ example: edgemass model rollback --wait 600
 
 
 def add_activate(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = actions.add_parser(
-        "activate",
-        help="run a model from now on, proven and watched",
-        epilog=ACTIVATE_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = actions.add_parser("activate", help="run a model from now on, proven and watched", epilog=ACTIVATE_EPILOG)
     parser.add_argument(
         "model", metavar="MODEL", help="a name, a bundle folder, a model file, or a digest of the store"
     )
@@ -54,10 +49,7 @@ def add_activate(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 def add_rollback(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = actions.add_parser(
-        "rollback",
-        help="go back to the model that was confirmed before",
-        epilog=ROLLBACK_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "rollback", help="go back to the model that was confirmed before", epilog=ROLLBACK_EPILOG
     )
     _add_common(parser)
     parser.set_defaults(call=call_rollback)

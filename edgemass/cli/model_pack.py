@@ -19,12 +19,7 @@ example: edgemass model pack bundles/door -o door-1.2 --tag 1.2
 
 
 def add_pack(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = actions.add_parser(
-        "pack",
-        help="check a bundle's files and tell its digest",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = actions.add_parser("pack", help="check a bundle's files and tell its digest", epilog=EPILOG)
     add = parser.add_argument
     add("bundle", metavar="BUNDLE", help="a bundle folder, a model file, or a name of `edgemass model list`")
     add("-o", "--output", metavar="DIR", help="an OCI layout folder, new or not; also DIR:NAME:TAG")

@@ -39,12 +39,7 @@ example: edgemass model push bundles/door models-folder --tag 1.2
 
 
 def add_pull(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = actions.add_parser(
-        "pull",
-        help="fetch a model by its name or its address",
-        epilog=PULL_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = actions.add_parser("pull", help="fetch a model by its name or its address", epilog=PULL_EPILOG)
     parser.add_argument(
         "name",
         metavar="MODEL",
@@ -63,12 +58,7 @@ def add_pull(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 
 
 def add_push(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = actions.add_parser(
-        "push",
-        help="send a bundle to a registry or an OCI layout folder",
-        epilog=PUSH_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = actions.add_parser("push", help="send a bundle to a registry or an OCI layout folder", epilog=PUSH_EPILOG)
     add = parser.add_argument
     add("bundle", metavar="BUNDLE", help="a bundle folder, a model file, or a name of `edgemass model list`")
     add("reference", metavar="REF", help="oci://HOST/REPOSITORY[:TAG], or the folder of an OCI layout")

@@ -36,10 +36,7 @@ example: edgemass model prune --free 500M
 
 def add_verify(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = actions.add_parser(
-        "verify",
-        help="read the files of models again, and compare them with their digests",
-        epilog=VERIFY_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "verify", help="read the files of models again, and compare them with their digests", epilog=VERIFY_EPILOG
     )
     parser.add_argument("model", nargs="?", metavar="MODEL", help="a digest of the store, or a bundle folder")
     state.add_options(parser, slot=False)
@@ -47,12 +44,7 @@ def add_verify(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def add_prune(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = actions.add_parser(
-        "prune",
-        help="remove models of the store that nothing needs",
-        epilog=PRUNE_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = actions.add_parser("prune", help="remove models of the store that nothing needs", epilog=PRUNE_EPILOG)
     add = parser.add_argument
     add("--keep", type=int, default=LEAST_KEPT, metavar="N", help="confirmed ones that stay in each slot (default: 2)")
     add("--free", default="0", metavar="BYTES", help="so much is to be free on the disk, such as 500M or 2G")

@@ -29,12 +29,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "registry", help="serve models to devices", epilog="example: edgemass registry serve registry"
     )
     actions = registry.add_subparsers(dest="action", required=True, metavar="ACTION")
-    parser = actions.add_parser(
-        "serve",
-        help="serve a folder of models and its trust metadata",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = actions.add_parser("serve", help="serve a folder of models and its trust metadata", epilog=EPILOG)
     add = parser.add_argument
     add("folder", type=Path, metavar="DIR", help="a folder in OCI image layout")
     add("--listen", default="127.0.0.1:5000", metavar="HOST:PORT", help="where (default: 127.0.0.1:5000)")

@@ -18,12 +18,7 @@ example: edgemass replay recordings/gate --config trial.toml
 
 
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = verbs.add_parser(
-        "replay",
-        help="tell the events of a recording again",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = verbs.add_parser("replay", help="tell the events of a recording again", epilog=EPILOG)
     add = parser.add_argument
     add("recording", type=Path, metavar="BUNDLE", help="the folder of `edgemass run --record`")
     add("--camera", metavar="NAME", help="this camera only (default: all, one after the other)")

@@ -51,12 +51,7 @@ That was the demo. Go on with
 
 
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = verbs.add_parser(
-        "run",
-        help="detect in the frames of cameras and publish what is found",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = verbs.add_parser("run", help="detect in the frames of cameras and publish what is found", epilog=EPILOG)
     add = parser.add_argument
     add(
         "--camera",

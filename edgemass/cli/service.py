@@ -16,12 +16,7 @@ example: edgemass service install
 
 
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    service = verbs.add_parser(
-        "service",
-        help="start with the system, and no longer",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    service = verbs.add_parser("service", help="start with the system, and no longer", epilog=EPILOG)
     actions = service.add_subparsers(dest="action", required=True, metavar="ACTION")
     for action, about in (
         ("install", "start with the system, and now"),

@@ -27,10 +27,7 @@ START = (
 
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = verbs.add_parser(
-        "status",
-        help="show how the daemon on this machine is: board, cameras, model, outputs, problems",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "status", help="show how the daemon on this machine is: board, cameras, model, outputs, problems", epilog=EPILOG
     )
     parser.add_argument("--json", action="store_true", help="print the document edgemass.health/1")
     state.add_options(parser, slot=False)

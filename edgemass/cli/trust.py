@@ -35,12 +35,7 @@ example: edgemass trust init registry && edgemass trust sign registry models/edg
 
 
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    trust = verbs.add_parser(
-        "trust",
-        help="sign which models devices may run",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    trust = verbs.add_parser("trust", help="sign which models devices may run", epilog=EPILOG)
     actions = trust.add_subparsers(dest="action", required=True, metavar="ACTION")
     for add in (_add_init, _add_key, _add_sign, _add_refresh, _add_rotate, _add_status):
         add(actions)

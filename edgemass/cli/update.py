@@ -26,12 +26,7 @@ example: edgemass update check --config /etc/edgemass/edgemass.toml
 
 
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    update = verbs.add_parser(
-        "update",
-        help="see what is signed for this board, and take it",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    update = verbs.add_parser("update", help="see what is signed for this board, and take it", epilog=EPILOG)
     actions = update.add_subparsers(dest="action", required=True, metavar="ACTION")
     parser = actions.add_parser(
         "check",

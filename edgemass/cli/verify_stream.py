@@ -25,12 +25,7 @@ example: edgemass verify-stream mqtt://broker --device pi-7f3a --for 600
 
 
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = verbs.add_parser(
-        "verify-stream",
-        help="check that no event was lost or doubled unsaid",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = verbs.add_parser("verify-stream", help="check that no event was lost or doubled unsaid", epilog=EPILOG)
     parser.add_argument("source", metavar="URL", help="mqtt://[user@]host[:port], mqtts://..., a file, or -")
     parser.add_argument("--device", metavar="D", help="this device only (default: all that the broker shows)")
     parser.add_argument("--for", dest="seconds", type=float, metavar="S", help="end after so long (default: Ctrl-C)")

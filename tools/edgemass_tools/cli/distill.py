@@ -21,12 +21,7 @@ examples:
 
 
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = verbs.add_parser(
-        "distill",
-        help="train a net on what larger ones say",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = verbs.add_parser("distill", help="train a net on what larger ones say", epilog=EPILOG)
     add = parser.add_argument
     add("--teacher", action="append", required=True, metavar="MODEL", help="a bundle or model file; may be repeated")
     student = parser.add_mutually_exclusive_group()

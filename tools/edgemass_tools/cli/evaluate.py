@@ -28,12 +28,7 @@ example: edgemass-tools evaluate bundles/yolov8n --images val2017/ --annotations
 
 
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = verbs.add_parser(
-        "evaluate",
-        help="measure variants side by side",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = verbs.add_parser("evaluate", help="measure variants side by side", epilog=EPILOG)
     add = parser.add_argument
     add("models", metavar="MODEL", nargs="+", help="a name of `edgemass model list`, a bundle folder, .onnx or .tflite")
     add("--images", type=Path, required=True, metavar="DIR", help="the folder of pictures")

@@ -26,12 +26,7 @@ example: edgemass-tools export runs/person/model.pt -o bundles/person --licence 
 
 
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = verbs.add_parser(
-        "export",
-        help="make a bundle of a checkpoint",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = verbs.add_parser("export", help="make a bundle of a checkpoint", epilog=EPILOG)
     add = parser.add_argument
     add("checkpoint", type=Path, metavar="PT", help="what train, distill or prune wrote")
     add("-o", "--output", type=Path, required=True, metavar="BUNDLE", help="the bundle's folder, new or empty")

@@ -24,12 +24,7 @@ example: edgemass-tools prune runs/person/model.pt --operations 0.6 --annotation
 
 
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = verbs.add_parser(
-        "prune",
-        help="cut channels out of a net and fine-tune it",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = verbs.add_parser("prune", help="cut channels out of a net and fine-tune it", epilog=EPILOG)
     add = parser.add_argument
     add("checkpoint", type=Path, metavar="PT", help="what train, distill or prune wrote")
     add("--operations", type=float, required=True, metavar="SHARE", help="of the operations that stays, such as 0.6")

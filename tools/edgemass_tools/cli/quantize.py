@@ -25,12 +25,7 @@ example: edgemass-tools quantize yolov8n.onnx --images pictures/ -o bundles/yolo
 
 
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = verbs.add_parser(
-        "quantize",
-        help="make an 8-bit variant of a model",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = verbs.add_parser("quantize", help="make an 8-bit variant of a model", epilog=EPILOG)
     add = parser.add_argument
     add("model", metavar="MODEL", help="a name of `edgemass model list`, a bundle folder, or a bare .onnx")
     pictures = parser.add_mutually_exclusive_group(required=True)

@@ -19,12 +19,7 @@ example: edgemass-tools road -o build/road --short
 
 
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = verbs.add_parser(
-        "road",
-        help="walk from a drawn data set to a device",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = verbs.add_parser("road", help="walk from a drawn data set to a device", epilog=EPILOG)
     add = parser.add_argument
     add("-o", "--output", type=Path, required=True, metavar="DIR", help="where everything goes")
     add("--short", action="store_true", help="everything runs, little is learnt")

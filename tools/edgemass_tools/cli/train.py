@@ -34,9 +34,7 @@ DETECTION_SIZE = (320, 320)
 
 
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = verbs.add_parser(
-        "train", help="train a net", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = verbs.add_parser("train", help="train a net", epilog=EPILOG)
     add_options(parser, epochs=30)
     parser.add_argument("--data", type=Path, metavar="PATH", help="what a sequence net learns from")
     parser.add_argument(

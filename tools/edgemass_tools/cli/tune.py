@@ -48,13 +48,12 @@ example: edgemass-tools tune compression runs/person/model.pt runs/person-60/mod
 
 
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = verbs.add_parser("tune", help="search for better settings", epilog=EPILOG, formatter_class=raw)
+    parser = verbs.add_parser("tune", help="search for better settings", epilog=EPILOG)
     subjects = parser.add_subparsers(dest="subject", required=True, metavar="SUBJECT", parser_class=type(parser))
-    one = subjects.add_parser("training", help="settings of a training", epilog=TRAINING, formatter_class=raw)
+    one = subjects.add_parser("training", help="settings of a training", epilog=TRAINING)
     train.add_options(one, epochs=6)
     _add_search(one, tune_training)
-    one = subjects.add_parser("thresholds", help="score and NMS of a bundle", epilog=THRESHOLDS, formatter_class=raw)
+    one = subjects.add_parser("thresholds", help="score and NMS of a bundle", epilog=THRESHOLDS)
     one.add_argument("model", metavar="MODEL", help="a name of `edgemass model list`, a bundle folder, or a bare file")
     one.add_argument("--images", type=Path, required=True, metavar="DIR", help="the pictures of --annotations")
     one.add_argument("--annotations", type=Path, required=True, metavar="JSON", help="COCO instances")
@@ -62,7 +61,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     one.add_argument("--variant", metavar="V", help="run this one (default: what a device takes)")
     one.add_argument("--seed", type=int, default=0, metavar="S", help="of all that is drawn (default: 0)")
     _add_search(one, tune_thresholds)
-    one = subjects.add_parser("compression", help="8 bits, size, pruning", epilog=COMPRESSION, formatter_class=raw)
+    one = subjects.add_parser("compression", help="8 bits, size, pruning", epilog=COMPRESSION)
     add = one.add_argument
     add("models", nargs="+", metavar="MODEL", help="bundles or checkpoints; the first is the default")
     add("--calibrate", type=Path, required=True, metavar="DIR", help="pictures to calibrate and to time with")
