@@ -86,7 +86,7 @@ class Agent:
         self._controls = Controls(config, self._clock, reread=reread, restartable=restartable)
         notifier = notifier or Notifier()
         self._heartbeat = Heartbeat(notifier, self._clock)
-        self._crash_loop = CrashLoop(configs.state_folder(config.state) if notifier.address else None)
+        self._crash_loop = CrashLoop(configs.state_folder(config.state) if notifier.address else None, self._clock)
         self._identity = Identity(config.device, boot_id(), uuid.uuid4().hex)
 
     def reload(self) -> None:

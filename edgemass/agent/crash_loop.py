@@ -15,12 +15,13 @@ from typing import NamedTuple, final
 
 import msgspec
 
-from edgemass import __version__, durable
+from edgemass import __version__
 from edgemass.agent.starting import DEFAULT_MODEL
 from edgemass.backends import choice
-from edgemass.clock import boot_id
+from edgemass.clock import Clock, boot_id
 from edgemass.config import Config
 from edgemass.errors import UsageError
+from edgemass.pipeline.ledger import Ledger
 from edgemass.store import ModelStore
 
 logger = logging.getLogger(__name__)
@@ -88,11 +89,11 @@ class CrashLoop:
     step: what this run leaves out. well: set when the run has ended without a fault of model or accelerator.
     """
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, clock: Clock) -> None:
         """folder: of the state; None = nobody starts this process again and again, and nothing is counted."""
         self.step = Step()
         self.well = False
-        self._path = None if folder is None else folder / FILE
+        self._ledger = None if folder is None else Ledger(folder / FILE, Starts, "counts of starts", clock, every_s=0)
         self._starts = Starts()
         self._began_ns: int | None = None
         self._first_frame_ns: int | None = None
@@ -106,9 +107,10 @@ class CrashLoop:
 
     def begin(self, subject: str, ways: Sequence[Step], boot: str | None = None) -> None:
         """Count this start, and find out what it is to leave out."""
-        if self._path is None:
+        if self._ledger is None:
             return
-        self._starts, self.step, further = begin(self._read(self._path), subject, boot or boot_id(), ways)
+        before = self._ledger.read() or Starts()
+        self._starts, self.step, further = begin(before, subject, boot or boot_id(), ways)
         self._write()
         if further:
             logger.error("%d starts in a row did not last: %s", MOST_CRASHES, self.step.reason)
@@ -138,22 +140,9 @@ class CrashLoop:
             self._starts = well(self._starts)
             self._write()
 
-    def _read(self, path: Path) -> Starts:
-        try:
-            return msgspec.json.decode(path.read_bytes(), type=Starts)
-        except FileNotFoundError:
-            return Starts()
-        except (OSError, ValueError) as error:  # of bytes that are no text msgspec raises UnicodeDecodeError
-            logger.warning("it is not known how earlier starts went: %s", error)
-            return Starts()
-
     def _write(self) -> None:
-        assert self._path is not None
-        try:
-            durable.make_folder(self._path.parent)
-            durable.write_bytes(self._path, msgspec.json.encode(self._starts))
-        except OSError as error:
-            logger.warning("starts are not counted: %s: %s", self._path, error.strerror)
+        if self._ledger is not None:
+            self._ledger.write(self._starts)
 
 
 def on_the_cpu(config: Config) -> Config:

@@ -22,6 +22,7 @@ from edgemass.agent.crash_loop import (
 from edgemass.agent.starting import DEFAULT_MODEL
 from edgemass.backends import choice
 from edgemass.config import Config
+from tests.simulators.manual_clock import ManualClock
 
 NS = 1_000_000_000
 WAYS = steps(accelerated=True, other_model=True)
@@ -30,7 +31,7 @@ BOOT, NEXT_BOOT = "boot 1", "boot 2"
 
 def start(folder: Path, *, subject: str = "yolo on npu", boot: str = BOOT) -> CrashLoop:
     """A process that was started and has not ended yet, as far as the disk knows."""
-    loop = CrashLoop(folder)
+    loop = CrashLoop(folder, ManualClock())
     loop.begin(subject, WAYS, boot)
     return loop
 
@@ -128,7 +129,7 @@ def test_a_disk_that_takes_nothing_stops_nobody(tmp_path: Path) -> None:
 
 
 def test_without_a_service_manager_nothing_is_counted(tmp_path: Path) -> None:
-    with CrashLoop(None) as loop:
+    with CrashLoop(None, ManualClock()) as loop:
         loop.begin("x", WAYS)
         loop.look(1, 0)
         loop.well = True
