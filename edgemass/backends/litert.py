@@ -10,7 +10,7 @@ import struct
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from ctypes.util import find_library
 from dataclasses import dataclass, replace
@@ -352,15 +352,17 @@ def _quiet() -> Iterator[None]:
             return
         try:
             os.dup2(aside.fileno(), 2)
-            try:
-                yield
-            finally:
-                os.dup2(kept, 2)
-                aside.seek(0)
-                for line in aside.read().splitlines(keepends=True):
-                    if _CHATTER.match(line):
-                        logger.debug("%s", line.decode(errors="replace").strip())
-                    else:
-                        os.write(2, line)
+            yield
         finally:
+            os.dup2(kept, 2)
             os.close(kept)
+            aside.seek(0)
+            _pass_on(aside.read().splitlines(keepends=True))
+
+
+def _pass_on(lines: Iterable[bytes]) -> None:
+    for line in lines:
+        if _CHATTER.match(line):
+            logger.debug("%s", line.decode(errors="replace").strip())
+        else:
+            os.write(2, line)

@@ -14,6 +14,7 @@ from edgemass.doctor.finding import Finding, Status
 from edgemass.doctor.machine import Machine
 from edgemass.health.groups import fields
 from edgemass.health.memory import of_board
+from edgemass.health.problems import size
 
 STATE = "var/lib/edgemass"
 """Of a configuration that names no other."""
@@ -57,7 +58,7 @@ def state_folder(machine: Machine) -> Path:
 
 
 def judge_disk(folder: str, free_bytes: int, total_bytes: int) -> Finding:
-    found = f"{_size(free_bytes)} of {_size(total_bytes)} free at {folder}"
+    found = f"{size(free_bytes)} of {size(total_bytes)} free at {folder}"
     fix = "make room: `sudo apt clean`, `sudo journalctl --vacuum-size=50M`, or a larger disk"
     if free_bytes < DISK_FAIL_BYTES:
         return Finding(Status.FAIL, f"{found}: too little to keep a message", fix)
@@ -84,11 +85,11 @@ def memory(machine: Machine) -> Sequence[Finding]:
     if "MemAvailable" not in told:
         return [Finding(Status.NOTE, "/proc/meminfo does not tell")]
     available, total = told["MemAvailable"], told.get("MemTotal", 0)
-    found = f"{_size(available)} of {_size(total)} available"
+    found = f"{size(available)} of {size(total)} available"
     room = of_board(machine)
     if room.total < total:
         available = room.available
-        found = f"{_size(available)} available, by the limit of {_size(room.total)} of its cgroup"
+        found = f"{size(available)} available, by the limit of {size(room.total)} of its cgroup"
     if available < MEMORY_WARN_BYTES:
         return [Finding(Status.WARN, found, "end other programs, raise the limit, or take a smaller model")]
     return [Finding(Status.OK, found)]
@@ -99,7 +100,3 @@ def available_bytes(machine: Machine) -> int | None:
     if "MemAvailable" not in fields(machine.text("proc/meminfo") or ""):
         return None
     return of_board(machine).available
-
-
-def _size(count: int) -> str:
-    return f"{count / 1024 / MIB:.1f} GiB" if count >= 1024 * MIB else f"{count / MIB:.0f} MiB"

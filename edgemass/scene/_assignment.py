@@ -105,11 +105,9 @@ def _knots(left: IntArray, right: IntArray, worth: NDArray[np.float64]) -> list[
         while todo:
             one = todo.pop()
             knot[one] = edges[one]
-            for other, _ in edges[one]:
-                for neighbour in back.pop(other, ()):
-                    if neighbour not in seen:
-                        seen.add(neighbour)
-                        todo.append(neighbour)
+            near = dict.fromkeys(neighbour for other, _ in edges[one] for neighbour in back.pop(other, ()))
+            todo += [neighbour for neighbour in near if neighbour not in seen]
+            seen.update(near)
         knots.append(knot)
     return knots
 
