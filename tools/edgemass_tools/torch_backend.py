@@ -8,11 +8,14 @@ import torch
 from torch import Tensor as TorchTensor
 from torch import nn
 
-from edgemass.manifest import Manifest
+from edgemass.manifest import Manifest, Variant
 from edgemass.tensors import AnyArray, Outputs, Tensor, TensorInfo
 
 Answers = Callable[[nn.Module, TorchTensor], Mapping[str, TorchTensor]]
 """Runs a net on a batch of one and names its outputs."""
+
+IN_MEMORY = Variant(name="torch", file="none.onnx", runtime="onnx", sha256="", size_bytes=0)
+"""What the manifest of a net says in place of a file."""
 
 PROBE = 128
 """Pixels of a side that is free, to find out what a net answers."""

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgemass.cli.progress import Progress
 from edgemass.errors import UsageError
+from edgemass_tools.cli import training
 
 if TYPE_CHECKING:
     from edgemass_tools.quantizing import Outcome
@@ -55,22 +55,6 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser.set_defaults(call=call)
 
 
-class Steps:
-    """One line of progress after the other."""
-
-    def __init__(self) -> None:
-        self._now: Progress | None = None
-
-    def __call__(self, what: str) -> Progress:
-        self.end()
-        self._now = Progress(f"quantize, {what}")
-        return self._now
-
-    def end(self) -> None:
-        if self._now is not None:
-            self._now.end()
-
-
 def call(options: argparse.Namespace) -> int:
     from edgemass import bundles
     from edgemass_tools import quantizing
@@ -96,7 +80,7 @@ def call(options: argparse.Namespace) -> int:
         runtime=options.runtime,
         drop=tuple(options.drop),
     )
-    steps = Steps()
+    steps = training.Steps("quantize")
     try:
         outcome = quantizing.quantize(bundles.resolve(options.model), order, steps)
     finally:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from edgemass_tools.data.augment import Augment, compose
 from edgemass_tools.data.coco import DetectionData, Objects
 from edgemass_tools.data.pictures import Pictures
 
+Item = TypeVar("Item")
+B = TypeVar("B")
 MOST_OBJECTS = 64
 """Of one picture in training, the largest ones; mosaics of crowds have more."""
 
@@ -31,6 +33,11 @@ class Batch:
     class_id: Tensor
     score: Tensor
     ignore: Tensor
+
+    def beside(self, net: nn.Module) -> Batch:
+        """The same on the device that the net is on."""
+        device = next(net.parameters()).device
+        return Batch(*(item.to(device) for item in vars(self).values()))
 
 
 @dataclass(frozen=True)
@@ -71,19 +78,25 @@ class Composer(Dataset[tuple[Any, Objects]]):
 
 
 def batches(composer: Composer, batch_size: int, workers: int) -> Iterator[Batch]:
-    """All pictures of the epoch; the last batch is left out where it is not full."""
+    return loaded(composer, len(composer), _collate, batch_size, workers)
+
+
+def loaded(
+    items: Dataset[Item], count: int, collate: Callable[[list[Item]], B], batch_size: int, workers: int
+) -> Iterator[B]:
+    """All items of an epoch, so many; the last batch is left out where it is not full."""
     yield from DataLoader(
-        composer,
+        items,
         batch_size=batch_size,
         num_workers=workers,
         collate_fn=collate,
-        drop_last=len(composer) >= batch_size,
+        drop_last=count >= batch_size,
         prefetch_factor=4 if workers else None,
         multiprocessing_context="fork" if workers else None,
     )
 
 
-def collate(items: list[tuple[Any, Objects]]) -> Batch:
+def _collate(items: list[tuple[Any, Objects]]) -> Batch:
     """Stack pictures and pad their objects."""
     kept = [_largest(objects) for _, objects in items]
     most = max(1, *(len(objects.class_id) for objects in kept))

@@ -11,10 +11,10 @@ import msgspec
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from edgemass.frame import Image
-from edgemass_tools.data import augment
+from edgemass_tools.data import augment, loading
 from edgemass_tools.data.pictures import Pictures
 
 
@@ -108,16 +108,7 @@ def changed(image: Image, size: tuple[int, int], options: Augment, rng: np.rando
 
 
 def batches(composer: Composer, batch_size: int, workers: int) -> Iterator[Batch]:
-    """All pictures of the epoch; the last batch is left out where it is not full."""
-    yield from DataLoader(
-        composer,
-        batch_size=batch_size,
-        num_workers=workers,
-        collate_fn=_collate,
-        drop_last=len(composer) >= batch_size,
-        prefetch_factor=4 if workers else None,
-        multiprocessing_context="fork" if workers else None,
-    )
+    return loading.loaded(composer, len(composer), _collate, batch_size, workers)
 
 
 def _collate(items: list[tuple[Any, int]]) -> Batch:

@@ -15,12 +15,12 @@ from torch.nn import functional
 from edgemass import evaluate
 from edgemass.detector import Detector
 from edgemass.errors import UsageError
-from edgemass.manifest import InputSpec, Manifest, OutputSpec, Resize, Variant
+from edgemass.manifest import InputSpec, Manifest, OutputSpec, Resize
 from edgemass_tools.data import folders, whole
 from edgemass_tools.data.folders import ClassData
 from edgemass_tools.data.pictures import Pictures
 from edgemass_tools.data.whole import Augment, Batch, Composer
-from edgemass_tools.torch_backend import TorchBackend
+from edgemass_tools.torch_backend import IN_MEMORY, TorchBackend
 from edgemass_tools.training.loop import Prepared, Progress
 from edgemass_tools.training.options import chosen
 
@@ -182,6 +182,6 @@ def torch_manifest(name: str, labels: tuple[str, ...], size: tuple[int, int], co
             std=(255.0,),
         ),
         output=OutputSpec(family="classifier", tensors={SCORES: (SCORES,)}, options={"activation": "softmax"}),
-        variants=(Variant(name="torch", file="none.onnx", runtime="onnx", sha256="", size_bytes=0),),
+        variants=(IN_MEMORY,),
         score=0.1,
     )
