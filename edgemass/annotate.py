@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,12 +29,10 @@ from edgemass.pipeline.capture import Capture
 from edgemass.pipeline.film import Film, file_format
 from edgemass.pipeline.selection import Selection
 from edgemass.pipeline.showing import overlay
+from edgemass.progress import Progress
 from edgemass.scene.happening import Counts
 from edgemass.scene.scene import Observation, Scene, usable_score
 from edgemass.sources import CaptureOptions, Countable, Source
-
-Progress = Callable[[int, int], None]
-"""Called with (done, total); total is 0 where nobody knows."""
 
 TOP_CLASSES = 3
 _POLL_S = 0.5

@@ -11,7 +11,7 @@ import contextlib
 import csv
 import io
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from edgemass.detections import Classification, Detections
 from edgemass.detector import Stream, Thresholds
 from edgemass.errors import ConfigError, UsageError
 from edgemass.frame import Image
+from edgemass.progress import Progress
 from edgemass.sources.images import read
 from edgemass.tensors import AnyArray, FloatArray
 from edgemass.texts import as_image, read_labelled
@@ -30,8 +31,6 @@ from edgemass.texts import as_image, read_labelled
 SCORE = 0.01
 MAX_DETECTIONS = 100
 
-Progress = Callable[[int, int], None]
-"""Called with (done, total)."""
 
 _SAME_THING = {  # names that data sets and models use for one class; Darknet's coco.names and Pascal VOC on the left
     "aeroplane": "airplane",

@@ -8,7 +8,6 @@ import socket
 import ssl
 import threading
 import urllib.error
-from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import HTTPResponse
@@ -18,14 +17,13 @@ from urllib.parse import urlsplit
 from edgemass.bundles.http_get import Deadline, get, proxy_of
 from edgemass.clock import Clock, SystemClock
 from edgemass.errors import BundleError, EdgemassError, RegistryUnavailableError
+from edgemass.progress import Progress
 from edgemass.registry.part_file import PartFile
 
 CHUNK_BYTES = 1 << 16
 PAUSES_S = (1.0, 2.0)
 """After attempts that brought nothing new; when they are used up, the fetch fails."""
 
-Progress = Callable[[int, int], None]
-"""Called with (bytes here, bytes wanted)."""
 
 _CONTENT_RANGE = re.compile(r"bytes (?P<first>\d+)-\d+/(?P<total>\d+|\*)")
 

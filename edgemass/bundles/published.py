@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from edgemass import durable, manifest, oci
@@ -14,13 +14,11 @@ from edgemass.bundles.packing import pack
 from edgemass.errors import BundleError, RegistryError, UsageError
 from edgemass.manifest import Manifest
 from edgemass.oci import Descriptor
+from edgemass.progress import Progress
 from edgemass.registry import protocol, pushing
 from edgemass.registry.part_file import PartFile
 from edgemass.registry.protocol import Registry
 from edgemass.registry.pushing import Pushed
-
-Progress = Callable[[int, int], None]
-"""Called with (bytes here, bytes wanted)."""
 
 
 def pull(registry: Registry, reference: str, directory: Path, progress: Progress) -> Bundle:

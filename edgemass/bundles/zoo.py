@@ -12,13 +12,14 @@ from pathlib import Path
 
 from edgemass import durable, manifest
 from edgemass.bundles import download
-from edgemass.bundles.download import Limits, Progress, Wanted
+from edgemass.bundles.download import Limits, Wanted
 from edgemass.bundles.fingerprint import fingerprint
 from edgemass.bundles.folder import MANIFEST, Bundle, check_room, load_bundle
 from edgemass.bundles.model_file import MAX_MODEL_BYTES
 from edgemass.clock import Clock
 from edgemass.errors import BundleError, UsageError
 from edgemass.manifest import Manifest, Variant
+from edgemass.progress import Progress
 
 logger = logging.getLogger(__name__)
 

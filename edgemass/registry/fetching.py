@@ -17,6 +17,7 @@ from edgemass import oci
 from edgemass.errors import BundleError, DigestMismatchError, EdgemassError, NoRoomError, RegistryError
 from edgemass.manifest import Manifest
 from edgemass.oci import Descriptor, ImageManifest
+from edgemass.progress import Progress, untold
 from edgemass.registry import deltas
 from edgemass.registry.deltas import Offer
 from edgemass.registry.part_file import PartFile
@@ -26,9 +27,6 @@ logger = logging.getLogger(__name__)
 
 SPARE_BYTES = 16 * 1024 * 1024
 """Stay free on the disk beside what is fetched."""
-
-Progress = Callable[[int, int], None]
-"""Called with (bytes done, bytes in all)."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ def fetch(
     choose: Callable[[Manifest], Collection[str]],
     have: Callable[[str], Path | None],
     incoming: Path,
-    progress: Progress = lambda _done, _total: None,
+    progress: Progress = untold,
 ) -> Fetched:
     """Fetch what is missing of a bundle into `incoming`; what a cut left there is where the next call goes on.
 

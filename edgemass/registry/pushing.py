@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from edgemass import oci
 from edgemass.errors import BundleError
+from edgemass.progress import Progress, untold
 from edgemass.registry.protocol import Registry
 
 
@@ -30,7 +31,7 @@ def push(
     blobs: Mapping[str, Path | bytes],
     registry: Registry,
     tags: Sequence[str],
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    progress: Progress = untold,
     *,
     delta_from: Sequence[bytes] | None = None,
 ) -> Pushed:

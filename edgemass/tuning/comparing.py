@@ -11,10 +11,10 @@ import msgspec
 from edgemass.bundles import Bundle, picks
 from edgemass.bundles.derived import with_derived
 from edgemass.errors import UsageError
+from edgemass.progress import Progress
 from edgemass.tuning import frames, measuring
 from edgemass.tuning.candidates import accelerators, candidates, reference
 from edgemass.tuning.choosing import Choice, Limits, choose, quantized_for_nothing, unsteady
-from edgemass.tuning.measuring import Progress
 from edgemass.tuning.quantization import dynamic
 from edgemass.tuning.row import Row
 from edgemass.tuning.table import table

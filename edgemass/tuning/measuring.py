@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
@@ -14,6 +14,7 @@ from edgemass.backends import own_process
 from edgemass.bundles import Bundle
 from edgemass.bundles.loading import LOAD_S, LOAD_SLOWLY_S
 from edgemass.frame import Image
+from edgemass.progress import Progress, untold
 from edgemass.tuning._child import Order
 from edgemass.tuning.candidates import reference
 from edgemass.tuning.row import Candidate, Row
@@ -22,9 +23,6 @@ SECONDS = 4.0
 """For one row, both sides together."""
 _RUNS_S = 60.0  # for the least number of runs on a slow board, beyond the seconds asked for
 _PROGRAM = "from edgemass.tuning._child import main; main()"
-
-Progress = Callable[[int, int], None]
-"""Called with (done, total)."""
 
 
 def measure(
@@ -36,7 +34,7 @@ def measure(
     nice: int = 0,
     longest_s: float = float("inf"),
     cancelled: threading.Event | None = None,
-    progress: Progress = lambda _done, _total: None,
+    progress: Progress = untold,
 ) -> list[Row]:
     """A row for every candidate, in their order; what crashes, hangs or cannot be loaded is a row that says so.
 

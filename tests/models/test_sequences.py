@@ -20,12 +20,13 @@ from edgemass import bundles, cli, evaluate
 from edgemass.detections import Classification
 from edgemass.detector import Thresholds
 from edgemass.frame import Image
+from edgemass.progress import Progress
 from edgemass.sources.images import read
 from edgemass.texts import as_image
 from edgemass_tools import checkpoint
 from edgemass_tools.cli import main as tools
 from edgemass_tools.training import sequence_runs
-from edgemass_tools.training.loop import Progress, Settings
+from edgemass_tools.training.loop import Settings
 
 pytestmark = [pytest.mark.runtime, pytest.mark.timeout(900)]  # LiteRT's converter takes long on a busy machine
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,11 +10,11 @@ import numpy as np
 
 from edgemass.detections import Classification, Detections
 from edgemass.detector import Stream, Thresholds
+from edgemass.progress import Progress
 from edgemass.sources.images import read
 from edgemass.tensors import AnyArray
 
 IOU = 0.5
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

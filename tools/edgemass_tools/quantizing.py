@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from edgemass.detector import Detector, Stream
 from edgemass.errors import BundleError, UsageError
 from edgemass.evaluate import DetectionAccuracy
 from edgemass.manifest import Accuracy, Manifest, RuntimeName, Variant
+from edgemass.progress import Progress, Steps
 from edgemass_tools import agreement, card, checkpoint, pictures, speed
 from edgemass_tools.agreement import Agreement
 from edgemass_tools.int8 import recipe
@@ -34,8 +34,6 @@ TRIES = 3
 LEAST_AGREEMENT = 0.95
 """Without annotations: share of detections that float and int8 must have in common. The models of docs/quantize.md,
 which lose less than 0.010 mAP, reach 0.97 to 1.00; that is a coarse measure, and the limit a coarse one."""
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +78,7 @@ class Outcome:
     time_of_source: float
 
 
-def quantize(bundle: Bundle, order: Order, steps: recipe.Steps) -> Outcome:
+def quantize(bundle: Bundle, order: Order, steps: Steps) -> Outcome:
     """See the module.
 
     Raises:
@@ -147,7 +145,7 @@ def _try(
     held_out: tuple[Path, ...],
     folder: Path,
     order: Order,
-    steps: recipe.Steps,
+    steps: Steps,
 ) -> _Tried:
     """Make and measure one, and again with half the budget, while it loses too much: more stays in float each time."""
     in_float = _stream(bundle, source)
@@ -171,7 +169,7 @@ def _try_tflite(
     pictures: tuple[tuple[Path, ...], tuple[Path, ...]],
     folder: Path,
     order: Order,
-    steps: recipe.Steps,
+    steps: Steps,
 ) -> _Tried:
     """Make a full-integer TFLite file; there every layer is in 8 bits, so that there is nothing to try again with."""
     calibration, held_out = pictures
@@ -189,7 +187,7 @@ def _measured(
     variant: Variant,
     made: tuple[str, Path, tuple[Path, ...]],
     order: Order,
-    steps: recipe.Steps,
+    steps: Steps,
     before: DetectionAccuracy | None,
 ) -> _Tried:
     """What an 8-bit file costs.
@@ -234,7 +232,7 @@ def _check_order(bundle: Bundle, order: Order, runtime: RuntimeName) -> None:
         raise UsageError(f"{manifest.name} is a {manifest.task} model: leave out --annotations")
 
 
-def _with_rewritten(bundle: Bundle, folder: Path, steps: recipe.Steps) -> Bundle:
+def _with_rewritten(bundle: Bundle, folder: Path, steps: Steps) -> Bundle:
     """With the lossless rewrite of the stock file as a derived variant, where there can be one and none is there yet.
 
     It is taken even where it is no faster: what a machine's clock says must not decide what the file holds.

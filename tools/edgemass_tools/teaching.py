@@ -9,7 +9,7 @@ it; `score` is the soft target.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from edgemass.detector import Stream, Thresholds
 from edgemass.errors import SourceError, UsageError
 from edgemass.frame import Image
 from edgemass.manifest import Manifest
+from edgemass.progress import Progress
 from edgemass.sources.images import read
 from edgemass.tensors import FloatArray
 
@@ -33,8 +34,6 @@ OVERLAP = 0.55
 TILE = 0.6
 """Side of a tile over that of the picture: four of them overlap by a third of their side."""
 MOST_BOXES = 100
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ held against it. Where nobody has, the teachers speak alone.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import numpy as np
 
 from edgemass import durable
 from edgemass.errors import SourceError, UsageError
+from edgemass.progress import Progress
 from edgemass.sources.images import read
 from edgemass_tools import teaching
 from edgemass_tools.agreement import iou_table
@@ -34,7 +35,6 @@ SAME = 0.5
 INSIDE = 0.7
 """Share of a teacher's box in a region that people left out from which it is left out too."""
 
-Progress = Callable[[int, int], None]
 Row = dict[str, Any]
 
 

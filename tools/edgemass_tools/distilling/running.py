@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import msgspec
 from edgemass import bundles, evaluate
 from edgemass.errors import UsageError
 from edgemass.manifest import Manifest
+from edgemass.progress import Steps
 from edgemass_tools import checkpoint, nets, teaching
 from edgemass_tools.checkpoint import Step
 from edgemass_tools.data import coco
@@ -25,8 +26,6 @@ from edgemass_tools.training import loop, runs
 LABELS = "labels.json"
 FRAMES = "frames"
 TASK = "detection"
-
-Steps = Callable[[str], loop.Progress]
 
 
 @dataclass(frozen=True, kw_only=True)

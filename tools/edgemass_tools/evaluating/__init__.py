@@ -7,21 +7,20 @@ result: what was found. report: the same for people.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from edgemass.bundles import Bundle
 from edgemass.errors import UsageError
 from edgemass.imaging import leave_cores_to_the_runtime
+from edgemass.progress import Progress
 from edgemass_tools.evaluating import classifying, detecting, entrants, gate
 from edgemass_tools.evaluating.entrants import Field
 from edgemass_tools.evaluating.gate import Bounds
 from edgemass_tools.evaluating.result import DetectionFigures, Result, Row
 
 logger = logging.getLogger(__name__)
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from edgemass.detections import Classification
 from edgemass.detector import Thresholds
 from edgemass.errors import SourceError, UsageError
 from edgemass.frame import Image
+from edgemass.progress import Progress
 from edgemass.sources import images as pictures
 from edgemass.tensors import FloatArray, IntArray
 from edgemass_tools import speed
@@ -26,8 +27,6 @@ logger = logging.getLogger(__name__)
 
 _NO_ANSWER = -1
 _EXAMPLE_SIDE = 320  # pixels
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from edgemass.detector import Thresholds
 from edgemass.errors import SourceError, UsageError
 from edgemass.evaluate import MAX_DETECTIONS, SCORE, Picture, Truth
 from edgemass.frame import Image
+from edgemass.progress import Progress
 from edgemass.tensors import AnyArray, FloatArray
 from edgemass_tools import speed
 from edgemass_tools.evaluating import matches
@@ -34,8 +35,6 @@ _SIZES = ("all", "small", "medium", "large")  # as COCOeval orders them: up to 3
 _AT_75 = 5  # where IoU 0.75 stands among 0.50, 0.55, ... 0.95
 _AP = "precision"
 _AR = "recall"
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from edgemass.detector import Detector, Feed, Stream, made_up_picture
 from edgemass.errors import BundleError, UsageError
 from edgemass.frame import Image
 from edgemass.manifest import Manifest, Variant
+from edgemass.progress import Steps, untold
 from edgemass.sources.images import read
 from edgemass.tensors import AnyArray
 from edgemass_tools import agreement, card, checkpoint, exporting, speed
@@ -29,8 +30,6 @@ TOLERANCE = 2e-3
 """Of a net's raw answers over their largest, between PyTorch and a runtime; with weights in halves the tenfold."""
 LEAST_AGREEMENT = 0.97
 IMAGINED = 2
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +63,7 @@ class Exported:
     worst: float
 
 
-def export(source: Path, order: Order, steps: Callable[[str], Progress]) -> Exported:
+def export(source: Path, order: Order, steps: Steps) -> Exported:
     """See the module.
 
     Raises:
@@ -204,7 +203,7 @@ def _check_variants(made: Manifest, files: Mapping[str, Path], pictures: Sequenc
     for variant in made.variants[1:]:
         paths = [files[name] for name, _ in pictures]
         other = _stream(made, variant, files[variant.file])
-        agreed = agreement.compare(first, other, paths, made.score, lambda _done, _total: None)
+        agreed = agreement.compare(first, other, paths, made.score, untold)
         if agreed.share is not None and agreed.share < LEAST_AGREEMENT:
             raise BundleError(
                 f"variant {variant.name} agrees with {made.reference.name} on {agreed.same} of {agreed.all} answers in "

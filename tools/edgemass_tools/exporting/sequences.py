@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,13 +20,14 @@ from edgemass.detector import Detector, Feed, Stream, Thresholds, made_up_pictur
 from edgemass.errors import BundleError, UsageError
 from edgemass.frame import Image
 from edgemass.manifest import Accuracy, Golden, InputSpec, Manifest, OutputSpec, Resize, StateTensor, TextRule, Variant
+from edgemass.progress import Progress, Steps
 from edgemass.sources.images import read
 from edgemass.texts import as_image
 from edgemass_tools import card, checkpoint
 from edgemass_tools.checkpoint import Checkpoint
 from edgemass_tools.data.sequences import TRUTH
 from edgemass_tools.exporting import sequence_graphs, tflite
-from edgemass_tools.exporting.bundle import Order, Progress, named, new_variant, timed
+from edgemass_tools.exporting.bundle import Order, named, new_variant, timed
 from edgemass_tools.exporting.sequence_graphs import NEXT, SCORES, Graph
 from edgemass_tools.nets import lstm_digits, lstm_text
 from edgemass_tools.training.sequence_runs import HELD
@@ -48,7 +49,7 @@ class Exported:
     trained: Mapping[str, float]
 
 
-def export(source: Path, order: Order, per_run: int | None, steps: Callable[[str], Progress]) -> Exported:
+def export(source: Path, order: Order, per_run: int | None, steps: Steps) -> Exported:
     """Write the bundle, once every file gave what PyTorch gives.
 
     per_run: rows or bytes of a run; None = the whole picture, BYTES_PER_RUN of a text.
@@ -115,7 +116,7 @@ def reading(net: nn.Module, per_run: int | None) -> tuple[InputSpec, Graph]:
 
 
 def _files(
-    source: Path, order: Order, per_run: int | None, graph: Graph, folder: Path, steps: Callable[[str], Progress]
+    source: Path, order: Order, per_run: int | None, graph: Graph, folder: Path, steps: Steps
 ) -> dict[str, Path]:
     """The model files by name, the reference first."""
     path = folder / f"{order.name}.onnx"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,12 +13,12 @@ from onnx import helper
 
 from edgemass.backends.onnxruntime import reason
 from edgemass.errors import BackendError
+from edgemass.progress import Progress
 from edgemass.tensors import AnyArray, FloatArray
 from edgemass_tools.int8.float_graph import FloatGraph
 
 Method = Literal["minmax", "percentile", "entropy"]
 Inputs = Mapping[str, AnyArray]
-Progress = Callable[[int, int], None]
 
 ROOM = 0.15
 """Beyond an answer's range on either side, as a share of it: calibration does not see the surest answer that there will

@@ -5,26 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from edgemass.detector import Feed
 from edgemass.errors import BundleError
 from edgemass.manifest import Manifest
+from edgemass.progress import Steps
 from edgemass.sources.images import read
 from edgemass.tensors import FloatArray
 from edgemass_tools.int8 import activation, float_graph, plan, qdq, ranges, sensitivity
 from edgemass_tools.int8.float_graph import FloatGraph
 from edgemass_tools.int8.plan import Plan
-from edgemass_tools.int8.ranges import Inputs, Method, Progress
+from edgemass_tools.int8.ranges import Inputs, Method
 
 BUDGET = 0.02
 """Mean squared error of the heads over their variance that 8 bits may cost; see docs/quantize.md."""
-
-
-class Steps(Protocol):
-    """Names what is done and gives the progress of it."""
-
-    def __call__(self, what: str) -> Progress: ...
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ import onnx
 from onnx import helper, numpy_helper
 
 from edgemass.errors import BundleError
+from edgemass.progress import Progress
 from edgemass.tensors import AnyArray
 from edgemass_tools.int8.float_graph import FloatGraph
-from edgemass_tools.int8.ranges import Inputs, Progress, session
+from edgemass_tools.int8.ranges import Inputs, session
 
 PICTURES = 4
 """Each tensor costs a session and so many runs: half a minute for a YOLO at 640 pixels on two cores."""

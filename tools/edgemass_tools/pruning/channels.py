@@ -19,6 +19,7 @@ import torch_pruning
 from torch import Tensor, nn
 
 from edgemass.errors import UsageError
+from edgemass.progress import Progress
 from edgemass_tools.pruning import operations
 from edgemass_tools.pruning.operations import Layer
 
@@ -28,7 +29,6 @@ ROUNDS = 5
 """Looks at the worth of channels: what is worth little may be worth more when its neighbours are gone."""
 
 Loss = Callable[[nn.Module, Any], Mapping[str, Tensor]]
-Progress = Callable[[int, int], None]
 
 
 @dataclass

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -15,16 +14,15 @@ import torch
 from torch import nn
 
 from edgemass.errors import UsageError
+from edgemass.progress import Steps
 from edgemass_tools import checkpoint
 from edgemass_tools.checkpoint import Checkpoint, Step
 from edgemass_tools.pruning import channels, operations
-from edgemass_tools.training import detection, loop, runs
+from edgemass_tools.training import detection, runs
 
 KIND = "edge-detector"
 CUT = "cut.pt"
 """The net after the cut, before the fine-tuning."""
-
-Steps = Callable[[str], loop.Progress]
 
 
 @dataclass(frozen=True, kw_only=True)

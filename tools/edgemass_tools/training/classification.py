@@ -16,12 +16,13 @@ from edgemass import evaluate
 from edgemass.detector import Detector
 from edgemass.errors import UsageError
 from edgemass.manifest import InputSpec, Manifest, OutputSpec, Resize
+from edgemass.progress import Steps, untold
 from edgemass_tools.data import folders, whole
 from edgemass_tools.data.folders import ClassData
 from edgemass_tools.data.pictures import Pictures
 from edgemass_tools.data.whole import Augment, Batch, Composer
 from edgemass_tools.torch_backend import IN_MEMORY, TorchBackend
-from edgemass_tools.training.loop import Prepared, Progress
+from edgemass_tools.training.loop import Prepared
 from edgemass_tools.training.options import chosen
 
 if TYPE_CHECKING:
@@ -102,13 +103,11 @@ class ClassificationJob:
         """Share of held-out pictures whose class is the best or among the five best, by the device's own path."""
         manifest = torch_manifest("classifier", self.data.labels, self.size, color_of(net))
         stream = Detector(manifest, TorchBackend(net, manifest, named)).stream()
-        found = evaluate.classification(
-            stream, manifest.labels, self.held.images, self.held.truth, lambda _done, _total: None
-        )
+        found = evaluate.classification(stream, manifest.labels, self.held.images, self.held.truth, untold)
         return {"top1": found.top1, "top5": found.top5}
 
 
-def prepare(order: Order, steps: Callable[[str], Progress]) -> Prepared:
+def prepare(order: Order, steps: Steps) -> Prepared:
     """See runs.JobModule."""
     if order.folders is None:
         raise UsageError("a classifier learns from --folders DIR, one folder of pictures for each class")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from edgemass.manifest import InputSpec, Manifest, Nms, OutputSpec, Resize
+from edgemass.progress import Steps
 from edgemass_tools.data.augment import Augment
 from edgemass_tools.data.loading import Batch
 from edgemass_tools.nets.edge_detector import STRIDES
 from edgemass_tools.torch_backend import IN_MEMORY, Answers
 from edgemass_tools.training.detection_loss import LossOptions, flatten, loss
-from edgemass_tools.training.loop import Prepared, Progress
+from edgemass_tools.training.loop import Prepared
 from edgemass_tools.training.objects import ObjectJob, prepared
 from edgemass_tools.training.options import chosen
 
@@ -44,7 +45,7 @@ class DetectionJob(ObjectJob):
             return loss(flatten(levels, STRIDES), batch, self.options)
 
 
-def prepare(order: Order, steps: Callable[[str], Progress]) -> Prepared:
+def prepare(order: Order, steps: Steps) -> Prepared:
     """See runs.JobModule."""
     return prepared(
         DetectionJob,

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from edgemass import durable
 from edgemass.errors import EdgemassError, UsageError
+from edgemass.progress import Steps
 from edgemass_tools import checkpoint, curves
 
 logger = logging.getLogger(__name__)
@@ -30,7 +31,6 @@ MOST_BAD_STEPS = 10
 _NO_DECAY_BELOW = 2  # dimensions: biases and normalisation are not pulled to zero
 
 Batch = TypeVar("Batch")
-Progress = Callable[[int, int], None]
 
 
 Watch = Callable[[int, Mapping[str, float]], None]
@@ -141,7 +141,7 @@ def run(
     job: Job[Any],
     settings: Settings,
     folder: Path,
-    progress: Callable[[str], Progress],
+    progress: Steps,
     stop: Stop,
     watch: Watch = look_away,
 ) -> Outcome:
@@ -172,7 +172,7 @@ class _Run:
         self._state = State(0, [], 0.0)
         self._step = 0
 
-    def go(self, progress: Callable[[str], Progress], stop: Stop) -> Outcome:
+    def go(self, progress: Steps, stop: Stop) -> Outcome:
         torch.manual_seed(self._settings.seed)
         self._resume()
         began = self._state.epoch
@@ -187,7 +187,7 @@ class _Run:
             results = self._measured()
         return Outcome(self._average, results, self._state.hours, finished, self._state.epoch > began)
 
-    def _epoch(self, progress: Callable[[str], Progress]) -> dict[str, float]:
+    def _epoch(self, progress: Steps) -> dict[str, float]:
         number, began = self._state.epoch, time.monotonic()
         total = self._job.steps(number)
         show = progress(f"epoch {number + 1} of {self._settings.epochs}")

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from edgemass import evaluate
 from edgemass.detector import Detector
 from edgemass.manifest import Manifest
+from edgemass.progress import Steps, untold
 from edgemass_tools.data import kept
 from edgemass_tools.data.augment import PLAIN, Augment
 from edgemass_tools.data.coco import DetectionData
@@ -19,7 +20,7 @@ from edgemass_tools.data.loading import Batch, Composer, batches
 from edgemass_tools.data.pictures import Pictures
 from edgemass_tools.torch_backend import Answers, TorchBackend
 from edgemass_tools.training.held import Held
-from edgemass_tools.training.loop import Prepared, Progress
+from edgemass_tools.training.loop import Prepared
 
 if TYPE_CHECKING:
     from edgemass_tools.training.runs import Order
@@ -84,13 +85,11 @@ class ObjectJob(ABC):
             return {}
         manifest, answers = self.behind_detector()
         stream = Detector(manifest, TorchBackend(net, manifest, answers)).stream()
-        found = evaluate.detection(
-            stream, manifest.labels, self.held.images, self.held.annotations, lambda _done, _total: None
-        )
+        found = evaluate.detection(stream, manifest.labels, self.held.images, self.held.annotations, untold)
         return {"map_50_95": found.map_50_95, "map_50": found.map_50}
 
 
-def prepared(kind: Callable[..., ObjectJob], order: Order, steps: Callable[[str], Progress], **own: Any) -> Prepared:
+def prepared(kind: Callable[..., ObjectJob], order: Order, steps: Steps, **own: Any) -> Prepared:
     """The data of an order, and its Job. own: fields of this kind alone."""
     data, pictures = kept.load(order.pairs, order.labels, steps("reading pictures"))
 

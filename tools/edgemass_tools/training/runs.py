@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from edgemass.errors import UsageError
+from edgemass.progress import Steps
 from edgemass_tools import checkpoint, nets
 from edgemass_tools.checkpoint import Checkpoint
 from edgemass_tools.training import loop
@@ -37,7 +38,7 @@ JOBS = {  # TASK of a net's module -> the module that makes the Job of it, impor
 class JobModule(Protocol):
     """What a module of JOBS offers."""
 
-    def prepare(self, order: Order, steps: Callable[[str], loop.Progress]) -> loop.Prepared:
+    def prepare(self, order: Order, steps: Steps) -> loop.Prepared:
         """Read the data that was asked for."""
 
 
@@ -139,7 +140,7 @@ def kind_of(order: Order, begun: Checkpoint | None) -> str:
     return order.net or (begun.net if begun else FIRST_NET)
 
 
-def run(order: Order, steps: Callable[[str], loop.Progress], watch: loop.Watch = loop.look_away) -> Outcome:
+def run(order: Order, steps: Steps, watch: loop.Watch = loop.look_away) -> Outcome:
     """Train, and write the checkpoint, finished or not.
 
     watch: see loop.run.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from edgemass.errors import UsageError
+from edgemass.progress import Steps
 from edgemass_tools import checkpoint, nets
 from edgemass_tools.checkpoint import Checkpoint
 from edgemass_tools.data import sequences
@@ -43,7 +44,7 @@ class Order:
     stop: loop.Stop = loop.NEVER
 
 
-def run(order: Order, steps: Callable[[str], loop.Progress]) -> Outcome:
+def run(order: Order, steps: Steps) -> Outcome:
     """Train, and write the checkpoint, finished or not.
 
     Raises:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from edgemass.errors import UsageError
 from edgemass.manifest import InputSpec, Manifest, OutputSpec, Resize
+from edgemass.progress import Steps
 from edgemass_tools.data.loading import Batch
 from edgemass_tools.nets.faster_rcnn import FasterRcnn
 from edgemass_tools.torch_backend import IN_MEMORY, Answers
-from edgemass_tools.training.loop import Prepared, Progress
+from edgemass_tools.training.loop import Prepared
 from edgemass_tools.training.objects import ObjectJob, prepared
 from edgemass_tools.training.two_stage_loss import LossOptions, loss
 
@@ -53,7 +54,7 @@ class TwoStageJob(ObjectJob):
         return loss(cast("FasterRcnn", net), as_input(batch.images), batch, self.options, self._chance)
 
 
-def prepare(order: Order, steps: Callable[[str], Progress]) -> Prepared:
+def prepare(order: Order, steps: Steps) -> Prepared:
     """See runs.JobModule.
 
     Raises:

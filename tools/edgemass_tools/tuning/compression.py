@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
@@ -16,6 +16,7 @@ from edgemass.bundles import Bundle
 from edgemass.detector import Stream
 from edgemass.errors import UsageError
 from edgemass.frame import Image
+from edgemass.progress import Progress, Steps
 from edgemass.sources import images
 from edgemass_tools import checkpoint, quantizing, speed
 from edgemass_tools.int8 import recipe
@@ -27,12 +28,6 @@ METHODS = (FLOAT, "percentile", "minmax", "entropy")
 CHECKPOINT = ".pt"
 TIMED = 8
 """Pictures that latency is measured on."""
-
-Progress = Callable[[int, int], None]
-
-
-class Steps(Protocol):
-    def __call__(self, what: str) -> Progress: ...
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from edgemass.errors import ConfigError, EdgemassError, UsageError
+from edgemass.progress import Progress
 from edgemass_tools.tuning import space as spaces
 from edgemass_tools.tuning.space import Space, Value
 
@@ -35,8 +36,6 @@ STARTUP = 6
 _SQLITE = (".db", ".sqlite", ".sqlite3")
 _STATES = {TrialState.COMPLETE: "done", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 _WHY, _NOTES, _INTERRUPTED, _SECONDS, _ASKED = "why", "notes", "interrupted", "seconds", "asked"
-
-Progress = Callable[[int, int], None]
 
 
 class HopelessError(Exception):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +20,7 @@ from edgemass.errors import UsageError
 from edgemass.evaluate import MAX_DETECTIONS, SCORE, Truth
 from edgemass.frame import Image
 from edgemass.manifest import Manifest
+from edgemass.progress import Progress, Steps
 from edgemass_tools.evaluating import matches
 from edgemass_tools.evaluating.detecting import without
 from edgemass_tools.tuning.remembered import Remembered
@@ -29,8 +30,6 @@ from edgemass_tools.tuning.study import Attempt, Objective
 Metric = Literal["f1", "map_50", "map_50_95"]
 LEAST_PICTURES = 4
 MODEL = "bundle"
-
-Progress = Callable[[int, int], None]
 
 
 def space(manifest: Manifest, metric: Metric) -> dict[str, Parameter]:
@@ -108,7 +107,7 @@ class Judge:
         point = matches.at(matches.pooled(parts), manifest.score)
         return {"f1": point.f1, "precision": point.precision or 0.0, "recall": point.recall or 0.0}
 
-    def objective(self, truth: Truth, steps: Callable[[str], Progress]) -> Objective:
+    def objective(self, truth: Truth, steps: Steps) -> Objective:
         def judge(attempt: Attempt) -> float:
             found = self.measure(truth, attempt.settings, steps(f"trial {attempt.number}"))
             value, *_ = found.values()

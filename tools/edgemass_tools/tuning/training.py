@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,10 @@ from typing import Any
 import msgspec
 
 from edgemass.errors import UsageError
+from edgemass.progress import Steps
 from edgemass_tools import nets
 from edgemass_tools.data import augment, whole
-from edgemass_tools.training import classification, detection_loss, loop, runs
+from edgemass_tools.training import classification, detection_loss, runs
 from edgemass_tools.training.options import chosen
 from edgemass_tools.training.runs import Order
 from edgemass_tools.tuning.space import Parameter, Settings, Space
@@ -93,7 +94,7 @@ def applied(order: Order, settings: Settings) -> Order:
     return replace(order, settings=loop_settings, augment=changed, loss=lost)
 
 
-def objective(order: Order, steps: Callable[[str], loop.Progress]) -> Objective:
+def objective(order: Order, steps: Steps) -> Objective:
     """Train with the settings of a trial in a folder that is removed, and tell the figure of its last measure.
 
     Raises:

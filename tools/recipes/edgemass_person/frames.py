@@ -17,6 +17,7 @@ import cv2
 from edgemass import bundles, sources
 from edgemass.clock import SystemClock
 from edgemass.frame import Image
+from edgemass.progress import untold
 from edgemass.sources import CaptureOptions
 from edgemass_tools import teaching
 
@@ -46,7 +47,7 @@ def main() -> int:
     for clip in CLIPS:
         name = clip.partition(".")[0]
         pictures = [write(folder / f"{name}_{number:05d}.jpg", image) for number, image in taken(assets, clip)]
-        found = teaching.label(pictures, teachers, LABELS, RULE, lambda _done, _total: None, f"video_{name}")
+        found = teaching.label(pictures, teachers, LABELS, RULE, untold, f"video_{name}")
         teaching.save(found, data / f"{name}.json")
         print(f"{clip}: {len(found['images'])} pictures, {len(found['annotations'])} boxes", flush=True)
     return 0

@@ -16,14 +16,15 @@ from torch import Tensor, nn  # noqa: E402
 
 from edgemass import durable  # noqa: E402
 from edgemass.errors import UsageError  # noqa: E402
+from edgemass.progress import Progress, untold  # noqa: E402
 from edgemass_tools.training import loop  # noqa: E402
 from edgemass_tools.training.loop import Settings, TrainingError  # noqa: E402
 
 SETTINGS = Settings(epochs=4, lr=0.05, measure_every=2, precision="fp32")
 
 
-def quiet(_what: str) -> loop.Progress:
-    return lambda _done, _total: None
+def quiet(_what: str) -> Progress:
+    return untold
 
 
 def seeded() -> nn.Module:
