@@ -116,11 +116,12 @@ def _classes(some: AnyArray, best: AnyArray, limit: float) -> IntArray:
     return np.asarray((some == best).argmax(axis=0))
 
 
-def pick_with_objectness(objectness: Tensor, classes: Tensor, threshold: float, *, multi_label: bool) -> Candidates:
+def pick_with_objectness(table: Tensor, threshold: float, *, multi_label: bool) -> Candidates:
     """Candidates of a head whose score is objectness x class; both are probabilities.
 
-    objectness: (rows,); classes: (rows, classes).
+    table: (rows, 5 + classes): a box, its objectness, its classes.
     """
+    objectness, classes = table.with_data(table.data[:, 4]), table.with_data(table.data[:, 5:])
     row = rows_above(objectness, threshold)  # a class probability is at most 1
     score = classes.with_data(classes.data[row]).real() * objectness.with_data(objectness.data[row]).real()[:, None]
     nth, class_id = _label(score, threshold, multi_label=multi_label)

@@ -21,9 +21,9 @@ from edgemass.families._candidates import picture_size
 from edgemass.families._dense import Layout, corners, finish, pick_with_objectness, rows_by_columns
 from edgemass.families._levels import by_level
 from edgemass.families._yolo_anchors import PRESETS
-from edgemass.families.yolo_v8 import LETTERBOX, RECIPE, box_scale, check_columns
+from edgemass.families.yolo_v8 import as_rows, box_scale, check_columns
 from edgemass.graph import FeatureMap, Graph
-from edgemass.manifest import Manifest, Nms, OutputSpec
+from edgemass.manifest import Manifest, OutputSpec
 from edgemass.tensors import FloatArray, Outputs, TensorInfo
 
 PUBLISHED = ("yolov5", "yolov5-p6", "yolov7")
@@ -55,19 +55,7 @@ def recognise(graph: Graph) -> families.Recognition | None:
     always_one = bool(rows.size) and bool(np.allclose(rows[:, 4], 1, atol=0.01))
     if found.per_cell == 1 and not graph.hints.family and not (always_one and look.has_objectness(graph, found)):
         return None
-    normalized, assumed = look.in_fractions(rows[:, :4], graph, found.name)
-    class_count = found.columns - 5
-    spec, recipe = look.as_input(graph, image, RECIPE, LETTERBOX)
-    return families.Recognition(
-        task="detection",
-        input=spec,
-        tensors={"output": (found.name,)},
-        class_count=class_count,
-        options={"layout": found.layout, "normalized": normalized},
-        nms=Nms(),
-        assumed=(*recipe, *assumed),
-        default_labels=look.default_labels(class_count),
-    )
+    return as_rows(graph, image, found, rows, before_classes=5)
 
 
 def prepare(manifest: Manifest, outputs: Mapping[str, TensorInfo]) -> families.Decoder:
@@ -123,12 +111,7 @@ class _Decoder:
 
     def __call__(self, outputs: Outputs, *, score_threshold: float, multi_label: bool = False) -> Detections:
         table = rows_by_columns(outputs[self.output], self.layout)
-        found = pick_with_objectness(
-            table.with_data(table.data[:, 4]),
-            table.with_data(table.data[:, 5:]),
-            score_threshold,
-            multi_label=multi_label,
-        )
+        found = pick_with_objectness(table, score_threshold, multi_label=multi_label)
         boxes = table.with_data(table.data[found.row, :4]).real()
         if self.scale is not None:
             boxes = boxes * self.scale

@@ -20,7 +20,7 @@ from edgemass.families import _recognise as look
 from edgemass.families._candidates import picture_size
 from edgemass.families._dense import Layout, corners, finish, first_columns, pick, rows_by_columns
 from edgemass.families._levels import cut_pairs
-from edgemass.families._picture import Recipe
+from edgemass.families._picture import Picture, Recipe
 from edgemass.graph import FeatureMap, Graph
 from edgemass.manifest import Manifest, Nms, OutputSpec, Resize
 from edgemass.tensors import FloatArray, Outputs, TensorInfo
@@ -54,8 +54,18 @@ def recognise(graph: Graph) -> families.Recognition | None:
     rows = look.observed_rows(graph, found)
     if rows.size and not look.are_probabilities(rows[:, 4:], graph.output(found.name)):
         return None
+    return as_rows(graph, image, found, rows, before_classes=4)
+
+
+def as_rows(
+    graph: Graph, image: Picture, found: look.Head, rows: FloatArray, *, before_classes: int
+) -> families.Recognition:
+    """A head whose rows are a box, perhaps something more, and then the classes.
+
+    rows: (k, columns) observed. before_classes: columns that are no classes.
+    """
     normalized, assumed = look.in_fractions(rows[:, :4], graph, found.name)
-    class_count = found.columns - 4
+    class_count = found.columns - before_classes
     spec, recipe = look.as_input(graph, image, RECIPE, LETTERBOX)
     return families.Recognition(
         task="detection",

@@ -170,12 +170,7 @@ class _Decoder:
 
     def __call__(self, outputs: Outputs, *, score_threshold: float, multi_label: bool = False) -> Detections:
         table = rows_by_columns(outputs[self.output], self.layout)
-        found = pick_with_objectness(
-            table.with_data(table.data[:, 4]),
-            table.with_data(table.data[:, 5:]),
-            score_threshold,
-            multi_label=multi_label,
-        )
+        found = pick_with_objectness(table, score_threshold, multi_label=multi_label)
         boxes = table.with_data(table.data[found.row, :4]).real()
         if self.grid is not None:
             boxes = _decode(boxes, self.grid.xy[found.row], self.grid.stride[found.row])
