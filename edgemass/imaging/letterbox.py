@@ -44,11 +44,6 @@ class Letterbox:
         np.maximum(boxes, 0, out=boxes)
         return np.asarray(np.minimum(boxes, limit, out=boxes), np.float32)
 
-    def to_model(self, xyxy: FloatArray) -> FloatArray:
-        """Boxes (n, 4) of the frame in pixels of the model's picture."""
-        offset, scale, _ = _columns(self)
-        return (xyxy * scale + offset).astype(np.float32)
-
 
 @lru_cache(maxsize=64)
 def _columns(box: Letterbox) -> tuple[FloatArray, FloatArray, FloatArray]:
