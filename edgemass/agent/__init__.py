@@ -1,4 +1,13 @@
-"""The daemon: wires one board from its configuration and keeps it running."""
+"""The daemon: wires one board from its configuration and keeps it running.
+
+at work      agent (wires all, and its loop), cameras, scenes, slot (the model), starting (which one), fitting, ending, heap
+updates      managed wires them: orders -> updating -> fetching -> changeover -> reports;
+             proving (judging: its rules) before the exchange, observing (probation: its rules) after it
+speed, heat  tuner (tuning_frames); governor (its rules: governing, pacing, lighter)
+telling      health (camera_health, status_file), home_assistant (discovery), page (recent), leftovers
+obeying      controls, commands, adjustments (what commands changed), actions (what rules ask for)
+staying up   heartbeat, crash_loop
+"""
 
 from __future__ import annotations
 

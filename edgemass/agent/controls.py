@@ -28,10 +28,10 @@ LIVE = frozenset({"cameras"}) | NO_KEYS
 
 
 class Controls:
-    """For the agent's thread; `reload` is for any.
+    """For the agent's thread.
 
     reread: reads the configuration again. restartable: a service manager starts the process again when it ends.
-    reloading, restarting: somebody asked for it.
+    reloading, restarting: set by whoever asks for it, in any thread.
     """
 
     def __init__(self, config: Config, clock: Clock, *, reread: Callable[[], Config] | None, restartable: bool) -> None:

@@ -1,5 +1,6 @@
-"""What a board is like: temperature, throttling, CPU, memory, disk, clock, power.
+"""What a board is like: temperature, throttling, CPU, memory, disk, clock, power; what that means, and how it is told.
 
+Rules on what was read stand in `judging` and `problems`; `metrics` and `prometheus` write a health document as text.
 A collector is one file with `open(place: Place) -> Read` and a row in COLLECTORS. What a board has not is None; what
 cannot be read raises, and `collecting` makes data of it.
 """
