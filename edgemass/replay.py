@@ -292,13 +292,8 @@ def _check_moment(moment: Moment) -> None:
 
 
 def _check_labels(config: CameraConfig, model: Known) -> None:
-    for key, label in config.named_labels():
-        if label not in model.labels:
-            raise ConfigError(
-                f"{key} names {label!r}, which {model.ref.name} does not know{nearest(label, model.labels)}"
-            )
     try:
-        config.check_leave(config.score_of(label, model.score) for label in model.labels)
+        config.check_model(model.ref.name, model.labels, model.score)
     except ValueError as error:
         raise ConfigError(str(error)) from error
 

@@ -1,6 +1,6 @@
 """The daemon: wires one board from its configuration and keeps it running.
 
-at work      agent (wires all, and its loop), cameras, scenes, slot (the model), starting (which one), fitting, ending, heap
+at work      agent (wires all, and its loop), cameras, scenes, slot (its model), starting (which), fitting, ending, heap
 updates      managed wires them: orders -> updating -> fetching -> changeover -> reports;
              proving (judging: its rules) before the exchange, observing (probation: its rules) after it
 speed, heat  tuner (tuning_frames); governor (its rules: governing, pacing, lighter)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from edgemass import sources
 from edgemass.config import CameraConfig, Config
-from edgemass.config.explaining import nearest
 from edgemass.errors import ConfigError, UsageError
 from edgemass.manifest import Manifest
 
@@ -29,15 +28,9 @@ def check_fits(config: Config, manifest: Manifest) -> None:
                 f"{manifest.name} does {manifest.task}; give another model, or leave them out"
             )
         try:
-            camera.check_leave(camera.score_of(label, manifest.score) for label in manifest.labels)
+            camera.check_model(manifest.name, manifest.labels, manifest.score)
         except ValueError as error:
             raise ConfigError(f"{where}camera {name}: {error}") from error
-        for key, label in camera.named_labels():
-            if label not in manifest.labels:
-                raise ConfigError(
-                    f"{where}camera {name}: {key} names {label!r}, which {manifest.name} does not know"
-                    f"{nearest(label, manifest.labels)}"
-                )
 
 
 def _check_senses(config: Config, manifest: Manifest) -> None:

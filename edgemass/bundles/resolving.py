@@ -45,9 +45,8 @@ def resolve(model: str, *, zoo: Sequence[Path] | None = None, store: Sequence[Pa
         return bundle
     made = packed(model, zoo)
     if made is not None:
-        size = sum(variant.size_bytes for variant in made.variants)
         raise UsageError(
-            f"{model} is not on this device yet; get it ({size / 1e6:.1f} MB, licence {made.licence}) with "
+            f"{model} is not on this device yet; get it ({made.size_bytes / 1e6:.1f} MB, licence {made.licence}) with "
             f"`edgemass model pull {model}`"
         )
     raise UsageError(_not_found(model, names(zoo, store)))

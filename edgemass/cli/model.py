@@ -174,7 +174,7 @@ def call_list(options: argparse.Namespace) -> int:
         (
             entry.name,
             entry.manifest.task,
-            _megabytes(entry.manifest),
+            f"{entry.manifest.size_bytes / 1e6:.2f} MB",
             _accuracy(entry.manifest),
             entry.manifest.licence,
             str(entry.bundle.folder) if entry.bundle else "no",
@@ -201,7 +201,7 @@ def _json(entry: Entry) -> dict[str, Any]:
     return {
         "name": entry.name,
         "task": manifest.task,
-        "size_bytes": _size(manifest),
+        "size_bytes": manifest.size_bytes,
         "accuracy": msgspec.to_builtins(manifest.accuracy),
         "licence": manifest.licence,
         "source": manifest.source,
@@ -217,11 +217,3 @@ def _accuracy(manifest: Manifest) -> str:
         if value is not None:
             return f"{name} {value:.3f} ({measured.data})"
     return "not measured"
-
-
-def _size(manifest: Manifest) -> int:
-    return sum(variant.size_bytes for variant in manifest.variants)
-
-
-def _megabytes(manifest: Manifest) -> str:
-    return f"{_size(manifest) / 1e6:.2f} MB"

@@ -98,7 +98,7 @@ def call_pull(options: argparse.Namespace) -> int:
         finally:
             progress.end()
     made = bundle.manifest
-    print(f"{made.name} ({_megabytes(bundle)}, licence {made.licence}) is in {bundle.folder}")
+    print(f"{made.name} ({bundle.manifest.size_bytes / 1e6:.2f} MB, licence {made.licence}) is in {bundle.folder}")
     print(f"try: edgemass run --camera 0 --model {model}")
     return 0
 
@@ -141,8 +141,8 @@ def call_push(options: argparse.Namespace) -> int:
         progress.end()
         registry.close()
     print(
-        f"{bundle.manifest.name} ({_megabytes(bundle)}) is at {reference.address}, tagged {', '.join(tags)}: "
-        f"{pushed.sent} files sent, {pushed.there} were there"
+        f"{bundle.manifest.name} ({bundle.manifest.size_bytes / 1e6:.2f} MB) is at {reference.address}, "
+        f"tagged {', '.join(tags)}: {pushed.sent} files sent, {pushed.there} were there"
     )
     for base, size_bytes in pushed.deltas.items():
         print(f"delta: {size_bytes / 1e6:.2f} MB for devices that have {base}")
@@ -200,7 +200,3 @@ class _Kilobytes(Progress):
 
     def __call__(self, done: int, total: int) -> None:
         super().__call__(-(-done // 1000), -(-total // 1000))
-
-
-def _megabytes(bundle: Bundle) -> str:
-    return f"{sum(variant.size_bytes for variant in bundle.manifest.variants) / 1e6:.2f} MB"

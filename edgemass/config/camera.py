@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -148,6 +148,17 @@ class CameraConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             )
         scores = [*self.score.values()] if isinstance(self.score, dict) else [self.score]
         self.check_leave([score for score in scores if score is not None])
+
+    def check_model(self, name: str, labels: Sequence[str], score: float) -> None:
+        """Refuse a model that lacks what is named here. score: from which the model believes itself.
+
+        Raises:
+            ValueError: it lacks a label, or believes itself below the score at which objects leave.
+        """
+        for key, label in self.named_labels():
+            if label not in labels:
+                raise ValueError(f"{key} names {label!r}, which {name} does not know{nearest(label, labels)}")
+        self.check_leave(self.score_of(label, score) for label in labels)
 
     def check_leave(self, scores: Iterable[float]) -> None:
         """Refuse a score to leave at that lies above one to enter at; what enters would be gone at once.

@@ -58,6 +58,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """The stock file; it comes first."""
         return self.variants[0]
 
+    @property
+    def size_bytes(self) -> int:
+        """Of the files of all variants."""
+        return sum(variant.size_bytes for variant in self.variants)
+
     def of(self, variant: Variant) -> Manifest:
         """This manifest as one of its variants answers: its own input and output where it has them."""
         if variant.input is None and variant.output is None:
