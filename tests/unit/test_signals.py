@@ -60,7 +60,8 @@ def test_a_handler_of_ones_own_is_called_at_once_beside(first: signal.Signals) -
         assert process.stdout.readline() == "ready\n"
         process.send_signal(first)
         assert process.stdout.readline() == f"at once {int(first)}\n"
-        process.send_signal(signal.SIGTERM)
+        if first != signal.SIGTERM:  # a second one could meet a Python that ends, and no handler any more
+            process.send_signal(signal.SIGTERM)
         process.communicate(timeout=PATIENCE_S)
     finally:
         process.kill()
