@@ -8,6 +8,7 @@ are checked by the plug-in.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -149,9 +150,22 @@ def load(path: Path) -> Config:
 
 
 def files(path: Path) -> list[Path]:
-    """The files that are read for one that a person named, in order."""
-    main = path / NAME if path.is_dir() else path
-    return [main, *sorted((main.parent / "conf.d").glob("*.toml"))]
+    """The files that are read for one that a person named, in order.
+
+    Raises:
+        ConfigError: a folder may not be looked into, so that nobody knows what stands there.
+    """
+    main = path / NAME if os.path.isdir(path) else path  # noqa: PTH112 (Path.is_dir raises where nobody may look)
+    drops = main.parent / "conf.d"
+    try:
+        names = sorted(name for name in os.listdir(drops) if name.endswith(".toml"))  # noqa: PTH208 (a glob hides errors)
+    except (FileNotFoundError, NotADirectoryError):
+        names = []
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read {drops}: {error.strerror}; let this user read it, or run it as the user who may"
+        ) from error
+    return [main, *(drops / name for name in names)]
 
 
 def says(path: Path, *keys: str) -> Path:

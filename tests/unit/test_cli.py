@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from edgemass import __main__ as command
-from edgemass import cli
+from edgemass import cache, cli
 from edgemass.cli import run
 from edgemass.errors import UsageError
 
@@ -69,6 +69,18 @@ def test_a_mistake_is_one_line_with_its_exit_code(
     assert len(captured.err.splitlines()) == 1
     assert told in captured.err
     assert "secret" not in captured.err
+
+
+def test_a_pick_that_could_not_be_kept_is_told_before_anything_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(cache, "_chosen", [])
+    monkeypatch.setenv("EDGEMASS_CACHE", str(tmp_path / "file"))
+    assert cli.main(["bench", "edgemass-person", "--pick"]) == 2
+    told = capsys.readouterr().err
+    assert "a pick cannot be kept: " in told
+    assert "EDGEMASS_CACHE" in told
 
 
 def test_cameras_without_a_name_are_counted_and_files_with_an_equal_sign_are_files(tmp_path: Path) -> None:
