@@ -96,8 +96,8 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     add(
         "--state",
         metavar="DIR",
-        help="run what was activated there (default: EDGEMASS_STATE, /var/lib/edgemass or ~/.local/state/edgemass, "
-        "where it is in use)",
+        help="run what was activated there (default: EDGEMASS_STATE, else for root /var/lib/edgemass and for others "
+        "~/.local/state/edgemass, where it is in use)",
     )
     add("--record", type=Path, metavar="DIR", help="take down what is detected, for `edgemass replay`")
     add("--record-frames", action="store_true", help="with --record: the frames too, without loss")

@@ -22,7 +22,7 @@ from edgemass.config.governor import GovernorConfig
 from edgemass.config.health import HealthConfig
 from edgemass.config.home_assistant import HomeAssistantConfig
 from edgemass.config.http import HttpConfig
-from edgemass.config.names import NAME_WANTED, device_id, is_name, state_folder
+from edgemass.config.names import NAME_WANTED, SYSTEM_STATE, device_id, is_name, state_folder
 from edgemass.config.reading import convert, join, read_toml
 from edgemass.config.rules import RuleConfig
 from edgemass.config.scene import Filters, LineConfig, ZoneConfig
@@ -33,6 +33,7 @@ from edgemass.errors import ConfigError
 __all__ = [
     "NAMED_TABLES",
     "NAME_WANTED",
+    "SYSTEM_STATE",
     "CameraConfig",
     "Config",
     "DeliveryConfig",
@@ -77,8 +78,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     variant: run this one of the model and no other.
     tune: where neither backend nor threads nor variant is asked for, measure once in the background what runs best.
     frames: end after so many frames of each camera; None = never.
-    state: folder of the store, the trust metadata and the orders; None = /var/lib/edgemass where that can be written,
-        else ~/.local/state/edgemass.
+    state: folder of the store, the trust metadata and the orders; None = /var/lib/edgemass for root, else
+        ~/.local/state/edgemass.
     root: what /proc and /sys are read under; of the command line, not a key.
     health: how the device tells how it is.
     runtime: folder of status.json and its lock, None = there is none; of the command line, not a key.
