@@ -163,6 +163,7 @@ def files(path: Path) -> list[Path]:
     except (FileNotFoundError, NotADirectoryError):
         names = []
     except OSError as error:
+        read_toml(main)  # says it of the file that was named, where that cannot be read either
         raise ConfigError(
             f"cannot read {drops}: {error.strerror}; let this user read it, or run it as the user who may"
         ) from error

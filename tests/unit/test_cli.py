@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import re
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 from edgemass import __main__ as command
 from edgemass import cache, cli
 from edgemass.cli import run
+from edgemass.cli import status as status_verb
 from edgemass.errors import UsageError
 
 
@@ -189,3 +191,14 @@ def test_ctrl_c_while_the_command_line_is_read_leaves_no_trace(monkeypatch: pyte
 
     monkeypatch.setattr(cli, "parser", interrupted)
     assert command.main() == 0
+
+
+def test_a_file_that_this_user_may_not_touch_is_told_with_the_way_out(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(_: argparse.Namespace) -> int:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "/root/x")
+
+    monkeypatch.setattr(status_verb, "call", refuse)
+    assert cli.main(["status"]) == 1
+    assert capsys.readouterr().err == "edgemass: error: /root/x: Permission denied; ask as a user who may\n"

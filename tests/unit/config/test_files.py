@@ -193,3 +193,6 @@ def test_a_place_that_cannot_be_looked_into_is_a_mistake_of_the_configuration(tm
     (tmp_path / "conf.d").symlink_to("conf.d")
     with pytest.raises(ConfigError, match=r"cannot read .*conf\.d: Too many levels of symbolic links; let this user"):
         config.load(path)
+    path.unlink()
+    with pytest.raises(ConfigError, match=r"cannot read .*edgemass\.toml: No such file"):
+        config.load(path)
