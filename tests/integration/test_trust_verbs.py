@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -172,7 +173,9 @@ def test_an_update_is_seen_and_taken_by_hand(folder: Path, tmp_path: Path) -> No
     assert "no model is confirmed here yet" in edgemass("update", "check", "--config", str(config)).stderr
     found = json.loads(edgemass("update", "check", "edgemass-person", "--config", str(config), "--json").stdout)
     assert (found["running"], found["newest"]["digest"], found["update"]) == (None, two.digest, True)
-    done = edgemass("update", "apply", "edgemass-person", "--config", str(config))
+    told = edgemass("update", "check", "edgemass-person", "--config", str(config)).stdout
+    advised = shlex.split(told.partition("take it with: edgemass ")[2])
+    done = edgemass(*advised)
     assert done.returncode == 0, done.stderr
     order = json.loads((tmp_path / "state" / "desired" / "main.json").read_bytes())
     assert (order["digest"], order["sequence"]) == (two.digest, 1)
