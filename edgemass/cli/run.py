@@ -246,6 +246,8 @@ def _check_ranges(options: argparse.Namespace) -> None:
     for name, value in (("--frames", options.frames), ("--max-fps", options.max_fps), ("--threads", options.threads)):
         if value is not None and value <= 0:
             raise UsageError(f"{name} must be above 0, found {value}")
+    if options.mqtt and not options.mqtt.startswith(("mqtt://", "mqtts://")):
+        raise UsageError(f"--mqtt must be mqtt://HOST or mqtts://HOST, found {options.mqtt!r}")
     if options.score is not None and not 0 <= options.score <= 1:
         raise UsageError(f"--score must lie between 0 and 1, found {options.score}")
 

@@ -47,6 +47,11 @@ def test_the_help_of_every_verb_ends_with_an_example_that_parses(words: tuple[st
         (["run"], 2, "no camera"),
         (["run", "--camera", "0", "--frames", "0"], 2, "--frames must be above 0"),
         (["run", "--camera", "0", "--score", "7"], 2, "between 0 and 1"),
+        (
+            ["run", "--camera", "0", "--mqtt", "10.0.0.7"],
+            2,
+            "--mqtt must be mqtt://HOST or mqtts://HOST, found '10.0.0.7'",
+        ),
         (["run", "--camera", "a=0", "--camera", "a=1"], 2, "two cameras"),
         (["run", "--camera", "a" * 64 + "=0"], 2, "at most 63"),
         (["run", "--camera", ""], 2, "without an address"),
