@@ -202,8 +202,8 @@ def test_a_file_that_this_user_may_not_touch_is_told_with_the_way_out(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def refuse(_: argparse.Namespace) -> int:
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "/root/x")
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "/srv/x")
 
     monkeypatch.setattr(status_verb, "call", refuse)
     assert cli.main(["status"]) == 1
-    assert capsys.readouterr().err == "edgemass: error: /root/x: Permission denied; ask as a user who may\n"
+    assert capsys.readouterr().err == "edgemass: error: /srv/x: Permission denied; ask as a user who may\n"

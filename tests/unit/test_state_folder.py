@@ -48,10 +48,10 @@ def test_nothing_is_told_where_nothing_is_ignored_unasked(
 @pytest.mark.parametrize(
     ("user_id", "environment", "wanted"),
     [
-        (0, {"HOME": "/root"}, "/var/lib/edgemass"),
+        (0, {"HOME": "/home/admin"}, "/var/lib/edgemass"),
         (1000, {"HOME": "/home/ada"}, "/home/ada/.local/state/edgemass"),
         (1000, {"HOME": "/home/ada", "XDG_STATE_HOME": "/s"}, "/s/edgemass"),
-        (0, {"HOME": "/root", "XDG_STATE_HOME": "/s"}, "/s/edgemass"),
+        (0, {"HOME": "/home/admin", "XDG_STATE_HOME": "/s"}, "/s/edgemass"),
         (1000, {"HOME": "/home/ada", "XDG_STATE_HOME": "s"}, "/home/ada/.local/state/edgemass"),
     ],
 )
