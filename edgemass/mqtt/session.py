@@ -26,6 +26,7 @@ from edgemass.clock import Clock
 from edgemass.mqtt import trouble
 from edgemass.mqtt.options import MqttOptions, Version
 from edgemass.mqtt.outbox import Outbox, Outgoing
+from edgemass.mqtt.subscriptions import Message, Subscriptions, Wanted
 from edgemass.mqtt.trouble import Trouble
 
 logger = logging.getLogger(__name__)
@@ -59,22 +60,11 @@ class Will:
     retain: bool = True
 
 
-@dataclass(frozen=True)
-class Message:
-    """One that arrived. response_topic, correlation: of MQTT 5 requests."""
-
-    topic: str
-    payload: bytes
-    qos: int
-    retain: bool
-    response_topic: str | None = None
-    correlation: bytes | None = None
-
-
 class Session:
     """connect -> run while `alive` -> close. After that `trouble` says why it ended, None = as we wished.
 
-    version: of MQTT. on_message: called in this thread. on_refused: ("publish" | "subscribe", topic, reason).
+    version: of MQTT. subscriptions: what arrives is given to them in this thread.
+    on_refused: ("publish" | "subscribe", topic, reason).
     accepted: the broker has said yes. version_refused: it wants another version of MQTT. hung_up: the connection ended
     without a word.
     packet_limit: bytes of a message that the broker takes.
@@ -86,11 +76,11 @@ class Session:
         options: MqttOptions,
         version: Version,
         outbox: Outbox,
+        subscriptions: Subscriptions,
         *,
         clock: Clock,
         learned_limit: int | None,
         will: Will | None,
-        on_message: Callable[[Message], None],
         on_refused: Callable[[str, str, str], None],
     ) -> None:
         self.version = version
@@ -100,16 +90,16 @@ class Session:
         self.packet_limit = self.learned_limit = learned_limit
         self._options = options
         self._outbox = outbox
+        self._subscriptions = subscriptions
         self._clock = clock
         self._closed = False
         self._reading = False
         self._trouble: Trouble | None = None
-        self._on_message = on_message
         self._on_refused = on_refused
         self._window = IN_FLIGHT
         self._largest_sent = 0
         self._in_flight: dict[int, Outgoing] = {}
-        self._subscribed: set[str] = set()
+        self._subscribed: Mapping[str, Wanted] = {}
         self._subscribing: dict[int, str] = {}
         self._properties: dict[str | None, Properties] = {}
         self._ear = _Ear()
@@ -209,6 +199,7 @@ class Session:
             message = self._outbox.take(room_in_flight=len(self._in_flight) < self._window)
             if message is None:
                 return False
+            self.subscribe()  # what was wanted before this message was given
             if self.packet_limit is not None and message.size > self.packet_limit:
                 self._outbox.drop(message, "too_large", in_flight=True)
                 self._on_refused("publish", message.topic, f"its {message.size} bytes are above {self.packet_limit}")
@@ -232,16 +223,19 @@ class Session:
         else:
             self._outbox.drop(message, "offline")
 
-    def subscribe(self, filters: Mapping[str, int]) -> None:
-        """Make the subscriptions equal to `filters`, topic filter -> QoS."""
-        for name in [name for name in filters if name not in self._subscribed]:  # in this order
-            _, mid = self._client.subscribe(name, filters[name])
-            self._subscribed.add(name)
-            if mid is not None:
-                self._subscribing[mid] = name
-        for name in self._subscribed - filters.keys():
+    def subscribe(self) -> None:
+        """Ask for what is wanted now, and no longer for what is not."""
+        wanted = self._subscriptions.wanted
+        if wanted is self._subscribed:
+            return
+        for name, subscription in wanted.items():  # in this order
+            if self._subscribed.get(name) != subscription:
+                _, mid = self._client.subscribe(name, subscription.qos)
+                if mid is not None:
+                    self._subscribing[mid] = name
+        for name in self._subscribed.keys() - wanted.keys():
             self._client.unsubscribe(name)
-            self._subscribed.discard(name)
+        self._subscribed = wanted
 
     def close(self, *, goodbye: bool) -> None:
         """End the connection; what was in flight goes back to the outbox.
@@ -347,7 +341,7 @@ class Session:
             topic = message.topic
         except UnicodeDecodeError:
             return
-        self._on_message(
+        self._subscriptions.arrived(
             Message(
                 topic,
                 bytes(message.payload),
