@@ -8,22 +8,21 @@ threads races with reconnecting, and its queues have no bound in bytes. paho has
 from __future__ import annotations
 
 import logging
-import re
 import select
 import socket
-import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from paho.mqtt.client import Client, MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edgemass.clock import Clock
 from edgemass.mqtt import trouble
+from edgemass.mqtt.client import INCOMING_MAX_BYTES, BoundedClient, Ear, TidySocket
 from edgemass.mqtt.options import MqttOptions, Version
 from edgemass.mqtt.outbox import Outbox, Outgoing
 from edgemass.mqtt.subscriptions import Message, Subscriptions, Wanted
@@ -38,12 +37,6 @@ CONNECT_TIMEOUT_S = 5.0
 CONNACK_TIMEOUT_S = 10.0
 IN_FLIGHT = 20
 """QoS 1 and 2 sent and not yet acknowledged; what mosquitto takes by default (max_inflight_messages)."""
-INCOMING_MAX_BYTES = 1024 * 1024
-"""MQTT 5 brokers are asked to keep larger messages to themselves."""
-INCOMING_HARD_BYTES = 4 * INCOMING_MAX_BYTES
-"""Who announces more is left: 3.1.1 has no way to ask, and paho would take in all that can be announced, 256 MB."""
-UNRELEASED = 100
-"""QoS 2 messages that paho keeps until the broker releases them; brokers send 10 to 32 at once unless told more."""
 FAREWELL_NS = 1_000_000_000
 MISC_NS = 500_000_000
 """Between two looks of paho's at keepalive and deadlines, which it counts in seconds."""
@@ -102,14 +95,14 @@ class Session:
         self._subscribed: Mapping[str, Wanted] = {}
         self._subscribing: dict[int, str] = {}
         self._properties: dict[str | None, Properties] = {}
-        self._ear = _Ear()
+        self._ear = Ear()
         self._client = self._make_client(will)
         self._connect_sent_ns = 0
         self._misc_due_ns = 0
 
     def _make_client(self, will: Will | None) -> Client:
         five = self.version == "5"
-        client = _Client(
+        client = BoundedClient(
             CallbackAPIVersion.VERSION2,
             client_id=self._options.client_id or "",
             clean_session=None if five else True,
@@ -149,7 +142,7 @@ class Session:
                 self._client.username_pw_set(options.user, options.read_password())
             context = options.tls_context()
             if context is not None:
-                context.sslsocket_class = _TidySocket
+                context.sslsocket_class = TidySocket
                 self._client.tls_set_context(context)
             self._client.connect(options.host, options.port, KEEPALIVE_S, properties=properties)
         except Exception as error:  # noqa: BLE001 (the vendor's edge: OSError, SSLError, UnicodeError, ValueError, ...)
@@ -358,45 +351,3 @@ class Session:
         if self._in_flight:
             mid = max(self._in_flight, key=lambda mid: self._in_flight[mid].size)
             self._outbox.drop(self._in_flight.pop(mid), "too_large", in_flight=True)
-
-
-class _Client(Client):
-    """Paho with bounds to what a broker may make it keep; `run_once` takes the errors for a broken connection.
-
-    There is no public place for that. tests/fuzz/test_mqtt.py shows that these two are still called.
-    """
-
-    def _sock_recv(self, bufsize: int) -> bytes:
-        """Paho asks for the whole rest of the packet at once."""
-        if bufsize > INCOMING_HARD_BYTES:
-            raise ValueError(f"a packet of {bufsize} bytes, at most {INCOMING_HARD_BYTES} are taken in")
-        return super()._sock_recv(bufsize)
-
-    def _handle_publish(self) -> MQTTErrorCode:
-        if len(self._in_messages) > UNRELEASED:
-            raise ValueError(f"more than {UNRELEASED} messages of QoS 2 that were never released")
-        return super()._handle_publish()
-
-
-class _TidySocket(ssl.SSLSocket):
-    """Paho leaves a socket whose handshake failed to the garbage collector."""
-
-    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 (the overridden signature)
-        try:
-            super().do_handshake(block)
-        except BaseException:
-            self.close()
-            raise
-
-
-class _Ear(logging.Logger):
-    """Keeps the last error that paho logs: the only place where it tells why a socket broke."""
-
-    def __init__(self) -> None:
-        super().__init__("edgemass.mqtt.paho", logging.ERROR)
-        self.last = ""
-
-    def handle(self, record: logging.LogRecord) -> None:
-        _, _, detail = record.getMessage().rpartition("socket: ")
-        self.last = re.sub(r" \(_ssl\.c:\d+\)", "", detail)
-        logger.debug("paho: %s", record.getMessage())
