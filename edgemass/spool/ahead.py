@@ -38,7 +38,8 @@ class Ahead:
     def written(self, document: Document) -> None:
         """The newest one on the disk: need not be read, where all before it are here."""
         if self._loaded == document.index and self._row.size_bytes < AHEAD_BYTES:
-            self._load([document])
+            self._row.add(document)
+            self._loaded = document.index + 1
 
     def refill(self) -> Counter[str]:
         """Read the next segment in which something waits. Returns run -> how many cannot be read and are lost."""
@@ -52,7 +53,8 @@ class Ahead:
             lost.subtract(Counter(document.run_id for document in documents))
             self._loaded = segment.last + 1
             if documents:
-                self._load(documents)
+                for document in documents:
+                    self._row.add(document)
                 break
         return +lost
 
@@ -84,8 +86,3 @@ class Ahead:
         except OSError as error:
             logger.warning("events that waited are lost: %s", told(error))
             return []
-
-    def _load(self, documents: list[Document]) -> None:
-        for document in documents:
-            self._row.add(document)
-        self._loaded = documents[-1].index + 1

@@ -199,9 +199,7 @@ class Queue:
         return not self._flights and self.peek() is None
 
     def _pop(self) -> Document | None:
-        if self.peek() is None:
-            return None
-        return (self._ahead or self._memory).pop()
+        return (self._ahead or self._memory).pop() if self.peek() is not None else None
 
     def _refill(self) -> None:
         """Read on. What cannot be read is lost, and counted."""
