@@ -47,7 +47,7 @@ from edgemass.messages.health import QueueHealth
 from edgemass.mqtt import MqttConnection, MqttOptions, Will
 from edgemass.sinks import Answer, Command, Commanded, SinkContext, _mqtt_commands
 from edgemass.sinks._mqtt_former import FormerName
-from edgemass.spool import Spool
+from edgemass.spool import Spool, Topics
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +88,14 @@ def open(uri: str, context: SinkContext) -> MqttSink:  # noqa: A001 (the plug-in
         options, will=Will(f"{base}/availability", OFFLINE), counters=context.counters, clock=context.clock
     )
     folder = context.state / "spool" / queue_name(address) if context.state is not None else None
-    spool = Spool(folder, connection, device=context.device, base=base, config=context.delivery, clock=context.clock)
+    spool = Spool(
+        folder,
+        connection,
+        device=context.device,
+        topics=Topics(base, topic_level),
+        config=context.delivery,
+        clock=context.clock,
+    )
     sink = MqttSink(base, connection, spool, context.clock)
     connection.start()
     spool.start()
@@ -145,7 +152,7 @@ class MqttSink:
 
     def event(self, event: EventMessage, picture: bytes | None) -> None:
         camera = f"camera/{topic_level(event.camera)}"
-        self._spool.put(event, f"{self._base}/{camera}/events")
+        self._spool.put(event)
         if picture is not None:
             self._retain(f"{camera}/snapshot/{topic_level(event.label)}", _State(picture, JPEG))
 

@@ -90,11 +90,11 @@ class Queue:
 
     # Coming
 
-    def put(self, event: EventMessage, topic: str, payload: bytes, now: Now, *, away: bool) -> None:
+    def put(self, event: EventMessage, payload: bytes, now: Now, *, away: bool) -> None:
         """Take in one document. away: there is no connection that it could leave by."""
         document = Document(
             self._next, event.run_id, event.boot_id, event.camera, event.seq, now.mono_ns, now.time_ns, now.synced,
-            topic, payload,
+            payload,
         )  # fmt: skip
         self._own.add(event.run_id)
         if len(payload) > MAX_EVENT_BYTES:

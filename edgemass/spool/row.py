@@ -49,4 +49,4 @@ class Row:
 
 def _cost(document: Document) -> int:
     """Bytes of memory, about."""
-    return len(document.payload) + len(document.topic) + 400
+    return len(document.payload) + 400
