@@ -33,19 +33,16 @@ import logging
 import re
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
-from functools import partial
 from typing import NamedTuple
 
-import msgspec
-
 from edgemass import mqtt
-from edgemass.clock import Clock, clock_synced, left_s
+from edgemass.clock import Clock, left_s
 from edgemass.frame import Frame
 from edgemass.messages import CameraState, CountsMessage, DetectionMessage, EventMessage, FrameMessage, to_json
 from edgemass.messages.health import QueueHealth
 from edgemass.mqtt import MqttConnection, MqttOptions, Will
-from edgemass.sinks import Answer, Command, Commanded, SinkContext, _mqtt_commands
+from edgemass.sinks import Commanded, SinkContext
+from edgemass.sinks._mqtt_commanding import Commanding
 from edgemass.sinks._mqtt_former import FormerName
 from edgemass.spool import Spool, Topics
 
@@ -129,6 +126,9 @@ class MqttSink:
         self._waiting: dict[str, None] = {}
         """Topics whose state this connection was not given yet: there was no room."""
         self._lock = threading.Lock()  # keeps states on the wire in the order in which they happened
+        self._leaving = False
+        self._commanding = Commanding(base, connection, clock)
+        connection.subscribe(self._availability, self._hear_of_oneself)
         connection.on_connected(self._publish_states)
         connection.on_connected(spool.wake)
         connection.on_settled(self._go_on)
@@ -198,33 +198,8 @@ class MqttSink:
             self._publish_states()
 
     def obey(self, handle: Commanded) -> None:
-        """Take commands from the broker; answers go to the response topic of MQTT 5, with the correlation data."""
-        levels = len(self._base.split("/"))
-
-        def arrived(message: mqtt.Message) -> None:
-            below = message.topic.split("/")[levels:]
-            command = Command(below[-1], below[1] if below[0] == "camera" else "", "")
-            reply = partial(self._answer, message)
-            try:
-                value = _mqtt_commands.value_of(
-                    message.payload, retained=message.retain, now_s=self._clock.time_ns() / 1e9, synced=clock_synced()
-                )
-            except _mqtt_commands.RefusedError as error:
-                self._connection.counters.add("commands_refused")
-                logger.warning("command not done: %s", error, extra={"topic": message.topic})
-                reply(Answer(ok=False, error=str(error)))
-                return
-            handle(replace(command, value=value), reply)
-
-        for below in ("command/+", "camera/+/command/+"):
-            self._connection.subscribe(f"{self._base}/{below}", arrived)
-
-    def _answer(self, request: mqtt.Message, answer: Answer) -> None:
-        topic = request.response_topic
-        if not topic or any(mark in topic for mark in "+#"):
-            return
-        document = msgspec.json.encode(answer)
-        self._connection.publish(topic, document, qos=1, content_type=JSON, correlation=request.correlation)
+        """Take commands from the broker; those that came since it was first met are not lost."""
+        self._commanding.obey(handle)
 
     def send(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> None:
         """Publish under a topic of somebody else's."""
@@ -260,6 +235,15 @@ class MqttSink:
             self._waiting = dict.fromkeys(self._states)
             self._publish_waiting()
 
+    def _hear_of_oneself(self, message: mqtt.Message) -> None:
+        """Contradict: the will of a connection that is gone may come late, or over a bridge from another broker."""
+        if message.retain or message.payload == ONLINE:
+            return
+        with self._lock:
+            if not self._leaving:
+                self._waiting[self._availability] = None
+                self._publish_waiting()
+
     def _go_on(self) -> None:
         if self._waiting:
             with self._lock:
@@ -286,6 +270,7 @@ class MqttSink:
 
     def _say_goodbye(self) -> None:
         with self._lock:
+            self._leaving = True
             self._waiting.clear()
             self._publish_state(self._availability, _State(OFFLINE, TEXT))
 

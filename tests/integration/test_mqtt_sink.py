@@ -20,7 +20,8 @@ from edgemass.cli import main
 from edgemass.clock import Clock, SystemClock
 from edgemass.counters import Counters
 from edgemass.mqtt import Message, MqttConnection, Sweep, outbox, parse
-from edgemass.sinks import Channel, Sink, SinkContext
+from edgemass.sinks import Channel, Commandable, Sink, SinkContext
+from edgemass.sinks import _mqtt_commanding as commanding
 from edgemass.sinks import _mqtt_former as former
 from tests import documents, schemas
 from tests.simulators.broker import PASSWORD, PATIENCE_S, Broker, Certificates, Listener, wait_until
@@ -218,6 +219,34 @@ def test_a_clean_end_says_offline_without_a_will(broker: Broker, device: Device)
         device.sink.close(20)
         wait_until(lambda: b"offline" in listener.payloads(AVAILABILITY), "offline")
     assert re.search(r"Received DISCONNECT from edgemass-pi-7f3a", broker.log)
+
+
+def test_a_command_that_comes_before_anybody_obeys_is_done_once_somebody_does(broker: Broker, device: Device) -> None:
+    orders: list[str] = []
+    other = open_connection(f"{broker.url}?client_id=other")
+    for number in range(commanding.MOST_EARLY + 3):
+        other.publish(f"{BASE}/command/snapshot", b"%d" % number, qos=1)
+    wait_until(lambda: device.counters["commands_refused"] == 3, "one too many")
+    assert isinstance(device.sink, Commandable)
+    device.sink.obey(lambda command, _: orders.append(command.value))
+    other.publish(f"{BASE}/command/snapshot", b"last", qos=1)
+    other.close(20)
+    wait_until(lambda: "last" in orders, "the last one")
+    assert orders == [*map(str, range(commanding.MOST_EARLY)), "last"]
+
+
+def test_who_is_called_offline_while_it_is_there_contradicts(broker: Broker, device: Device) -> None:
+    with Listener(broker, AVAILABILITY) as listener:
+        wait_until(lambda: listener.payloads(AVAILABILITY) == [b"online"], "what is retained")
+        other = open_connection(f"{broker.url}?client_id=other")
+        other.publish(AVAILABILITY, b"offline", qos=1, retain=True)  # the will of a connection that was thought to live
+        other.close(20)
+        wait_until(lambda: listener.payloads(AVAILABILITY) == [b"online", b"offline", b"online"], "contradicted")
+        device.sink.close(20)
+        wait_until(lambda: len(listener.payloads(AVAILABILITY)) == 4, "offline")
+    with Listener(broker, AVAILABILITY) as late:
+        wait_until(late.heard, "what is retained")
+        assert late.payloads(AVAILABILITY) == [b"offline"]
 
 
 def test_a_renamed_device_leaves_nothing_under_its_earlier_name(broker: Broker, device: Device) -> None:
