@@ -86,6 +86,7 @@ class Session:
         self._subscriptions = subscriptions
         self._clock = clock
         self._closed = False
+        self._thrown_out = False
         self._reading = False
         self._trouble: Trouble | None = None
         self._on_refused = on_refused
@@ -239,7 +240,7 @@ class Session:
             self._trouble = None
             self._say_goodbye()
         self._drop_socket()
-        self._outbox.put_back(self._in_flight.values())
+        self._outbox.put_back(self._in_flight.values(), closed=self._thrown_out)
         self._in_flight.clear()
 
     def _say_goodbye(self) -> None:
@@ -300,6 +301,8 @@ class Session:
     def _disconnected(self, _: Client, __: Any, flags: Any, reason: ReasonCode, ___: Any) -> None:
         if self._closed or self._trouble is not None:
             return
+        silent = str(reason) == "Keep alive timeout"
+        self._thrown_out = not silent
         if flags.is_disconnect_packet_from_server:
             self._trouble = trouble.dismissed(reason.value, str(reason), self._options)
             if reason.value == trouble.PACKET_TOO_LARGE:
@@ -307,7 +310,7 @@ class Session:
         elif str(reason) == "Protocol error":
             self._trouble = trouble.garbled(self._options)
         else:
-            detail = "no answer to pings" if str(reason) == "Keep alive timeout" else self._ear.last
+            detail = "no answer to pings" if silent else self._ear.last
             self.hung_up = "SSL" not in detail
             self._trouble = trouble.lost(detail, self._options, answered=self.accepted)
 

@@ -248,20 +248,30 @@ class TestOutbox:
         first, second = box.take(room_in_flight=True), box.take(room_in_flight=True)
         assert first is not None
         assert second is not None
-        box.put_back([first, second])
+        box.put_back([first, second], closed=True)
         assert [box.take(room_in_flight=True) for _ in range(4)] == given
 
     def test_a_message_that_breaks_every_connection_is_given_up(self) -> None:
         counters = Counters()
         box = Outbox(counters, SystemClock())
-        box.put(outgoing(qos=1))
-        for _ in range(outbox.MAX_SENDS):
-            message = box.take(room_in_flight=True)
-            assert message is not None
-            message.sends += 1
-            box.put_back([message])
-        assert box.empty
+        given = [outgoing(qos=1) for _ in range(3)]
+        for message in given:
+            box.put(message)
+        for _ in range(outbox.MAX_BREAKS):
+            flying = [box.take(room_in_flight=True) for _ in given]
+            box.put_back([message for message in flying if message is not None], closed=True)
         assert counters["dropped.undeliverable"] == 1
+        assert [box.take(room_in_flight=True) for _ in given] == [*given[1:], None]
+
+    def test_a_network_that_fails_again_and_again_costs_no_message(self) -> None:
+        counters = Counters()
+        box = Outbox(counters, SystemClock())
+        given = outgoing(qos=1)
+        box.put(given)
+        for _ in range(10 * outbox.MAX_BREAKS):
+            assert box.take(room_in_flight=True) is given
+            box.put_back([given], closed=False)
+        assert counters["dropped"] == 0
 
     def test_what_has_expired_is_not_sent(self) -> None:
         counters, clock = Counters(), ManualClock()
