@@ -180,13 +180,13 @@ class MqttSink:
         """Publish a state under a topic of somebody else's, now and on every connect."""
         self._retain_at(topic, _State(document, JSON if document else TEXT))
 
-    def vacate(self, device: str, done: Callable[[], None]) -> None:
+    def vacate(self, device: str, shown: str, done: Callable[[], None]) -> None:
         """Empty what the device left under an earlier name, unless another one lives there now."""
         base = f"{PREFIX}/{topic_level(device)}"
         if base == self._base:
             done()
             return
-        FormerName(self._connection, base, offline=OFFLINE, clock=self._clock, done=done).look()
+        FormerName(self._connection, base, shown, offline=OFFLINE, clock=self._clock, done=done).look()
 
     def hear(self, topic: str, callback: Callable[[bytes], None]) -> None:
         """Subscribe to a topic of somebody else's."""

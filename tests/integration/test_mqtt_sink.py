@@ -253,11 +253,12 @@ def test_a_renamed_device_leaves_nothing_under_its_earlier_name(broker: Broker, 
     device.sink.camera_state("door", documents.ONLINE)
     assert isinstance(device.sink, Channel)
     device.sink.show("camera", "door", "snapshot", "person", jpeg=b"picture")
+    device.sink.announce(SHOWN, b"{}")
     device.sink.close(20)
     done = threading.Event()
     renamed = sinks.open(broker.url, SinkContext("attic", SystemClock(), Counters()))
     assert isinstance(renamed, Channel)
-    renamed.vacate("pi-7f3a", done.set)
+    renamed.vacate("pi-7f3a", SHOWN, done.set)
     assert done.wait(PATIENCE_S)
     renamed.close(20)
     with Listener(broker) as late:
@@ -302,11 +303,13 @@ def test_a_device_that_took_over_an_earlier_name_keeps_what_it_has_there(
 ) -> None:
     caplog.set_level(logging.INFO)
     device.sink.camera_state("door", documents.ONLINE)
+    assert isinstance(device.sink, Channel)
+    device.sink.announce(SHOWN, b"{}")
     clock, done = ManualClock(), threading.Event()
     renamed = sinks.open(broker.url, SinkContext("attic", clock, Counters()))
     assert isinstance(renamed, Channel)
     with Listener(broker, "edgemass/v1/attic/#") as listener:
-        renamed.vacate("pi-7f3a", done.set)
+        renamed.vacate("pi-7f3a", SHOWN, done.set)
         renamed.retain("first", b"{}")
         wait_until(lambda: listener.payloads("edgemass/v1/attic/first"), "it is connected")
         clock.advance(former.GHOST_NS / 1e9 + 1)
@@ -320,6 +323,7 @@ def test_a_device_that_took_over_an_earlier_name_keeps_what_it_has_there(
     with Listener(broker) as late:
         wait_until(lambda: late.payloads(STATE), "its state")
         assert late.payloads(AVAILABILITY) == [b"online"]
+        assert late.payloads(SHOWN) == [b"{}"]
 
 
 def test_one_whose_power_was_cut_is_waited_for_under_its_earlier_name(broker: Broker) -> None:
@@ -329,7 +333,7 @@ def test_one_whose_power_was_cut_is_waited_for_under_its_earlier_name(broker: Br
         done = threading.Event()
         renamed = sinks.open(broker.url, SinkContext("attic", SystemClock(), Counters()))
         assert isinstance(renamed, Channel)
-        renamed.vacate("pi-7f3a", done.set)
+        renamed.vacate("pi-7f3a", SHOWN, done.set)
         renamed.retain("first", b"{}")
         wait_until(lambda: listener.payloads("edgemass/v1/attic/first"), "it is connected")
         assert not done.wait(0.5)
