@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -55,7 +55,7 @@ class Requests:
         counters: Counters,
         clock: Clock,
     ) -> None:
-        self.handle: Commanded | None = None
+        self._handle: Commanded | None = None
         self._name = name
         self._baud = baud
         self._answer = answer
@@ -64,6 +64,7 @@ class Requests:
         self._clock = clock
         self._lock = threading.Lock()
         self._done: OrderedDict[int, _Done] = OrderedDict()
+        self._held: deque[_Done] = deque(maxlen=REMEMBERED)  # came before anybody obeys
         self._second_ns = 0
         self._in_second = 0
         self._nak_ns: int | None = None
@@ -71,6 +72,22 @@ class Requests:
         self._damaged = 0
         self._garbage = 0
         self._said: set[str] = set()
+
+    def obey(self, handle: Commanded) -> None:
+        """Hand over requests from now on; those that came before, first. A board that starts takes its time."""
+        while held := self._unless_none(handle):
+            for done in held:
+                self._do(handle, done)
+
+    def _unless_none(self, handle: Commanded) -> list[_Done]:
+        """What is held; nothing is held any more once there is none, so that no request overtakes another."""
+        oldest_ns = self._clock.monotonic_ns() - REMEMBER_NS
+        with self._lock:
+            held = [done for done in self._held if done.came_ns > oldest_ns]
+            self._held.clear()
+            if not held:
+                self._handle = handle
+            return held
 
     def opened(self) -> None:
         """Another end may be there: what was said of the one before does not hold."""
@@ -102,6 +119,7 @@ class Requests:
         self._hello_ns = now_ns
         with self._lock:
             self._done.clear()
+            self._held.clear()
         self._greet()
 
     def _ask(self, request: Request) -> None:
@@ -113,16 +131,15 @@ class Requests:
                 if known.answer is not None:  # else it is under way
                     self._answer(known.answer)
                 return
-        handle = self.handle
-        if handle is None:
-            self._answer(_body(request, Answer(ok=False, error="no commands here")))
-        elif (number := self._count(now_ns)) > MAX_PER_S:
+        if (number := self._count(now_ns)) > MAX_PER_S:
             self._counters.add("refused")
             if number <= MAX_PER_S + BUSY_PER_S:
                 self._answer(_body(request, Answer(ok=False, error="busy")))
-        else:
-            self._counters.add("requests")
-            self._do(handle, self._remember(request, now_ns))
+            return
+        self._counters.add("requests")
+        done, handle = self._remember(request, now_ns)
+        if handle is not None:
+            self._do(handle, done)
 
     def _do(self, handle: Commanded, done: _Done) -> None:
         request = done.request
@@ -132,14 +149,17 @@ class Requests:
             logger.exception("a command from %s failed", self._name, extra={"command": request.k})
             self._end(done, Answer(ok=False, error="failed"))
 
-    def _remember(self, request: Request, now_ns: int) -> _Done:
+    def _remember(self, request: Request, now_ns: int) -> tuple[_Done, Commanded | None]:
+        """It, and who does it; None: it is held until somebody does."""
         done = _Done(request, now_ns)
         with self._lock:
+            if self._handle is None:
+                self._held.append(done)
             self._done[request.n] = done
             self._done.move_to_end(request.n)
             while len(self._done) > REMEMBERED:
                 self._done.popitem(last=False)
-        return done
+            return done, self._handle
 
     def _end(self, done: _Done, answer: Answer) -> None:
         body = _body(done.request, answer)

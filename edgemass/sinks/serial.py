@@ -105,8 +105,8 @@ class SerialSink:
             self._link.wake()
 
     def obey(self, handle: Commanded) -> None:
-        """Hand over what the other end asks for, from now on."""
-        self._requests.handle = handle
+        """Hand over what the other end asks for, from now on, and what it has asked for in the last seconds."""
+        self._requests.obey(handle)
 
     def close(self, timeout_s: float) -> None:
         self._link.close(timeout_s)

@@ -373,6 +373,8 @@ def test_a_daemon_tells_what_it_sees_and_does_what_it_is_asked(tmp_path: Path) -
         camera = "door=synthetic:?width=64&height=64&fps=30"
         with Daemon(tmp_path, "--camera", camera, "--model", str(model), "--sink", sink) as daemon:
             mcu.wait_for_kind("hi", v=1)
+            early = mcu.ask("score", c="door", v=0.25)  # no camera runs yet
+            assert mcu.wait_for_kind("ans", r=early)["v"]["score"] == 0.25
             mcu.wait_for_kind("det", c="door")
             asked = mcu.ask("enabled", c="door", v=False)
             assert mcu.wait_for_kind("ans", r=asked)["v"]["enabled"] is False
