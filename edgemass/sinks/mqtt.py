@@ -236,12 +236,15 @@ class MqttSink:
             self._publish_waiting()
 
     def _hear_of_oneself(self, message: mqtt.Message) -> None:
-        """Contradict: the will of a connection that is gone may come late, or over a bridge from another broker."""
+        """Contradict: the will of a connection that is gone may come late, or over a bridge from another broker.
+
+        Who empties this topic has emptied the others too: a device that had this name before takes back what it left.
+        """
         if message.retain or message.payload == ONLINE:
             return
         with self._lock:
             if not self._leaving:
-                self._waiting[self._availability] = None
+                self._waiting.update(dict.fromkeys([self._availability] if message.payload else self._states))
                 self._publish_waiting()
 
     def _go_on(self) -> None:

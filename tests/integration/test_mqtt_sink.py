@@ -249,6 +249,20 @@ def test_who_is_called_offline_while_it_is_there_contradicts(broker: Broker, dev
         assert late.payloads(AVAILABILITY) == [b"offline"]
 
 
+def test_who_is_swept_off_the_broker_while_it_is_there_says_everything_anew(broker: Broker, device: Device) -> None:
+    device.sink.camera_state("door", documents.ONLINE)
+    with Listener(broker) as listener:
+        wait_until(lambda: listener.payloads(STATE), "its state")
+        other = open_connection(f"{broker.url}?client_id=other")
+        for topic in (STATE, AVAILABILITY):
+            other.publish(topic, b"", qos=1, retain=True)
+        other.close(20)
+        wait_until(lambda: listener.payloads(AVAILABILITY)[-2:] == [b"", b"online"], "it is there")
+    with Listener(broker) as late:
+        wait_until(lambda: late.payloads(AVAILABILITY), "what is retained")
+        assert late.payloads(STATE)
+
+
 def test_a_renamed_device_leaves_nothing_under_its_earlier_name(broker: Broker, device: Device) -> None:
     device.sink.camera_state("door", documents.ONLINE)
     assert isinstance(device.sink, Channel)
