@@ -168,6 +168,8 @@ class TestTroubleNamesCauseAndRemedy:
             (0x84, "MQTT 5 and 3.1.1"),
             (0x88, "refuses connections now"),
             (0x8A, "banned"),
+            (0x9A, "retain_available true"),
+            (0x9B, "max_qos 1"),
         ],
     )
     def test_when_the_broker_refuses(self, code: int, says: str) -> None:
@@ -178,6 +180,10 @@ class TestTroubleNamesCauseAndRemedy:
         why = trouble.refused(0x86, "Bad user name or password", options)
         assert "'me'" in why.text
         assert "secret" in why.text
+
+    @pytest.mark.parametrize(("code", "says"), [(0x9A, "keeps no messages"), (0x9B, "takes QoS 0 only")])
+    def test_when_the_broker_lacks_what_is_needed(self, code: int, says: str) -> None:
+        assert says in trouble.dismissed(code, "its name", OPTIONS).text
 
     def test_a_taken_over_session_names_the_client_id_and_slows_down(self) -> None:
         why = trouble.dismissed(0x8E, "Session taken over", OPTIONS)
