@@ -22,6 +22,7 @@ from edgemass.sinks import Channel
 logger = logging.getLogger(__name__)
 
 LOOK_S = 2.0
+MOST_FORMER = 5
 MOST_GONE = 200
 """Components that are gone are told of so many, for a Home Assistant that was not there when they went."""
 BIRTH_PREFIX = "homeassistant"
@@ -50,9 +51,13 @@ def camera_facts(name: str, camera: CameraConfig, kept: Entry) -> CameraFacts:
 
 
 class Announced(msgspec.Struct):
-    """What a Home Assistant may have taken up. present, gone: component -> platform; the one gone first is first."""
+    """What a Home Assistant may have taken up. present, gone: component -> platform; the one gone first is first.
+
+    former: topics below other prefixes, where a broker may still keep it; the last one is last.
+    """
 
     topic: str = ""
+    former: list[str] = []
     present: dict[str, str] = {}
     gone: dict[str, str] = {}
 
@@ -114,9 +119,8 @@ class HomeAssistant:
 
     def _announce(self, facts: DeviceFacts) -> None:
         topic = discovery.topic(self._config.prefix, facts.device)
-        if self._before.topic not in ("", topic):  # the device, or the prefix, has another name now
-            self._take_back(self._before.topic)
-            self._before = Announced()
+        if not self._said:
+            self._move(topic)
         present = {key: made["platform"] for key, made in discovery.components(facts).items()}
         left = {key: platform for key, platform in self._before.present.items() if key not in present}
         gone = {key: platform for key, platform in {**self._before.gone, **left}.items() if key not in present}
@@ -125,11 +129,22 @@ class HomeAssistant:
         if document == self._said:
             return
         self._said = document
+        self._before = Announced(topic, self._before.former, present, gone)
+        self._ledger.write(self._before, now=True)  # before anybody can have taken it up
         for channel in self._channels:
             channel.announce(topic, document)
-        self._before = Announced(topic, present, gone)
-        self._ledger.write(self._before, now=True)
         logger.debug("announced to Home Assistant", extra={"components": len(present), "gone": len(gone)})
+
+    def _move(self, topic: str) -> None:
+        """Leave other topics than this one. What lies under an earlier name of the device is left with that name."""
+        prefix = topic.rpartition("/device/")[0]
+        others = [each for each in (*self._before.former, self._before.topic) if each not in ("", topic)]
+        former = [each for each in dict.fromkeys(others) if each.rpartition("/device/")[0] != prefix][-MOST_FORMER:]
+        for each in former:  # at every start, for a broker may be away at this one
+            self._take_back(each)
+        self._before = msgspec.structs.replace(
+            self._before if self._before.topic == topic else Announced(), topic=topic, former=former
+        )
 
     def _take_back(self, topic: str) -> None:
         for channel in self._channels if topic else ():

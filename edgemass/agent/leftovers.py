@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -40,13 +40,16 @@ class Told(msgspec.Struct):
 
 
 class Leftovers:
-    """Of one board, by its name `device`. For one thread."""
+    """Of one board, by its name `device`. shown: a name of it -> where others find it by that. For one thread."""
 
-    def __init__(self, folder: Path, channels: Sequence[Channel], clock: Clock, *, device: str) -> None:
+    def __init__(
+        self, folder: Path, channels: Sequence[Channel], clock: Clock, *, device: str, shown: Callable[[str], str]
+    ) -> None:
         self._channels = channels
         self._ledger = Ledger(folder / NAME, Told, "what brokers were told", clock, every_s=0)
         self._told = self._ledger.read() or Told()
         self._device = device
+        self._shown = shown
         self._lock = threading.Lock()
         self._owing: dict[str, int] = {}
         """Earlier name -> channels that have not taken it back yet."""
@@ -71,7 +74,7 @@ class Leftovers:
         self._owing = dict.fromkeys(self._told.former, len(self._channels))
         for name in self._owing:
             for channel in self._channels:
-                channel.vacate(name, partial(self._vacated, name))
+                channel.vacate(name, self._shown(name), partial(self._vacated, name))
 
     def _vacated(self, name: str) -> None:
         """In a thread of a channel's."""

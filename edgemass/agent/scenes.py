@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from edgemass import config as configuration
+from edgemass.agent import discovery
 from edgemass.agent.actions import Actions, Order
 from edgemass.agent.ending import all_at_once
 from edgemass.agent.leftovers import Leftovers
@@ -69,7 +70,13 @@ class Scenes:
         self._numberings: defaultdict[str, Numbering] = defaultdict(Numbering)
         self._ended: set[str] = set()
         self._clips: dict[str, ClipRecorder] = {}
-        self._leftovers = Leftovers(self._path(""), self._channels, clock, device=identity.device)
+        self._leftovers = Leftovers(
+            self._path(""),
+            self._channels,
+            clock,
+            device=identity.device,
+            shown=partial(discovery.topic, config.home_assistant.prefix),
+        )
         self._task = ""
         self._recorder: Recorder | None = None
         self._actions = Actions(self._channels)

@@ -89,11 +89,9 @@ class Forgetting:
             raise EdgemassError(f"{self._base} is online: stop the device first, it would say everything anew")
         filters, marker = [self._shown, f"{self._base}/#"], f"{self._base}/forget"
         sweep = Sweep(connection, filters, marker=marker, last=availability, over=self._swept)
-        for _ in range(round(SWEEP_S / LOOK_S)):
-            sweep.begin()
-            if self._over.wait(LOOK_S):
-                break
-        else:
+        connection.on_connected(sweep.begin)
+        sweep.begin()
+        if not self._over.wait(SWEEP_S):
             raise EdgemassError(
                 f"the broker does not let us read {self._base}/#, or empty it, within {SWEEP_S:.0f} s; "
                 "log in as one who may read and write it"

@@ -27,7 +27,13 @@ example: edgemass verify-stream mqtt://broker --device pi-7f3a --for 600
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = verbs.add_parser("verify-stream", help="check that no event was lost or doubled unsaid", epilog=EPILOG)
     parser.add_argument("source", metavar="URL", help="mqtt://[user@]host[:port], mqtts://..., a file, or -")
-    parser.add_argument("--device", metavar="D", help="this device only (default: all that the broker shows)")
+    parser.add_argument(
+        "--device",
+        metavar="D",
+        action="append",
+        default=[],
+        help="this device only (default: all that the broker shows); again for its earlier name, if it was renamed",
+    )
     parser.add_argument("--for", dest="seconds", type=float, metavar="S", help="end after so long (default: Ctrl-C)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(call=call)
@@ -40,7 +46,7 @@ def call(options: argparse.Namespace) -> int:
 
     if options.seconds is not None and not 0 < options.seconds < threading.TIMEOUT_MAX:
         raise UsageError(f"--for must be above 0, found {options.seconds}")
-    stream = Stream()
+    stream = Stream(options.device)
     lost = 0
     if options.source.startswith(("mqtt://", "mqtts://")):
         lost = _listen(options, stream)
@@ -63,7 +69,7 @@ def _listen(options: argparse.Namespace, stream: Stream) -> int:
 
     address = parse(options.source)
     connection = MqttConnection(address.with_client_id(f"edgemass-verify-{uuid.uuid4().hex[:12]}"))
-    device = topic_level(options.device) if options.device else "+"
+    devices = [topic_level(name) for name in options.device] or ["+"]
     connected: list[None] = []
     over = threading.Event()
 
@@ -72,7 +78,8 @@ def _listen(options: argparse.Namespace, stream: Stream) -> int:
 
     connection.on_connected(lambda: connected.append(None))
     for leaf in ("camera/+/events", "account/+"):
-        connection.subscribe(f"{PREFIX}/{device}/{leaf}", take)
+        for device in devices:
+            connection.subscribe(f"{PREFIX}/{device}/{leaf}", take)
     connection.start()
     try:
         over.wait(options.seconds)
@@ -87,7 +94,6 @@ def _listen(options: argparse.Namespace, stream: Stream) -> int:
 
 
 def _read(options: argparse.Namespace, stream: Stream) -> None:
-    device = None if options.device is None else str(options.device)
     path = Path(options.source)
     if options.source != "-" and not path.exists():
         raise UsageError(
@@ -96,7 +102,7 @@ def _read(options: argparse.Namespace, stream: Stream) -> None:
     with sys.stdin.buffer if options.source == "-" else path.open("rb") as lines:
         for line in lines:
             if line.strip():
-                stream.take(line, device=device)
+                stream.take(line)
 
 
 def _print(verdict: Verdict, lost: int) -> None:

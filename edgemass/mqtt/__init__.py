@@ -2,7 +2,8 @@
 
 from edgemass.mqtt.connection import MqttConnection
 from edgemass.mqtt.options import MqttOptions, client_of, parse
-from edgemass.mqtt.session import Message, Will
+from edgemass.mqtt.session import Will
+from edgemass.mqtt.subscriptions import Message
 from edgemass.mqtt.sweep import Sweep
 
 __all__ = ["Message", "MqttConnection", "MqttOptions", "Sweep", "Will", "client_of", "parse"]

@@ -8,9 +8,6 @@ import random
 import socket
 import threading
 from collections.abc import Callable
-from typing import NamedTuple
-
-from paho.mqtt.client import topic_matches_sub
 
 from edgemass.clock import Clock, SystemClock, left_s
 from edgemass.counters import Counters
@@ -18,7 +15,8 @@ from edgemass.mqtt import trouble
 from edgemass.mqtt.options import MqttOptions, Version
 from edgemass.mqtt.outbox import Outbox, Outgoing
 from edgemass.mqtt.rivalry import Rivalry
-from edgemass.mqtt.session import Message, Session, Will
+from edgemass.mqtt.session import Session, Will
+from edgemass.mqtt.subscriptions import Message, Subscriptions
 from edgemass.mqtt.trouble import Trouble
 
 logger = logging.getLogger(__name__)
@@ -30,14 +28,12 @@ _JOIN_S = 2.0
 _TOPICS_NAMED = 100
 
 
-class _Subscription(NamedTuple):
-    qos: int
-    callback: Callable[[Message], None]
-
-
 class MqttConnection:
     """Publishes and subscribes; connects in its own thread, for ever, and delays nobody.
 
+    What one thread gives goes out in this order: a subscription before every message that is given after it. A message
+    may be overtaken by a subscription, and one of QoS 0 by others: it waits for room. On a new connection come the
+    subscriptions, then what waited, then what the hooks publish, so that the newest of a state is the last.
     options.client_id must be set and belong to this connection alone: a broker throws out the older of two clients.
     MQTT 5 first; 3.1.1 when the broker refuses 5, or hangs up on it and at once accepts 3.1.1; that is remembered.
     Pauses between attempts: see `trouble.pause_s`. Trouble is logged once when it starts and once when it ends.
@@ -61,8 +57,7 @@ class MqttConnection:
         self._draw = draw
         self._outbox = Outbox(self.counters, self._clock)
         self._hooks: list[Callable[[], None]] = []
-        self._lock = threading.Lock()
-        self._subscriptions: dict[str, _Subscription] = {}
+        self._subscriptions = Subscriptions()
         self._connected = False
         self._greeted = False  # connected, and the hooks have run
         self._hopeful = True  # the first attempt has not failed yet: hold QoS 0 back instead of losing it
@@ -171,17 +166,15 @@ class MqttConnection:
     def subscribe(self, topic_filter: str, callback: Callable[[Message], None], *, qos: int = 1) -> None:
         """Call `callback` in the connection's thread for what arrives; subscribed anew on every connect.
 
-        topic_filter: `+` and `#` as usual; `$share/GROUP/FILTER` over MQTT 5. Another callback replaces the first.
+        topic_filter: `+` and `#` as usual; `$share/GROUP/FILTER` over MQTT 5. Given again, the other callback replaces
+        the first, and the broker is asked again for what it retains.
         A broker may grant a filter that its ACL forbids, and then nothing arrives (mosquitto does).
         """
-        _check_filter(topic_filter)
-        with self._lock:
-            self._subscriptions[topic_filter] = _Subscription(qos, callback)
+        self._subscriptions.add(topic_filter, callback, qos)
         self._wake()
 
     def unsubscribe(self, topic_filter: str) -> None:
-        with self._lock:
-            self._subscriptions.pop(topic_filter, None)
+        self._subscriptions.remove(topic_filter)
         self._wake()
 
     def close(self, timeout_s: float, last_words: Callable[[], None] | None = None) -> None:
@@ -251,10 +244,10 @@ class MqttConnection:
             self.options,
             self._dialect.version,
             self._outbox,
+            self._subscriptions,
             clock=self._clock,
             learned_limit=self._learned_limit,
             will=self._will,
-            on_message=self._arrived,
             on_refused=self._log.refused,
         )
         accepted_ns = 0
@@ -268,7 +261,7 @@ class MqttConnection:
                     self._rivalry.lasts((self._clock.monotonic_ns() - accepted_ns) / 1e9)
                 more = False
                 if session.accepted:
-                    session.subscribe(self._filters())
+                    session.subscribe()
                     more = session.send()
                 session.run_once(self._wakeup, 0 if more else _POLL_S)
         finally:
@@ -290,21 +283,6 @@ class MqttConnection:
         self._greeted = True
         self._hopeful = False
         self._outbox.stir()
-
-    def _filters(self) -> dict[str, int]:
-        with self._lock:
-            return {name: subscription.qos for name, subscription in self._subscriptions.items()}
-
-    def _arrived(self, message: Message) -> None:
-        with self._lock:
-            known = list(self._subscriptions.items())
-        for name, subscription in known:
-            if not topic_matches_sub(_shared(name), message.topic):
-                continue
-            try:
-                subscription.callback(message)
-            except Exception:  # foreign code in this thread, which must live
-                logger.exception("handling a message failed", extra={"topic": message.topic})
 
 
 class Dialect:
@@ -379,15 +357,3 @@ class _TroubleLog:
 def _check_topic(topic: str) -> None:
     if not topic or len(topic.encode()) > 65535 or any(mark in topic for mark in "+#\0"):
         raise ValueError(f"topic must be 1 to 65535 bytes without +, # and NUL, got {topic[:80]!r}")
-
-
-def _check_filter(topic_filter: str) -> None:
-    *parents, last = _shared(topic_filter).split("/")
-    strange = any("#" in level or ("+" in level and level != "+") for level in parents)
-    if not topic_filter or strange or (len(last) > 1 and ("#" in last or "+" in last)):
-        raise ValueError(f"topic_filter must have # only as its end and + only as a whole level, got {topic_filter!r}")
-
-
-def _shared(topic_filter: str) -> str:
-    """What a shared subscription really matches: $share/GROUP/FILTER -> FILTER."""
-    return topic_filter.split("/", 2)[2] if topic_filter.startswith("$share/") else topic_filter

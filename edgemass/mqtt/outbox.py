@@ -17,8 +17,8 @@ logger = logging.getLogger(__name__)
 MAX_BYTES = 4 * 1024 * 1024
 MAX_MESSAGES = 10_000
 """Of each: QoS 0, and QoS 1 and 2 together."""
-MAX_SENDS = 5
-"""A message that was in flight when so many connections broke is taken to be what breaks them."""
+MAX_BREAKS = 5
+"""A message that was the next to be acknowledged when the broker closed so many connections is taken to be why."""
 
 _OVERHEAD = 32  # fixed header, lengths, message id and the properties that we set, rounded up
 
@@ -41,6 +41,7 @@ class Outgoing:
     settled: Callable[[str], None] | None = None
     again: Callable[[], bytes] | None = None
     sends: int = 0
+    breaks: int = 0
     correlation: bytes | None = None
     """Of MQTT 5: which request this answers."""
 
@@ -134,14 +135,18 @@ class Outbox:
         self._counters.add(f"dropped.{reason}")
         self._end(message, reason, in_flight=in_flight)
 
-    def put_back(self, messages: Iterable[Outgoing]) -> None:
-        """Unacknowledged ones of a broken connection, oldest first: they are the next ones again."""
+    def put_back(self, messages: Iterable[Outgoing], *, closed: bool) -> None:
+        """Unacknowledged ones of a broken connection, oldest first: they are the next ones again.
+
+        closed: the broker did it, perhaps for a message's sake. It acknowledges in order, so the oldest is to blame.
+        """
+        waiting = list(messages)
         poison: list[Outgoing] = []
+        if waiting and closed:
+            waiting[0].breaks += 1
+            poison = [waiting.pop(0)] if waiting[0].breaks >= MAX_BREAKS else []
         with self._changed:
-            for message in reversed(list(messages)):
-                if message.sends >= MAX_SENDS:
-                    poison.append(message)
-                    continue
+            for message in reversed(waiting):
                 self._in_flight -= 1
                 self._sure.appendleft(message)
                 self._sure_bytes += message.size

@@ -8,24 +8,24 @@ threads races with reconnecting, and its queues have no bound in bytes. paho has
 from __future__ import annotations
 
 import logging
-import re
 import select
 import socket
-import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from paho.mqtt.client import Client, MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edgemass.clock import Clock
 from edgemass.mqtt import trouble
+from edgemass.mqtt.client import INCOMING_MAX_BYTES, BoundedClient, Ear, TidySocket
 from edgemass.mqtt.options import MqttOptions, Version
 from edgemass.mqtt.outbox import Outbox, Outgoing
+from edgemass.mqtt.subscriptions import Message, Subscriptions, Wanted
 from edgemass.mqtt.trouble import Trouble
 
 logger = logging.getLogger(__name__)
@@ -37,12 +37,6 @@ CONNECT_TIMEOUT_S = 5.0
 CONNACK_TIMEOUT_S = 10.0
 IN_FLIGHT = 20
 """QoS 1 and 2 sent and not yet acknowledged; what mosquitto takes by default (max_inflight_messages)."""
-INCOMING_MAX_BYTES = 1024 * 1024
-"""MQTT 5 brokers are asked to keep larger messages to themselves."""
-INCOMING_HARD_BYTES = 4 * INCOMING_MAX_BYTES
-"""Who announces more is left: 3.1.1 has no way to ask, and paho would take in all that can be announced, 256 MB."""
-UNRELEASED = 100
-"""QoS 2 messages that paho keeps until the broker releases them; brokers send 10 to 32 at once unless told more."""
 FAREWELL_NS = 1_000_000_000
 MISC_NS = 500_000_000
 """Between two looks of paho's at keepalive and deadlines, which it counts in seconds."""
@@ -59,22 +53,11 @@ class Will:
     retain: bool = True
 
 
-@dataclass(frozen=True)
-class Message:
-    """One that arrived. response_topic, correlation: of MQTT 5 requests."""
-
-    topic: str
-    payload: bytes
-    qos: int
-    retain: bool
-    response_topic: str | None = None
-    correlation: bytes | None = None
-
-
 class Session:
     """connect -> run while `alive` -> close. After that `trouble` says why it ended, None = as we wished.
 
-    version: of MQTT. on_message: called in this thread. on_refused: ("publish" | "subscribe", topic, reason).
+    version: of MQTT. subscriptions: what arrives is given to them in this thread.
+    on_refused: ("publish" | "subscribe", topic, reason).
     accepted: the broker has said yes. version_refused: it wants another version of MQTT. hung_up: the connection ended
     without a word.
     packet_limit: bytes of a message that the broker takes.
@@ -86,11 +69,11 @@ class Session:
         options: MqttOptions,
         version: Version,
         outbox: Outbox,
+        subscriptions: Subscriptions,
         *,
         clock: Clock,
         learned_limit: int | None,
         will: Will | None,
-        on_message: Callable[[Message], None],
         on_refused: Callable[[str, str, str], None],
     ) -> None:
         self.version = version
@@ -100,26 +83,27 @@ class Session:
         self.packet_limit = self.learned_limit = learned_limit
         self._options = options
         self._outbox = outbox
+        self._subscriptions = subscriptions
         self._clock = clock
         self._closed = False
+        self._thrown_out = False
         self._reading = False
         self._trouble: Trouble | None = None
-        self._on_message = on_message
         self._on_refused = on_refused
         self._window = IN_FLIGHT
         self._largest_sent = 0
         self._in_flight: dict[int, Outgoing] = {}
-        self._subscribed: set[str] = set()
+        self._subscribed: Mapping[str, Wanted] = {}
         self._subscribing: dict[int, str] = {}
         self._properties: dict[str | None, Properties] = {}
-        self._ear = _Ear()
+        self._ear = Ear()
         self._client = self._make_client(will)
         self._connect_sent_ns = 0
         self._misc_due_ns = 0
 
     def _make_client(self, will: Will | None) -> Client:
         five = self.version == "5"
-        client = _Client(
+        client = BoundedClient(
             CallbackAPIVersion.VERSION2,
             client_id=self._options.client_id or "",
             clean_session=None if five else True,
@@ -159,7 +143,7 @@ class Session:
                 self._client.username_pw_set(options.user, options.read_password())
             context = options.tls_context()
             if context is not None:
-                context.sslsocket_class = _TidySocket
+                context.sslsocket_class = TidySocket
                 self._client.tls_set_context(context)
             self._client.connect(options.host, options.port, KEEPALIVE_S, properties=properties)
         except Exception as error:  # noqa: BLE001 (the vendor's edge: OSError, SSLError, UnicodeError, ValueError, ...)
@@ -209,6 +193,7 @@ class Session:
             message = self._outbox.take(room_in_flight=len(self._in_flight) < self._window)
             if message is None:
                 return False
+            self.subscribe()  # what was wanted before this message was given
             if self.packet_limit is not None and message.size > self.packet_limit:
                 self._outbox.drop(message, "too_large", in_flight=True)
                 self._on_refused("publish", message.topic, f"its {message.size} bytes are above {self.packet_limit}")
@@ -232,16 +217,19 @@ class Session:
         else:
             self._outbox.drop(message, "offline")
 
-    def subscribe(self, filters: Mapping[str, int]) -> None:
-        """Make the subscriptions equal to `filters`, topic filter -> QoS."""
-        for name in [name for name in filters if name not in self._subscribed]:  # in this order
-            _, mid = self._client.subscribe(name, filters[name])
-            self._subscribed.add(name)
-            if mid is not None:
-                self._subscribing[mid] = name
-        for name in self._subscribed - filters.keys():
+    def subscribe(self) -> None:
+        """Ask for what is wanted now, and no longer for what is not."""
+        wanted = self._subscriptions.wanted
+        if wanted is self._subscribed:
+            return
+        for name, subscription in wanted.items():  # in this order
+            if self._subscribed.get(name) != subscription:
+                _, mid = self._client.subscribe(name, subscription.qos)
+                if mid is not None:
+                    self._subscribing[mid] = name
+        for name in self._subscribed.keys() - wanted.keys():
             self._client.unsubscribe(name)
-            self._subscribed.discard(name)
+        self._subscribed = wanted
 
     def close(self, *, goodbye: bool) -> None:
         """End the connection; what was in flight goes back to the outbox.
@@ -252,7 +240,7 @@ class Session:
             self._trouble = None
             self._say_goodbye()
         self._drop_socket()
-        self._outbox.put_back(self._in_flight.values())
+        self._outbox.put_back(self._in_flight.values(), closed=self._thrown_out)
         self._in_flight.clear()
 
     def _say_goodbye(self) -> None:
@@ -313,6 +301,8 @@ class Session:
     def _disconnected(self, _: Client, __: Any, flags: Any, reason: ReasonCode, ___: Any) -> None:
         if self._closed or self._trouble is not None:
             return
+        silent = str(reason) == "Keep alive timeout"
+        self._thrown_out = not silent
         if flags.is_disconnect_packet_from_server:
             self._trouble = trouble.dismissed(reason.value, str(reason), self._options)
             if reason.value == trouble.PACKET_TOO_LARGE:
@@ -320,7 +310,7 @@ class Session:
         elif str(reason) == "Protocol error":
             self._trouble = trouble.garbled(self._options)
         else:
-            detail = "no answer to pings" if str(reason) == "Keep alive timeout" else self._ear.last
+            detail = "no answer to pings" if silent else self._ear.last
             self.hung_up = "SSL" not in detail
             self._trouble = trouble.lost(detail, self._options, answered=self.accepted)
 
@@ -347,7 +337,7 @@ class Session:
             topic = message.topic
         except UnicodeDecodeError:
             return
-        self._on_message(
+        self._subscriptions.arrived(
             Message(
                 topic,
                 bytes(message.payload),
@@ -364,45 +354,3 @@ class Session:
         if self._in_flight:
             mid = max(self._in_flight, key=lambda mid: self._in_flight[mid].size)
             self._outbox.drop(self._in_flight.pop(mid), "too_large", in_flight=True)
-
-
-class _Client(Client):
-    """Paho with bounds to what a broker may make it keep; `run_once` takes the errors for a broken connection.
-
-    There is no public place for that. tests/fuzz/test_mqtt.py shows that these two are still called.
-    """
-
-    def _sock_recv(self, bufsize: int) -> bytes:
-        """Paho asks for the whole rest of the packet at once."""
-        if bufsize > INCOMING_HARD_BYTES:
-            raise ValueError(f"a packet of {bufsize} bytes, at most {INCOMING_HARD_BYTES} are taken in")
-        return super()._sock_recv(bufsize)
-
-    def _handle_publish(self) -> MQTTErrorCode:
-        if len(self._in_messages) > UNRELEASED:
-            raise ValueError(f"more than {UNRELEASED} messages of QoS 2 that were never released")
-        return super()._handle_publish()
-
-
-class _TidySocket(ssl.SSLSocket):
-    """Paho leaves a socket whose handshake failed to the garbage collector."""
-
-    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 (the overridden signature)
-        try:
-            super().do_handshake(block)
-        except BaseException:
-            self.close()
-            raise
-
-
-class _Ear(logging.Logger):
-    """Keeps the last error that paho logs: the only place where it tells why a socket broke."""
-
-    def __init__(self) -> None:
-        super().__init__("edgemass.mqtt.paho", logging.ERROR)
-        self.last = ""
-
-    def handle(self, record: logging.LogRecord) -> None:
-        _, _, detail = record.getMessage().rpartition("socket: ")
-        self.last = re.sub(r" \(_ssl\.c:\d+\)", "", detail)
-        logger.debug("paho: %s", record.getMessage())

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from edgemass.mqtt.connection import MqttConnection
-from edgemass.mqtt.session import Message
+from edgemass.mqtt.subscriptions import Message
 
 
 class Sweep:
@@ -37,9 +37,7 @@ class Sweep:
         self._failure = ""
 
     def begin(self) -> None:
-        """Ask. Again where no end comes: the connection was lost with the answer, or, in another thread than its own,
-        the marker went out before the subscriptions.
-        """
+        """Ask. Again on every connect until it is over: the answer may have been lost with the connection."""
         if not self._owed:  # the first time, or the one before has failed
             self._found.clear()
             self._emptied_last, self._failure = False, ""

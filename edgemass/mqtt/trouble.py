@@ -48,10 +48,15 @@ NOT_AUTHORIZED = 0x87
 TAKEN_OVER = 0x8E
 TAKEN_OVER_KIND = "taken_over"
 PACKET_TOO_LARGE = 0x95
+_LACKING = {
+    0x9A: ("keeps no messages", "allow retained ones there (mosquitto: retain_available true)"),
+    0x9B: ("takes QoS 0 only", "allow QoS 1 there (mosquitto: max_qos 1 or 2)"),
+}
+"""What we cannot do without: states are retained, and only what a broker acknowledges is delivered."""
 _CREDENTIALS = (0x86, NOT_AUTHORIZED, 0x8C)
 
 
-def refused(code: int, name: str, options: MqttOptions) -> Trouble:
+def refused(code: int, name: str, options: MqttOptions) -> Trouble:  # noqa: PLR0911 (one for each cause)
     """A CONNACK with a refusal."""
     said = f"({name}, 0x{code:02X})"
     if code in _CREDENTIALS:
@@ -69,6 +74,8 @@ def refused(code: int, name: str, options: MqttOptions) -> Trouble:
         return Trouble("too_large", f"{_broker(options)} finds our CONNECT too large {said}; use a shorter client_id")
     if code == 0x8A:
         return Trouble("banned", f"{_broker(options)} has banned this client {said}; ask its operator")
+    if code in _LACKING:
+        return _lacking(code, said, options)
     return Trouble("network", f"{_broker(options)} refuses connections now {said}")
 
 
@@ -86,6 +93,8 @@ def dismissed(code: int, name: str, options: MqttOptions) -> Trouble:
         return Trouble("too_large", f"{_broker(options)} finds a message too large {said}; it is not sent again")
     if code in _CREDENTIALS:
         return Trouble("credentials", f"{_broker(options)} has withdrawn access {said}; {_login_hint(options)}")
+    if code in _LACKING:
+        return _lacking(code, said, options)
     return Trouble("network", f"{_broker(options)} ended the connection {said}")
 
 
@@ -146,6 +155,11 @@ def failed(error: Exception, options: MqttOptions) -> Trouble:  # noqa: PLR0911 
     if isinstance(error, UnicodeError):
         return Trouble("address", f"{options.host!r} cannot be a host name; correct the MQTT address")
     return Trouble("network", f"cannot reach {_broker(options)}: {error}")
+
+
+def _lacking(code: int, said: str, options: MqttOptions) -> Trouble:
+    what, hint = _LACKING[code]
+    return Trouble("lacking", f"{_broker(options)} {what} {said}; {hint}")
 
 
 def _no_tls(options: MqttOptions) -> Trouble:

@@ -93,9 +93,10 @@ class Channel(Protocol):
     def show(self, *levels: str, jpeg: bytes) -> None:
         """Publish a picture under this name, each a name of its own, and keep it there until the next one."""
 
-    def vacate(self, device: str, done: Callable[[], None]) -> None:
+    def vacate(self, device: str, shown: str, done: Callable[[], None]) -> None:
         """Take back all that the device left under this earlier name of its own, unless another one has that name now.
 
+        shown: somebody else's name under which it was announced then.
         done: called once, from any thread, when there is nothing left to do; perhaps never, while nobody is reached.
         """
 

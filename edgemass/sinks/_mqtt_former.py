@@ -17,15 +17,24 @@ GHOST_NS = 150 * 1_000_000_000
 class FormerName:
     """One earlier name on one broker. All but `look` is called in the connection's thread.
 
-    base: topic of the device of that name. offline: what its availability says once nobody lives there; where another
-    device has taken the name, all is left as it is. done: called once, when there is nothing more to do.
+    base: topic of the device of that name. shown: where others found it. offline: what its availability says once
+    nobody lives there; where another device has taken the name, all is left as it is. done: called once, when there is
+    nothing more to do.
     """
 
     def __init__(
-        self, connection: MqttConnection, base: str, *, offline: bytes, clock: Clock, done: Callable[[], None]
+        self,
+        connection: MqttConnection,
+        base: str,
+        shown: str,
+        *,
+        offline: bytes,
+        clock: Clock,
+        done: Callable[[], None],
     ) -> None:
         self._connection = connection
         self._base = base
+        self._shown = shown
         self._availability = f"{base}/availability"
         self._offline = offline
         self._clock = clock
@@ -44,6 +53,7 @@ class FormerName:
 
     def _who(self, message: Message) -> None:
         if message.payload == self._offline and (message.retain or self._met_ns is not None):
+            self._connection.publish(self._shown, b"", qos=1, retain=True)  # unread: we need not be let read it
             self._sweep.begin()
         elif message.payload not in (b"", self._offline) and self._met_ns is None:
             self._met_ns = self._clock.monotonic_ns()

@@ -33,21 +33,18 @@ import logging
 import re
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
-from functools import partial
 from typing import NamedTuple
 
-import msgspec
-
 from edgemass import mqtt
-from edgemass.clock import Clock, clock_synced, left_s
+from edgemass.clock import Clock, left_s
 from edgemass.frame import Frame
 from edgemass.messages import CameraState, CountsMessage, DetectionMessage, EventMessage, FrameMessage, to_json
 from edgemass.messages.health import QueueHealth
 from edgemass.mqtt import MqttConnection, MqttOptions, Will
-from edgemass.sinks import Answer, Command, Commanded, SinkContext, _mqtt_commands
+from edgemass.sinks import Commanded, SinkContext
+from edgemass.sinks._mqtt_commanding import Commanding
 from edgemass.sinks._mqtt_former import FormerName
-from edgemass.spool import Spool
+from edgemass.spool import Spool, Topics
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +85,14 @@ def open(uri: str, context: SinkContext) -> MqttSink:  # noqa: A001 (the plug-in
         options, will=Will(f"{base}/availability", OFFLINE), counters=context.counters, clock=context.clock
     )
     folder = context.state / "spool" / queue_name(address) if context.state is not None else None
-    spool = Spool(folder, connection, device=context.device, base=base, config=context.delivery, clock=context.clock)
+    spool = Spool(
+        folder,
+        connection,
+        device=context.device,
+        topics=Topics(base, topic_level),
+        config=context.delivery,
+        clock=context.clock,
+    )
     sink = MqttSink(base, connection, spool, context.clock)
     connection.start()
     spool.start()
@@ -122,6 +126,9 @@ class MqttSink:
         self._waiting: dict[str, None] = {}
         """Topics whose state this connection was not given yet: there was no room."""
         self._lock = threading.Lock()  # keeps states on the wire in the order in which they happened
+        self._leaving = False
+        self._commanding = Commanding(base, connection, clock)
+        connection.subscribe(self._availability, self._hear_of_oneself)
         connection.on_connected(self._publish_states)
         connection.on_connected(spool.wake)
         connection.on_settled(self._go_on)
@@ -145,7 +152,7 @@ class MqttSink:
 
     def event(self, event: EventMessage, picture: bytes | None) -> None:
         camera = f"camera/{topic_level(event.camera)}"
-        self._spool.put(event, f"{self._base}/{camera}/events")
+        self._spool.put(event)
         if picture is not None:
             self._retain(f"{camera}/snapshot/{topic_level(event.label)}", _State(picture, JPEG))
 
@@ -173,13 +180,13 @@ class MqttSink:
         """Publish a state under a topic of somebody else's, now and on every connect."""
         self._retain_at(topic, _State(document, JSON if document else TEXT))
 
-    def vacate(self, device: str, done: Callable[[], None]) -> None:
+    def vacate(self, device: str, shown: str, done: Callable[[], None]) -> None:
         """Empty what the device left under an earlier name, unless another one lives there now."""
         base = f"{PREFIX}/{topic_level(device)}"
         if base == self._base:
             done()
             return
-        FormerName(self._connection, base, offline=OFFLINE, clock=self._clock, done=done).look()
+        FormerName(self._connection, base, shown, offline=OFFLINE, clock=self._clock, done=done).look()
 
     def hear(self, topic: str, callback: Callable[[bytes], None]) -> None:
         """Subscribe to a topic of somebody else's."""
@@ -191,33 +198,8 @@ class MqttSink:
             self._publish_states()
 
     def obey(self, handle: Commanded) -> None:
-        """Take commands from the broker; answers go to the response topic of MQTT 5, with the correlation data."""
-        levels = len(self._base.split("/"))
-
-        def arrived(message: mqtt.Message) -> None:
-            below = message.topic.split("/")[levels:]
-            command = Command(below[-1], below[1] if below[0] == "camera" else "", "")
-            reply = partial(self._answer, message)
-            try:
-                value = _mqtt_commands.value_of(
-                    message.payload, retained=message.retain, now_s=self._clock.time_ns() / 1e9, synced=clock_synced()
-                )
-            except _mqtt_commands.RefusedError as error:
-                self._connection.counters.add("commands_refused")
-                logger.warning("command not done: %s", error, extra={"topic": message.topic})
-                reply(Answer(ok=False, error=str(error)))
-                return
-            handle(replace(command, value=value), reply)
-
-        for below in ("command/+", "camera/+/command/+"):
-            self._connection.subscribe(f"{self._base}/{below}", arrived)
-
-    def _answer(self, request: mqtt.Message, answer: Answer) -> None:
-        topic = request.response_topic
-        if not topic or any(mark in topic for mark in "+#"):
-            return
-        document = msgspec.json.encode(answer)
-        self._connection.publish(topic, document, qos=1, content_type=JSON, correlation=request.correlation)
+        """Take commands from the broker; those that came since it was first met are not lost."""
+        self._commanding.obey(handle)
 
     def send(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> None:
         """Publish under a topic of somebody else's."""
@@ -253,6 +235,18 @@ class MqttSink:
             self._waiting = dict.fromkeys(self._states)
             self._publish_waiting()
 
+    def _hear_of_oneself(self, message: mqtt.Message) -> None:
+        """Contradict: the will of a connection that is gone may come late, or over a bridge from another broker.
+
+        Who empties this topic has emptied the others too: a device that had this name before takes back what it left.
+        """
+        if message.retain or message.payload == ONLINE:
+            return
+        with self._lock:
+            if not self._leaving:
+                self._waiting.update(dict.fromkeys([self._availability] if message.payload else self._states))
+                self._publish_waiting()
+
     def _go_on(self) -> None:
         if self._waiting:
             with self._lock:
@@ -279,6 +273,7 @@ class MqttSink:
 
     def _say_goodbye(self) -> None:
         with self._lock:
+            self._leaving = True
             self._waiting.clear()
             self._publish_state(self._availability, _State(OFFLINE, TEXT))
 

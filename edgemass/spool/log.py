@@ -142,6 +142,11 @@ class Log:
     def writing(self) -> bool:
         return self._current is not None
 
+    @property
+    def nameless(self) -> Segment | None:
+        """The segment that is being written, where somebody removed it."""
+        return self.segments[-1] if self.writing and not self.segments[-1].path.exists() else None
+
     def left(self, next_index: int) -> int:
         """Documents below this index may have left the queue of an earlier process."""
         try:
@@ -285,3 +290,8 @@ class Log:
     def _meter(self) -> None:
         self._wear.wrote(self._metered, self.segments[-1].size)
         self._metered = self.segments[-1].size
+
+
+def told(error: OSError) -> str:
+    """For people: which file, and why."""
+    return f"{error.filename or 'the disk'}: {error.strerror or error}"

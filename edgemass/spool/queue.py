@@ -7,21 +7,22 @@ once needs no sync.
 
 from __future__ import annotations
 
-import heapq
 import logging
 import math
-from collections import Counter, deque
-from dataclasses import dataclass
+from collections import Counter
 
 from edgemass.config.delivery import DeliveryConfig
 from edgemass.errors import EdgemassError
 from edgemass.messages import EventMessage
 from edgemass.messages.health import QueueHealth
 from edgemass.spool.accounts import MAX_RUNS, Accounts
+from edgemass.spool.ahead import Ahead
+from edgemass.spool.flights import Flights
 from edgemass.spool.leaving import Now
-from edgemass.spool.log import Log, Segment
+from edgemass.spool.log import Log, Segment, told
 from edgemass.spool.pacing import NS, Wear
 from edgemass.spool.records import Document, State
+from edgemass.spool.row import Row
 
 logger = logging.getLogger(__name__)
 
@@ -29,19 +30,10 @@ STATE_NS = 5 * NS
 """What was acknowledged is written down so often at most; a crash sends again what was acknowledged since, flagged."""
 RETRY_NS = 10 * NS
 """A disk that took nothing is tried again so often."""
-AHEAD_BYTES = 256 << 10
 MAX_EVENT_BYTES = 256 << 10
 SEGMENTS = 16
 REGAINED = 0.02
 """Of a day's budget: so much must have come back before the disk is used again."""
-
-
-@dataclass
-class _Flight:
-    """A document that was handed over. outcome: "" delivered, else why it is dropped; None while nobody knows."""
-
-    document: Document
-    outcome: str | None = None
 
 
 class Queue:
@@ -62,14 +54,9 @@ class Queue:
         """Index of the next document that comes."""
         self._sent = 0
         """All below this index have been handed over, or are gone."""
-        self._loaded = 0
-        """All on disk below this index are in _ahead, or were."""
-        self._ahead: deque[Document] = deque()
-        self._ahead_bytes = 0
-        self._memory: deque[Document] = deque()
-        self._memory_bytes = 0
-        self._flying: dict[int, _Flight] = {}
-        self._again: list[int] = []
+        self._ahead = Ahead(None, 0)
+        self._memory = Row()
+        self._flights = Flights()
         self._unsynced: dict[int, int] = {}
         self._doubtful = 0
         """Documents below this index may have been sent by an earlier process."""
@@ -86,7 +73,8 @@ class Queue:
         self.accounts = recovery.accounts
         self.told = recovery.state.told
         self._next = recovery.next_index
-        self._sent = self._loaded = recovery.state.settled
+        self._sent = recovery.state.settled
+        self._ahead = Ahead(log, self._sent)
         self._doubtful = self._next if recovery.torn else log.left(self._next)
         since_ns = recovery.state.day_ns if recovery.state.boot_id == now.boot_id else now.mono_ns
         self._wear.resume(recovery.state.day_bytes, since_ns, now.mono_ns)
@@ -102,11 +90,11 @@ class Queue:
 
     # Coming
 
-    def put(self, event: EventMessage, topic: str, payload: bytes, now: Now, *, away: bool) -> None:
+    def put(self, event: EventMessage, payload: bytes, now: Now, *, away: bool) -> None:
         """Take in one document. away: there is no connection that it could leave by."""
         document = Document(
             self._next, event.run_id, event.boot_id, event.camera, event.seq, now.mono_ns, now.time_ns, now.synced,
-            topic, payload,
+            payload,
         )  # fmt: skip
         self._own.add(event.run_id)
         if len(payload) > MAX_EVENT_BYTES:
@@ -119,8 +107,7 @@ class Queue:
             self._remember(document)
             return
         self._unsynced[document.index] = now.mono_ns
-        if self._loaded == document.index and self._ahead_bytes < AHEAD_BYTES:
-            self._load([document])
+        self._ahead.written(document)
         assert self._log is not None
         while self._log.size_bytes > self._config.max_bytes and self._evict("full"):
             pass
@@ -145,30 +132,27 @@ class Queue:
         try:
             log.append(document, lambda: self.state(now), now.mono_ns)
         except OSError as error:
-            self._fall_back(_told(error), now)
+            self._fall_back(told(error), now)
             return False
         return True
 
     def _remember(self, document: Document) -> None:
-        self._memory.append(document)
-        self._memory_bytes += _cost(document)
-        while self._memory_bytes > self._config.memory_bytes:
-            oldest = self._memory.popleft()
-            self._memory_bytes -= _cost(oldest)
-            self.accounts.drop(oldest.run_id, "full")
+        self._memory.add(document)
+        while self._memory.size_bytes > self._config.memory_bytes:
+            self.accounts.drop(self._memory.pop().run_id, "full")
 
     # Leaving
 
     def take(self, now: Now) -> Document | None:
         """The next one to send; None where there is none. It is in flight until `settle`."""
         while True:
-            if self._again:
-                return self._flying[heapq.heappop(self._again)].document
+            if self._flights.returned is not None:
+                return self._flights.take_returned()
             document = self._pop()
             if document is None:
                 return None
             self._sent = document.index + 1
-            self._flying[document.index] = _Flight(document)
+            self._flights.add(document)
             age_ns = now.age_ns(document)
             if age_ns is None or age_ns <= self._config.max_age_s * NS:
                 if self._log is not None:
@@ -178,13 +162,11 @@ class Queue:
 
     def peek(self) -> Document | None:
         """What `take` would give next, if it is not too old."""
-        if self._again:
-            return self._flying[self._again[0]].document
+        if self._flights.returned is not None:
+            return self._flights.returned
         if not self._ahead:
             self._refill()
-        if self._ahead:
-            return self._ahead[0]
-        return self._memory[0] if self._memory else None
+        return self._ahead.first or self._memory.first
 
     def is_doubtful(self, document: Document) -> bool:
         """Whether an earlier process may have sent it."""
@@ -195,74 +177,35 @@ class Queue:
 
     def settle(self, index: int, reason: str) -> None:
         """A document in flight was delivered (""), or is dropped for this reason."""
-        flight = self._flying.get(index)
-        if flight is None or flight.outcome is not None:
-            return
-        flight.outcome = reason
-        for first in list(self._flying):  # in order, so that one index tells what is settled
-            outcome = self._flying[first].outcome
-            if outcome is None:
-                break
-            run_id = self._flying.pop(first).document.run_id
-            self._unsynced.pop(first, None)
+        for document, outcome in self._flights.settle(index, reason):
+            self._unsynced.pop(document.index, None)
             if outcome:
-                self.accounts.drop(run_id, outcome)
+                self.accounts.drop(document.run_id, outcome)
             else:
-                self.accounts.deliver(run_id)
+                self.accounts.deliver(document.run_id)
             self._changed = True
 
     def put_back(self, index: int) -> None:
         """One in flight has not left after all; it is the next again."""
-        if index in self._flying and self._flying[index].outcome is None:
-            heapq.heappush(self._again, index)
+        self._flights.put_back(index)
 
     @property
     def in_flight(self) -> int:
-        return len(self._flying) - len(self._again)
+        return self._flights.out
 
     @property
     def empty(self) -> bool:
         """Nothing waits and nothing is in flight."""
-        return not self._flying and self.peek() is None
+        return not self._flights and self.peek() is None
 
     def _pop(self) -> Document | None:
-        if self.peek() is None:
-            return None
-        if self._ahead:
-            document = self._ahead.popleft()
-            self._ahead_bytes -= _cost(document)
-            return document
-        document = self._memory.popleft()
-        self._memory_bytes -= _cost(document)
-        return document
-
-    def _load(self, documents: list[Document]) -> None:
-        self._ahead.extend(documents)
-        self._ahead_bytes += sum(map(_cost, documents))
-        self._loaded = documents[-1].index + 1
+        return (self._ahead or self._memory).pop() if self.peek() is not None else None
 
     def _refill(self) -> None:
-        """Read what waits in the next segment. What cannot be read there is lost, and counted."""
-        if self._log is None:
-            return
-        for segment in list(self._log.segments):
-            wanted = segment.count(self._loaded)
-            if not wanted:
-                continue
-            try:
-                documents = self._log.read(segment, self._loaded)
-            except OSError as error:
-                logger.warning("events that waited are lost: %s", _told(error))
-                documents = []
-            lost = Counter(wanted)
-            lost.subtract(Counter(document.run_id for document in documents))
-            for run_id, count in lost.items():
-                self.accounts.drop(run_id, "damaged", count)
-                self._changed = self._changed or count > 0
-            self._loaded = segment.last + 1
-            if documents:
-                self._load(documents)
-                return
+        """Read on. What cannot be read is lost, and counted."""
+        for run_id, count in self._ahead.refill().items():
+            self.accounts.drop(run_id, "damaged", count)
+            self._changed = True
 
     # Keeping
 
@@ -296,7 +239,7 @@ class Queue:
             self._trim(log, now)
             log.tick(now.mono_ns)
         except OSError as error:
-            self._fall_back(_told(error), now)
+            self._fall_back(told(error), now)
 
     def _write_state(self, log: Log, now: Now) -> None:
         self._forget_runs()
@@ -307,7 +250,7 @@ class Queue:
     def state(self, now: Now) -> State:
         """What a later process has to know."""
         return State(
-            settled=next(iter(self._flying), self._sent),
+            settled=self._settled,
             next_index=self._next,
             runs=self.accounts.copy(),
             told=self.told,
@@ -316,10 +259,15 @@ class Queue:
             boot_id=now.boot_id,
         )
 
+    @property
+    def _settled(self) -> int:
+        """All below this index have been delivered or dropped."""
+        first = self._flights.first
+        return first.index if first is not None else self._sent
+
     def _trim(self, log: Log, now: Now) -> None:
         """Remove what is settled, and what is too old to be sent."""
-        settled = next(iter(self._flying), self._sent)
-        done = [segment for segment in log.segments[:-1] if segment.last < settled]
+        done = [segment for segment in log.segments[:-1] if segment.last < self._settled]
         if done:
             self._write_state(log, now)  # before what else told of it goes
             log.sync()
@@ -337,7 +285,7 @@ class Queue:
         """The oldest segment of which nothing is in flight."""
         assert self._log is not None
         for segment in self._log.segments[:-1]:
-            if not any(segment.holds(index) for index in self._flying):
+            if not any(segment.holds(document.index) for document in self._flights):
                 return segment
         return None
 
@@ -354,12 +302,9 @@ class Queue:
             return False
         for run_id, count in lost.items():
             self.accounts.drop(run_id, reason, count)
-        self._ahead = deque(document for document in self._ahead if not segment.holds(document.index))
-        self._ahead_bytes = sum(map(_cost, self._ahead))
-        if not self._flying:
+        self._ahead.forget(segment)
+        if not self._flights:
             self._sent = max(self._sent, segment.last + 1)
-        if not self._ahead:
-            self._loaded = max(self._loaded, segment.last + 1)
         self._changed = True
         return True
 
@@ -371,8 +316,8 @@ class Queue:
         logger.warning("events wait in memory and would not survive this process: %s; trying again", why)
         self.in_memory = True
         self._retry_ns = now.mono_ns + RETRY_NS
-        nameless = self._nameless(self._log)
-        rescued = self._rescue(self._log, nameless) if nameless is not None else []
+        nameless = self._log.nameless
+        rescued = self._ahead.rescue(nameless) if nameless is not None else []
         self._log.abandon()
         if nameless is not None:
             self._log.segments.remove(nameless)
@@ -380,24 +325,13 @@ class Queue:
             self._remember(document)
         self._unsynced.clear()
 
-    def _nameless(self, log: Log) -> Segment | None:
-        """The segment that is being written, where somebody removed it."""
-        return log.segments[-1] if log.writing and not log.segments[-1].path.exists() else None
-
-    def _rescue(self, log: Log, nameless: Segment) -> list[Document]:
-        """What waits in a file that has lost its name, taken out of it."""
-        waiting = [*self._ahead, *log.read(nameless, self._loaded)]
-        self._ahead = deque(document for document in waiting if not nameless.holds(document.index))
-        self._ahead_bytes = sum(map(_cost, self._ahead))
-        return [document for document in waiting if nameless.holds(document.index)]
-
     def _return(self, log: Log, now: Now, *, anyway: bool) -> None:
         """Put what waits in memory on the disk, if that can be written again. anyway: whatever a day's budget is."""
         self._retry_ns = now.mono_ns + RETRY_NS
         if not anyway and self._wear.spent(now.mono_ns, margin=REGAINED):
             return
         on_disk = {index for segment in log.segments for own in segment.indices.values() for index in own}
-        flying = [flight.document for index, flight in self._flying.items() if index not in on_disk]
+        flying = [document for document in self._flights if document.index not in on_disk]
         state = self.state(now)
         before = list(log.segments)
         try:
@@ -412,9 +346,8 @@ class Queue:
                 log.forget(segment)
             return
         self.in_memory = False
-        self._loaded = max(self._loaded, self._sent)
+        self._ahead.skip(self._sent)
         self._memory.clear()
-        self._memory_bytes = 0
         logger.info("events wait on the disk again, in %s", log.folder)
 
     # Runs
@@ -444,8 +377,8 @@ class Queue:
 
     def health(self) -> tuple[QueueHealth, Document | None]:
         """How full it is, and the first that waits."""
-        first = next((flight.document for flight in self._flying.values()), None) or self.peek()
-        size = self._memory_bytes if self._log is None else self._log.size_bytes + self._memory_bytes
+        first = self._flights.first or self.peek()
+        size = self._memory.size_bytes + (self._log.size_bytes if self._log is not None else 0)
         health = QueueHealth(
             messages=sum(run.queued for run in self.accounts.runs.values()),
             size_bytes=size,
@@ -464,12 +397,3 @@ class Queue:
         if self._log is not None:
             self._log.close()
         return lost
-
-
-def _cost(document: Document) -> int:
-    """Bytes of memory, about."""
-    return len(document.payload) + len(document.topic) + 400
-
-
-def _told(error: OSError) -> str:
-    return f"{error.filename or 'the disk'}: {error.strerror or error}"

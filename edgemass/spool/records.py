@@ -38,7 +38,6 @@ class Document(msgspec.Struct, frozen=True, array_like=True):
     mono_ns: int
     time_ns: int
     synced: bool
-    topic: str
     payload: bytes
 
 

@@ -24,6 +24,7 @@ from edgemass.spool.pacing import NS, Bucket, Wear
 from edgemass.spool.queue import SEGMENTS, Queue
 from edgemass.spool.records import Document
 from edgemass.spool.telling import Telling
+from edgemass.spool.topics import Topics
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ class Broker(Protocol):
 class Spool:
     """Events on their way to one broker.
 
-    folder: of this queue alone; None = in memory only. device, base: as documents and topics have them.
+    folder: of this queue alone; None = in memory only. device: as accounts have it.
     synced, boot: whether Unix time can be believed, and the id of this boot.
     """
 
@@ -74,7 +75,7 @@ class Spool:
         broker: Broker,
         *,
         device: str,
-        base: str,
+        topics: Topics,
         config: DeliveryConfig,
         clock: Clock,
         synced: Callable[[], bool] = clock_synced,
@@ -82,19 +83,20 @@ class Spool:
     ) -> None:
         self._broker = broker
         self._config = config
+        self._topics = topics
         self._clock = clock
         self._synced = synced
         self._boot = boot or boot_id()
         self._lock = threading.Lock()
         self._wake = threading.Event()
-        self._incoming: deque[tuple[EventMessage, str, bytes]] = deque()
+        self._incoming: deque[tuple[EventMessage, bytes]] = deque()
         self._incoming_bytes = 0
         self._refused: dict[tuple[str, str], EventMessage] = {}
         """Run and camera -> the last event for which there was no room to come in."""
         self._settled: deque[tuple[int, str]] = deque()
         self._queue: Queue | None = None
         self._folder = folder
-        self._telling = Telling(base, device, partial(self._publish_account))
+        self._telling = Telling(topics, device, partial(self._publish_account))
         self._pace = Bucket(max(1.0, config.rate * 0.1), config.rate, clock.monotonic_ns())
         self._connected_ns: int | None = None
         self._outage = False
@@ -112,7 +114,7 @@ class Spool:
     def start(self) -> None:
         self._thread.start()
 
-    def put(self, event: EventMessage, topic: str) -> None:
+    def put(self, event: EventMessage) -> None:
         """Take one event; never waits. What there is no room for is dropped and counted."""
         payload = to_json(event)
         with self._lock:
@@ -121,7 +123,7 @@ class Spool:
             if self._refused or self._incoming_bytes + len(payload) > self._config.memory_bytes:
                 self._refused[event.run_id, event.camera] = event
             else:
-                self._incoming.append((event, topic, payload))
+                self._incoming.append((event, payload))
                 self._incoming_bytes += len(payload)
         self._wake.set()
 
@@ -220,8 +222,8 @@ class Spool:
                 queue.put_back(index)
             else:
                 queue.settle(index, reason)
-        for event, topic, payload in incoming:
-            queue.put(event, topic, payload, now, away=not connected)
+        for event, payload in incoming:
+            queue.put(event, payload, now, away=not connected)
         for event in refused.values():
             queue.miss(event, "full")
 
@@ -261,7 +263,7 @@ class Spool:
     def _hand_over(self, queue: Queue, document: Document, now: Now) -> bool:
         replayed = queue.is_inherited(document) or now.mono_ns - document.mono_ns > REPLAY_NS
         return self._broker.publish(
-            document.topic,
+            self._topics.events(document.camera),
             stamped(document, now, replayed=replayed, duplicate=queue.is_doubtful(document)),
             qos=1,
             retain=False,

@@ -7,6 +7,7 @@ from the first seq on that it saw.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated, Literal
 
 import msgspec
@@ -99,8 +100,9 @@ class _Camera:
 
 
 class _Run:
-    def __init__(self, device: str, run_id: str) -> None:
-        self.device = device
+    def __init__(self, run_id: str) -> None:
+        self.devices: list[str] = []
+        """Names of the device, the newest last."""
         self.run_id = run_id
         self.cameras: dict[str, _Camera] = {}
         self.before: AccountMessage | None = None
@@ -136,19 +138,23 @@ class _Run:
 
 
 class Stream:
-    """Documents in the order in which they came. unreadable: lines or payloads that are none."""
+    """Documents in the order in which they came. unreadable: lines or payloads that are none.
 
-    def __init__(self) -> None:
+    devices: names of those that are asked about, empty = all. A run is theirs if anything of it bears such a name: what
+    waited while a device was renamed bears its earlier one, and its account the new one.
+    """
+
+    def __init__(self, devices: Collection[str] = ()) -> None:
         self.unreadable = 0
+        self._devices = devices
         self._runs: dict[str, _Run] = {}
-        """By run_id alone: a device that was renamed since sends what waited under its earlier name."""
         self._decoder = msgspec.json.Decoder(Event | AccountMessage)
         self._schema = msgspec.json.Decoder(_Schema)
 
-    def take(self, payload: bytes, *, retained: bool = False, device: str | None = None) -> None:
+    def take(self, payload: bytes, *, retained: bool = False) -> None:
         """One document; of other kinds than events and accounts nothing is asked.
 
-        retained: it was there before. device: those of others are passed over.
+        retained: it was there before.
         """
         if not payload:  # an account that was taken back
             return
@@ -159,9 +165,9 @@ class Stream:
         except (ValueError, RecursionError):  # whatever somebody sends to the topics
             self.unreadable += 1
             return
-        if device is not None and document.device != device:
-            return
-        run = self._runs.setdefault(document.run_id, _Run(document.device, document.run_id))
+        run = self._runs.setdefault(document.run_id, _Run(document.run_id))
+        if document.device not in run.devices:
+            run.devices.append(document.device)
         if isinstance(document, AccountMessage):
             run.take_account(document, retained=retained)
         else:
@@ -169,8 +175,13 @@ class Stream:
 
     def verdict(self) -> Verdict:
         """What is to be said by now."""
-        runs = [_judge(run) for run in self._runs.values() if run.cameras or not _is_past(run)]
+        runs = [
+            _judge(run) for run in self._runs.values() if self._is_asked(run) and (run.cameras or not _is_past(run))
+        ]
         return Verdict(not self.unreadable and not any(run.problems for run in runs), runs, self.unreadable)
+
+    def _is_asked(self, run: _Run) -> bool:
+        return not self._devices or any(name in self._devices for name in run.devices)
 
 
 class _Schema(msgspec.Struct):
@@ -195,7 +206,7 @@ def _judge(run: _Run) -> RunVerdict:
         elif until > (run.before.cameras.get(camera, 0) if run.before is not None else 0):
             gaps[camera] = [((run.before.cameras.get(camera, 0) if run.before is not None else 0) + 1, until)]
     verdict = RunVerdict(
-        device=run.device,
+        device=run.devices[-1],
         run_id=run.run_id,
         state="none" if run.account is None else "final" if final else "open",
         received=sum(camera.received() for camera in run.cameras.values()),

@@ -14,6 +14,7 @@ from edgemass.spool.accounts import EVENTS, Run
 from edgemass.spool.leaving import Now
 from edgemass.spool.pacing import NS
 from edgemass.spool.queue import Queue
+from edgemass.spool.topics import Topics
 
 KEPT = 8
 """Final accounts that stay on the broker, for who comes later; older ones are taken back."""
@@ -26,13 +27,10 @@ Publish = Callable[[str, bytes, Callable[[str], None]], None]
 
 
 class Telling:
-    """Which accounts a broker knows. Used by one thread; only what `publish` calls back may come from another.
+    """Which accounts a broker knows. Used by one thread; only what `publish` calls back may come from another."""
 
-    base: of all topics of the device.
-    """
-
-    def __init__(self, base: str, device: str, publish: Publish) -> None:
-        self._base = base
+    def __init__(self, topics: Topics, device: str, publish: Publish) -> None:
+        self._topics = topics
         self._device = device
         self._publish = publish
         self._told: dict[str, Account] = {}
@@ -103,7 +101,7 @@ class Telling:
                 continue  # it will be told again
             told = (*(name for name in queue.told if name != run_id), run_id)
             for oldest in told[:-KEPT]:
-                self._publish(f"{self._base}/account/{oldest}", b"", _ignore)
+                self._publish(self._topics.account(oldest), b"", _ignore)
             queue.tell(run_id, told[-KEPT:])
 
     def _send(self, run_id: str, run: Run, now: Now, *, final: bool, settled: Callable[[str], None]) -> None:
@@ -118,7 +116,7 @@ class Telling:
             classes={EVENTS: run.account()},
             cameras=dict(run.cameras),
         )
-        self._publish(f"{self._base}/account/{run_id}", to_json(message), settled)
+        self._publish(self._topics.account(run_id), to_json(message), settled)
 
 
 def _ignore(_: str) -> None:

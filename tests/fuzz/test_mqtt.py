@@ -14,8 +14,8 @@ import pytest
 from hypothesis import strategies as st
 
 from edgemass.errors import ConfigError, UsageError
-from edgemass.mqtt import MqttConnection, parse
-from edgemass.mqtt.session import INCOMING_MAX_BYTES, Message
+from edgemass.mqtt import Message, MqttConnection, parse
+from edgemass.mqtt.client import INCOMING_MAX_BYTES
 from tests.fuzz.campaign import counts, hold, may_refuse
 from tests.fuzz.mutations import mutated_bytes
 from tests.simulators.broker import wait_until

@@ -74,7 +74,9 @@ def settings(listener: Listener, camera: str = CAMERA) -> dict[str, Any]:
 
 
 def state(listener: Listener, camera: str = CAMERA) -> str:
-    return str(json.loads(listener.payloads(f"{camera}/state")[-1])["state"])
+    """The newest; "" before there is one."""
+    told = listener.payloads(f"{camera}/state")
+    return str(json.loads(told[-1])["state"]) if told else ""
 
 
 def test_a_camera_is_switched_off_and_on_and_says_so(asker: Asker, listener: Listener) -> None:

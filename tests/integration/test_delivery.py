@@ -11,7 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from edgemass import sinks
+from edgemass.clock import SystemClock
+from edgemass.config.delivery import DeliveryConfig
+from edgemass.counters import Counters
+from edgemass.sinks import Sink, SinkContext
 from edgemass.spool.stream import RunVerdict, Stream, Verdict
+from tests.documents import event
 from tests.simulators.broker import Broker, Heard, Listener, wait_until
 from tests.simulators.daemon import Daemon, edgemass
 from tests.simulators.event_source import EventSource
@@ -194,6 +200,31 @@ def test_what_was_in_flight_when_the_broker_died_comes_again_flagged(broker: Bro
 
 def closed_run(listener: Listener, source: EventSource) -> RunVerdict:
     return closed(listener, source)[source.told[0][0]]
+
+
+def test_what_waited_while_a_device_was_renamed_is_checked_under_its_new_name(broker: Broker, tmp_path: Path) -> None:
+    def opened(device: str) -> Sink:
+        config = DeliveryConfig(settle_s=0.0)
+        return sinks.open(broker.url, SinkContext(device, SystemClock(), Counters(), tmp_path / "state", config))
+
+    broker.kill()
+    before = opened("pi-7f3a")
+    for seq in range(1, 4):
+        before.event(event(seq, run_id="before"), None)
+    before.close(0)
+    broker.start()
+    with Listener(broker, "edgemass/v1/attic/#") as listener:
+        renamed = opened("attic")
+        wait_until(lambda: any(run.state == "final" for run in verdict(listener.heard()).runs), "its account")
+        renamed.close(20)
+        heard = listener.heard()
+    [run] = verdict(heard).runs
+    assert (run.problems, run.received, run.device) == ([], 3, "attic")
+    file = tmp_path / "stream.jsonl"
+    file.write_bytes(b"\n".join(each.payload for each in heard if each.payload.startswith(b"{")))
+    for name in ("attic", "pi-7f3a"):
+        checked = edgemass("verify-stream", str(file), "--device", name, "--json")
+        assert (checked.returncode, len(json.loads(checked.stdout)["runs"])) == (0, 1), checked.stdout
 
 
 def test_verify_stream_says_whether_all_came(broker: Broker, tmp_path: Path) -> None:

@@ -163,6 +163,28 @@ def test_what_is_published_before_the_first_answer_arrives_after_it() -> None:
         assert mqtt.counters.snapshot() == {"published": 1}
 
 
+def test_on_a_new_connection_come_subscriptions_then_what_waited_then_what_hooks_say() -> None:
+    def hook() -> None:
+        mqtt.subscribe("hook/#", print)
+        mqtt.publish("state", b"new", qos=1)
+
+    clock = ManualClock()
+    with FakeBroker(fake_broker.hangs_up) as broker:
+        mqtt = MqttConnection(parse(broker.url).with_client_id("edgemass-test"), clock=clock, draw=lambda: 1.0)
+        mqtt.on_connected(hook)
+        mqtt.start()
+        wait_until(lambda: mqtt.trouble, "no connection")
+        mqtt.publish("state", b"old", qos=1)
+        mqtt.subscribe("late/#", print)
+        broker.behaviour = fake_broker.accepts
+        clock.pass_wait(1)
+        wait_until(lambda: mqtt.counters["published"] == 2, "both states")
+        mqtt.close(20)
+        said = [body for first, body in broker.packets if first in (fake_broker.SUBSCRIBE, fake_broker.PUBLISH | 2)]
+    wanted = [b"late/#", b"hook/#", b"old", b"new"]
+    assert [word for body in said for word in wanted if word in body] == wanted
+
+
 def test_without_a_broker_qos_0_is_lost_and_counted_and_closing_waits_for_nothing() -> None:
     clock = ManualClock()
     with connection(f"mqtt://127.0.0.1:{free_port()}", clock) as mqtt:

@@ -20,7 +20,8 @@ from edgemass.cli import main
 from edgemass.clock import Clock, SystemClock
 from edgemass.counters import Counters
 from edgemass.mqtt import Message, MqttConnection, Sweep, outbox, parse
-from edgemass.sinks import Channel, Sink, SinkContext
+from edgemass.sinks import Channel, Commandable, Sink, SinkContext
+from edgemass.sinks import _mqtt_commanding as commanding
 from edgemass.sinks import _mqtt_former as former
 from tests import documents, schemas
 from tests.simulators.broker import PASSWORD, PATIENCE_S, Broker, Certificates, Listener, wait_until
@@ -220,15 +221,57 @@ def test_a_clean_end_says_offline_without_a_will(broker: Broker, device: Device)
     assert re.search(r"Received DISCONNECT from edgemass-pi-7f3a", broker.log)
 
 
+def test_a_command_that_comes_before_anybody_obeys_is_done_once_somebody_does(broker: Broker, device: Device) -> None:
+    orders: list[str] = []
+    other = open_connection(f"{broker.url}?client_id=other")
+    for number in range(commanding.MOST_EARLY + 3):
+        other.publish(f"{BASE}/command/snapshot", b"%d" % number, qos=1)
+    wait_until(lambda: device.counters["commands_refused"] == 3, "one too many")
+    assert isinstance(device.sink, Commandable)
+    device.sink.obey(lambda command, _: orders.append(command.value))
+    other.publish(f"{BASE}/command/snapshot", b"last", qos=1)
+    other.close(20)
+    wait_until(lambda: "last" in orders, "the last one")
+    assert orders == [*map(str, range(commanding.MOST_EARLY)), "last"]
+
+
+def test_who_is_called_offline_while_it_is_there_contradicts(broker: Broker, device: Device) -> None:
+    with Listener(broker, AVAILABILITY) as listener:
+        wait_until(lambda: listener.payloads(AVAILABILITY) == [b"online"], "what is retained")
+        other = open_connection(f"{broker.url}?client_id=other")
+        other.publish(AVAILABILITY, b"offline", qos=1, retain=True)  # the will of a connection that was thought to live
+        other.close(20)
+        wait_until(lambda: listener.payloads(AVAILABILITY) == [b"online", b"offline", b"online"], "contradicted")
+        device.sink.close(20)
+        wait_until(lambda: len(listener.payloads(AVAILABILITY)) == 4, "offline")
+    with Listener(broker, AVAILABILITY) as late:
+        wait_until(late.heard, "what is retained")
+        assert late.payloads(AVAILABILITY) == [b"offline"]
+
+
+def test_who_is_swept_off_the_broker_while_it_is_there_says_everything_anew(broker: Broker, device: Device) -> None:
+    device.sink.camera_state("door", documents.ONLINE)
+    with Listener(broker) as listener:
+        wait_until(lambda: listener.payloads(STATE), "its state")
+        other = open_connection(f"{broker.url}?client_id=other")
+        for topic in (STATE, AVAILABILITY):
+            other.publish(topic, b"", qos=1, retain=True)
+        other.close(20)
+        wait_until(lambda: listener.payloads(AVAILABILITY)[-2:] == [b"", b"online"], "it is there")
+    with Listener(broker) as late:
+        wait_until(lambda: late.payloads(AVAILABILITY) and late.payloads(STATE), "both are retained")
+
+
 def test_a_renamed_device_leaves_nothing_under_its_earlier_name(broker: Broker, device: Device) -> None:
     device.sink.camera_state("door", documents.ONLINE)
     assert isinstance(device.sink, Channel)
     device.sink.show("camera", "door", "snapshot", "person", jpeg=b"picture")
+    device.sink.announce(SHOWN, b"{}")
     device.sink.close(20)
     done = threading.Event()
     renamed = sinks.open(broker.url, SinkContext("attic", SystemClock(), Counters()))
     assert isinstance(renamed, Channel)
-    renamed.vacate("pi-7f3a", done.set)
+    renamed.vacate("pi-7f3a", SHOWN, done.set)
     assert done.wait(PATIENCE_S)
     renamed.close(20)
     with Listener(broker) as late:
@@ -256,10 +299,8 @@ def test_a_sweep_that_a_broker_refused_in_part_can_be_made_again(tmp_path: Path)
             connection.publish(topic, b"1", qos=1, retain=True)
         wait_until(lambda: connection.counters["published"] == 3, "they are there")
         sweep._failure, sweep._found = "not authorized", {"old/a"}  # as one that was refused left it
-        for _ in range(10):  # see Sweep.begin
-            sweep.begin()
-            if over.wait(2):
-                break
+        sweep.begin()
+        assert over.wait(PATIENCE_S)
         assert ended == [(3, "")]
         connection.close(5)
         with Listener(broker) as late:
@@ -275,11 +316,13 @@ def test_a_device_that_took_over_an_earlier_name_keeps_what_it_has_there(
 ) -> None:
     caplog.set_level(logging.INFO)
     device.sink.camera_state("door", documents.ONLINE)
+    assert isinstance(device.sink, Channel)
+    device.sink.announce(SHOWN, b"{}")
     clock, done = ManualClock(), threading.Event()
     renamed = sinks.open(broker.url, SinkContext("attic", clock, Counters()))
     assert isinstance(renamed, Channel)
     with Listener(broker, "edgemass/v1/attic/#") as listener:
-        renamed.vacate("pi-7f3a", done.set)
+        renamed.vacate("pi-7f3a", SHOWN, done.set)
         renamed.retain("first", b"{}")
         wait_until(lambda: listener.payloads("edgemass/v1/attic/first"), "it is connected")
         clock.advance(former.GHOST_NS / 1e9 + 1)
@@ -292,7 +335,8 @@ def test_a_device_that_took_over_an_earlier_name_keeps_what_it_has_there(
     renamed.close(20)
     with Listener(broker) as late:
         wait_until(lambda: late.payloads(STATE), "its state")
-        assert late.payloads(AVAILABILITY) == [b"online"]
+        wait_until(lambda: late.payloads(AVAILABILITY) == [b"online"], "it is there")
+        wait_until(lambda: late.payloads(SHOWN) == [b"{}"], "it is shown")
 
 
 def test_one_whose_power_was_cut_is_waited_for_under_its_earlier_name(broker: Broker) -> None:
@@ -302,7 +346,7 @@ def test_one_whose_power_was_cut_is_waited_for_under_its_earlier_name(broker: Br
         done = threading.Event()
         renamed = sinks.open(broker.url, SinkContext("attic", SystemClock(), Counters()))
         assert isinstance(renamed, Channel)
-        renamed.vacate("pi-7f3a", done.set)
+        renamed.vacate("pi-7f3a", SHOWN, done.set)
         renamed.retain("first", b"{}")
         wait_until(lambda: listener.payloads("edgemass/v1/attic/first"), "it is connected")
         assert not done.wait(0.5)
@@ -480,6 +524,36 @@ def test_subscriptions_survive_the_broker(broker: Broker) -> None:
         ("command/restart", b"now", False),
         ("shared/a/b", b"now", False),
     }
+
+
+@pytest.mark.parametrize("qos", [0, 1])
+def test_a_subscription_goes_out_before_a_message_that_is_given_after_it(broker: Broker, qos: int) -> None:
+    heard: list[Message] = []
+
+    def ask(_: str) -> None:  # while the connection sends, where it has looked for subscriptions already
+        connection.subscribe("question", heard.append)
+        connection.publish("question", b"asked", qos=qos)
+
+    connection = open_connection(broker.url)
+    wait_until(lambda: connection.connected, "connected")
+    connection.publish("first", b"", settled=ask)
+    connection.publish("second", b"", qos=1)
+    wait_until(lambda: heard, "its own question")
+    connection.close(20)
+
+
+def test_a_filter_that_is_given_again_is_asked_for_again(broker: Broker) -> None:
+    first: list[bytes] = []
+    second: list[bytes] = []
+    connection = open_connection(broker.url)
+    connection.publish("kept", b"1", qos=1, retain=True)
+    wait_until(lambda: connection.counters["published"] == 1, "it is there")
+    connection.subscribe("kept", lambda message: first.append(message.payload))
+    wait_until(lambda: first, "what is retained")
+    connection.unsubscribe("kept")
+    connection.subscribe("kept", lambda message: second.append(message.payload))
+    wait_until(lambda: second, "what is retained, again")
+    connection.close(20)
 
 
 def test_thousands_of_sure_messages_arrive_each_and_in_order(tmp_path: Path) -> None:

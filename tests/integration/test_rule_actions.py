@@ -47,8 +47,8 @@ class Channel:
     def retain(self, leaf: str, document: bytes) -> None:
         pass
 
-    def vacate(self, device: str, done: Callable[[], None]) -> None:
-        raise AssertionError(f"{device} is not left here", done)
+    def vacate(self, device: str, shown: str, done: Callable[[], None]) -> None:
+        raise AssertionError(f"{device} is not left here", shown, done)
 
     def clear(self, *levels: str) -> None:
         pass

@@ -168,6 +168,8 @@ class TestTroubleNamesCauseAndRemedy:
             (0x84, "MQTT 5 and 3.1.1"),
             (0x88, "refuses connections now"),
             (0x8A, "banned"),
+            (0x9A, "retain_available true"),
+            (0x9B, "max_qos 1"),
         ],
     )
     def test_when_the_broker_refuses(self, code: int, says: str) -> None:
@@ -178,6 +180,10 @@ class TestTroubleNamesCauseAndRemedy:
         why = trouble.refused(0x86, "Bad user name or password", options)
         assert "'me'" in why.text
         assert "secret" in why.text
+
+    @pytest.mark.parametrize(("code", "says"), [(0x9A, "keeps no messages"), (0x9B, "takes QoS 0 only")])
+    def test_when_the_broker_lacks_what_is_needed(self, code: int, says: str) -> None:
+        assert says in trouble.dismissed(code, "its name", OPTIONS).text
 
     def test_a_taken_over_session_names_the_client_id_and_slows_down(self) -> None:
         why = trouble.dismissed(0x8E, "Session taken over", OPTIONS)
@@ -248,20 +254,30 @@ class TestOutbox:
         first, second = box.take(room_in_flight=True), box.take(room_in_flight=True)
         assert first is not None
         assert second is not None
-        box.put_back([first, second])
+        box.put_back([first, second], closed=True)
         assert [box.take(room_in_flight=True) for _ in range(4)] == given
 
     def test_a_message_that_breaks_every_connection_is_given_up(self) -> None:
         counters = Counters()
         box = Outbox(counters, SystemClock())
-        box.put(outgoing(qos=1))
-        for _ in range(outbox.MAX_SENDS):
-            message = box.take(room_in_flight=True)
-            assert message is not None
-            message.sends += 1
-            box.put_back([message])
-        assert box.empty
+        given = [outgoing(qos=1) for _ in range(3)]
+        for message in given:
+            box.put(message)
+        for _ in range(outbox.MAX_BREAKS):
+            flying = [box.take(room_in_flight=True) for _ in given]
+            box.put_back([message for message in flying if message is not None], closed=True)
         assert counters["dropped.undeliverable"] == 1
+        assert [box.take(room_in_flight=True) for _ in given] == [*given[1:], None]
+
+    def test_a_network_that_fails_again_and_again_costs_no_message(self) -> None:
+        counters = Counters()
+        box = Outbox(counters, SystemClock())
+        given = outgoing(qos=1)
+        box.put(given)
+        for _ in range(10 * outbox.MAX_BREAKS):
+            assert box.take(room_in_flight=True) is given
+            box.put_back([given], closed=False)
+        assert counters["dropped"] == 0
 
     def test_what_has_expired_is_not_sent(self) -> None:
         counters, clock = Counters(), ManualClock()

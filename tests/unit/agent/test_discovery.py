@@ -44,7 +44,7 @@ class Channel:
 
     def retain(self, leaf: str, document: bytes) -> None: ...
 
-    def vacate(self, device: str, done: Callable[[], None]) -> None: ...
+    def vacate(self, device: str, shown: str, done: Callable[[], None]) -> None: ...
 
     def clear(self, *levels: str) -> None: ...
 
@@ -58,8 +58,10 @@ class Channel:
 class Board:
     """What is shown of it can change."""
 
-    def __init__(self, folder: Path, *, enabled: bool = True, prefix: str = "homeassistant") -> None:
-        self.facts = DeviceFacts(device="pi", cameras=[DOOR])
+    def __init__(
+        self, folder: Path, *, enabled: bool = True, prefix: str = "homeassistant", device: str = "pi"
+    ) -> None:
+        self.facts = DeviceFacts(device=device, cameras=[DOOR])
         self.channel = Channel()
         self.clock = ManualClock()
         self.shown = HomeAssistant(
@@ -187,6 +189,37 @@ def test_under_another_prefix_nothing_stays_behind(tmp_path: Path) -> None:
     moved = Board(tmp_path, prefix="ha")
     assert moved.channel.retained["homeassistant/device/pi/config"] == b""
     assert moved.channel.retained["ha/device/pi/config"]
+    again = Board(tmp_path, prefix="ha")  # the broker may have been away
+    assert again.channel.retained["homeassistant/device/pi/config"] == b""
+    back = Board(tmp_path)
+    assert back.channel.retained["homeassistant/device/pi/config"]
+    assert back.channel.retained["ha/device/pi/config"] == b""
+
+
+def test_what_was_announced_under_an_earlier_name_is_left_with_the_name(tmp_path: Path) -> None:
+    Board(tmp_path)
+    renamed = Board(tmp_path, device="attic")  # another device may be called pi now; see Leftovers
+    assert renamed.channel.retained.keys() == {"homeassistant/device/attic/config"}
+
+
+def test_what_is_announced_was_noted_before_so_that_it_can_be_taken_back(tmp_path: Path) -> None:
+    noted: list[bool] = []
+
+    class Looks(Channel):
+        def announce(self, topic: str, document: bytes) -> None:
+            super().announce(topic, document)
+            noted.append(topic.encode() in (tmp_path / "home_assistant.json").read_bytes())
+
+    shown = HomeAssistant(
+        HomeAssistantConfig(),
+        [Looks()],
+        lambda: DeviceFacts(device="pi", cameras=[DOOR]),
+        file=tmp_path / "home_assistant.json",
+        clock=ManualClock(),
+    )
+    shown.start()
+    shown.tick()
+    assert noted == [True]
 
 
 @pytest.mark.parametrize("prefix", ["", "/", "a/#", "+"])

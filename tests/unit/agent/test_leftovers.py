@@ -25,7 +25,8 @@ class Broker:
         self.cleared: set[str] = set()
         self.vacated: dict[str, Callable[[], None]] = {}
 
-    def vacate(self, device: str, done: Callable[[], None]) -> None:
+    def vacate(self, device: str, shown: str, done: Callable[[], None]) -> None:
+        assert shown == f"homeassistant/{device}"
         self.vacated[device] = done
 
     def clear(self, *levels: str) -> None:
@@ -34,7 +35,8 @@ class Broker:
 
 def board(folder: Path, device: str = "pi") -> tuple[Leftovers, Broker]:
     broker = Broker()
-    return Leftovers(folder, [cast("Channel", broker)], ManualClock(), device=device), broker
+    channels = [cast("Channel", broker)]
+    return Leftovers(folder, channels, ManualClock(), device=device, shown="homeassistant/{}".format), broker
 
 
 def test_a_camera_that_is_taken_out_leaves_nothing(tmp_path: Path) -> None:

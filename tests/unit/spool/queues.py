@@ -16,7 +16,6 @@ from tests.simulators.manual_clock import START_MONO_NS, START_UNIX_NS
 
 BOOT = "00000000-0000-0000-0000-000000000000"
 NEXT_BOOT = "11111111-1111-1111-1111-111111111111"
-TOPIC = "edgemass/v1/pi-7f3a/camera/door/events"
 
 
 def now(at_s: float = 0.0, *, boot: str = BOOT, synced: bool = True, jump_s: float = 0.0) -> Now:
@@ -52,7 +51,7 @@ class Opened:
         for _ in range(count):
             self.seq[camera] = self.seq.get(camera, 0) + 1
             made = event(self.seq[camera], camera=camera, run_id=self.run_id)
-            self.queue.put(made, TOPIC, to_json(made), at or now(), away=away)
+            self.queue.put(made, to_json(made), at or now(), away=away)
 
     def send(self, count: int = 10**9, at: Now | None = None) -> list[tuple[str, str, int]]:
         """Take and deliver so many; run, camera and seq of each."""

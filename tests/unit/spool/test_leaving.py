@@ -13,7 +13,7 @@ from edgemass.spool.leaving import Now, stamped
 from edgemass.spool.records import Document
 from tests.documents import event
 from tests.simulators.manual_clock import START_MONO_NS, START_UNIX_NS
-from tests.unit.spool.queues import BOOT, NEXT_BOOT, TOPIC, now
+from tests.unit.spool.queues import BOOT, NEXT_BOOT, now
 
 YEARS_S = 50 * 365 * 86_400.0
 
@@ -28,7 +28,6 @@ def document(made: EventMessage) -> Document:
         START_MONO_NS,
         START_UNIX_NS,
         synced=made.clock_synced,
-        topic=TOPIC,
         payload=to_json(made),
     )
 

@@ -222,6 +222,18 @@ def test_older_segments_that_vanish_are_counted_as_damaged(tmp_path: Path) -> No
     assert run.queued == 0
 
 
+def test_an_event_at_the_end_of_a_segment_that_is_damaged_meanwhile_is_counted_once(tmp_path: Path) -> None:
+    opened = Opened(tmp_path, segment_bytes=1 << 16)
+    opened.put(1500)
+    hurt = sorted(tmp_path.glob("*.seg"))[2]
+    hurt.write_bytes(hurt.read_bytes()[:-1] + b"?")
+    sent = opened.send()
+    run = run_of(opened)
+    assert run.dropped == {"damaged": 1}
+    assert len(sent) == 1499
+    assert run.queued == 0
+
+
 def test_the_daily_budget_of_writes_is_kept_and_what_waits_then_is_in_memory(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

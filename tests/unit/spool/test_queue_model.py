@@ -29,7 +29,7 @@ from edgemass.spool.pacing import Wear
 from edgemass.spool.queue import Queue
 from edgemass.spool.records import Document
 from tests.documents import event
-from tests.unit.spool.queues import TOPIC, now
+from tests.unit.spool.queues import now
 
 SEGMENT_BYTES = 4096  # a handful of documents
 CONFIG = DeliveryConfig(memory_bytes=1 << 20, daily_bytes=None)
@@ -94,7 +94,7 @@ class QueueMachine(RuleBasedStateMachine):
         for _ in range(count):
             self.seq[camera] += 1
             made = event(self.seq[camera], camera=camera, run_id=self.run_id)
-            self.queue.put(made, TOPIC, to_json(made), self._now(), away=away)
+            self.queue.put(made, to_json(made), self._now(), away=away)
             self.put.setdefault(self.run_id, {})[camera] = self.seq[camera]
 
     @rule(count=st.integers(1, 8))

@@ -10,16 +10,14 @@ from edgemass.messages import to_json
 from edgemass.spool.accounts import Run
 from edgemass.spool.records import MAX_BODY, Document, Record, State, decode, encode
 from tests.documents import event
-from tests.unit.spool.queues import BOOT, TOPIC
+from tests.unit.spool.queues import BOOT
 
 SEGMENT = 7
 STATE = State(3, 9, {"a": Run(BOOT, {"door": 9}, 9, 3, {"full": 2}, closed=True)}, ("z",), 1.5, 2, BOOT)
 
 
 def document(index: int) -> Document:
-    return Document(
-        index, "a", BOOT, "door", index + 1, 1, 2, synced=True, topic=TOPIC, payload=to_json(event(index + 1))
-    )
+    return Document(index, "a", BOOT, "door", index + 1, 1, 2, synced=True, payload=to_json(event(index + 1)))
 
 
 RECORDS: list[Record] = [STATE, *(document(index) for index in range(4))]
@@ -64,6 +62,6 @@ def test_zeros_as_a_power_cut_leaves_them_are_no_records() -> None:
 
 
 def test_a_record_too_large_to_be_read_is_not_written() -> None:
-    huge = Document(0, "a", BOOT, "door", 1, 1, 2, synced=True, topic=TOPIC, payload=bytes(MAX_BODY))
+    huge = Document(0, "a", BOOT, "door", 1, 1, 2, synced=True, payload=bytes(MAX_BODY))
     with pytest.raises(ValueError, match="at most"):
         encode(huge, SEGMENT)

@@ -13,13 +13,15 @@ import pytest
 
 from edgemass.clock import SystemClock
 from edgemass.config.delivery import DeliveryConfig
-from edgemass.spool import Spool
+from edgemass.spool import Spool, Topics
 from edgemass.spool import spool as module
 from edgemass.spool.log import Log
 from tests.documents import event
 from tests.simulators.broker import wait_until
 from tests.simulators.manual_clock import ManualClock
-from tests.unit.spool.queues import BOOT, TOPIC
+from tests.unit.spool.queues import BOOT
+
+TOPIC = "edgemass/v1/pi-7f3a/camera/door/events"
 
 
 class FakeBroker:
@@ -69,7 +71,7 @@ def opened(folder: Path | None, broker: FakeBroker, config: DeliveryConfig | Non
         folder,
         broker,
         device="pi-7f3a",
-        base="edgemass/v1/pi-7f3a",
+        topics=Topics("edgemass/v1/pi-7f3a", str),
         config=config or DeliveryConfig(settle_s=0.0),
         clock=SystemClock(),
         synced=lambda: True,
@@ -87,7 +89,7 @@ def spool(tmp_path: Path, broker: FakeBroker) -> Iterator[Spool]:
 
 
 def test_an_event_leaves_at_once_as_it_was_made(spool: Spool, broker: FakeBroker) -> None:
-    spool.put(event(1), TOPIC)
+    spool.put(event(1))
     wait_until(broker.events, "the event")
     assert "replayed" not in broker.events()[0]
     wait_until(lambda: (health := spool.queue()) is not None and health.messages == 0, "acknowledged")
@@ -97,7 +99,7 @@ def test_what_waited_leaves_in_order_when_the_broker_comes(tmp_path: Path) -> No
     broker = FakeBroker(connected=False)
     spool = opened(tmp_path, broker)
     for seq in range(1, 21):
-        spool.put(event(seq), TOPIC)
+        spool.put(event(seq))
     wait_until(lambda: (health := spool.queue()) is not None and health.messages == 20, "queued")
     assert not broker.events()
     broker.comes(spool)
@@ -111,7 +113,7 @@ def test_what_waited_leaves_in_order_when_the_broker_comes(tmp_path: Path) -> No
 def test_the_next_process_sends_what_the_last_could_not_flagged_as_replayed(tmp_path: Path) -> None:
     absent = FakeBroker(connected=False)
     first = opened(tmp_path, absent)
-    first.put(event(1), TOPIC)
+    first.put(event(1))
     first.close(0)
     broker = FakeBroker()
     second = opened(tmp_path, broker)
@@ -126,7 +128,7 @@ def test_what_was_not_acknowledged_is_sent_again_by_the_next_process_and_flagged
     silent = FakeBroker()
     silent.silent = True
     first = opened(tmp_path, silent)
-    first.put(event(1), TOPIC)
+    first.put(event(1))
     wait_until(silent.events, "sent")
     first.close(0)
     broker = FakeBroker()
@@ -143,7 +145,7 @@ def test_an_event_made_before_the_clock_was_set_leaves_with_its_true_time(tmp_pa
         tmp_path,
         broker,
         device="pi-7f3a",
-        base="edgemass/v1/pi-7f3a",
+        topics=Topics("edgemass/v1/pi-7f3a", str),
         config=DeliveryConfig(settle_s=0.0),
         clock=ManualClock(),
         synced=lambda: bool(known),
@@ -153,7 +155,7 @@ def test_an_event_made_before_the_clock_was_set_leaves_with_its_true_time(tmp_pa
     made = msgspec.structs.replace(
         event(1, synced=False), time="1970-01-01T00:10:00.000Z", started="1970-01-01T00:09:00Z"
     )
-    spool.put(made, TOPIC)
+    spool.put(made)
     wait_until(lambda: (health := spool.queue()) is not None and health.messages == 1, "queued")
     known.append(True)
     broker.comes(spool)
@@ -170,7 +172,7 @@ def test_a_connection_without_room_is_tried_again_in_order(
     monkeypatch.setattr(module, "LOOK_S", 0.01)
     broker.refuses = True
     for seq in range(1, 6):
-        spool.put(event(seq), TOPIC)
+        spool.put(event(seq))
     wait_until(lambda: (health := spool.queue()) is not None and health.messages == 5, "queued")
     broker.refuses = False
     spool.wake()
@@ -185,7 +187,7 @@ def test_events_that_come_faster_than_there_is_memory_are_counted(
     monkeypatch.setattr(Spool, "_open", _after(start, Spool._open))
     spool = opened(tmp_path, broker, DeliveryConfig(settle_s=0.0, memory_bytes=1 << 16))
     for seq in range(1, 501):
-        spool.put(event(seq), TOPIC)
+        spool.put(event(seq))
     start.set()
     spool.close(20)
     account = broker.accounts()[-1]["classes"]["events"]
@@ -202,7 +204,7 @@ def test_a_file_that_the_queue_never_wrote_is_no_part_of_it(
 ) -> None:
     (tmp_path / name).write_bytes(b"somebody else's")
     spool = opened(tmp_path, broker)
-    spool.put(event(1), TOPIC)
+    spool.put(event(1))
     wait_until(broker.events, "the event")
     health = spool.queue()
     spool.close(30)
@@ -220,7 +222,7 @@ def test_a_folder_that_fails_as_nobody_foresaw_leaves_events_to_memory_and_a_tra
 
     monkeypatch.setattr(Log, "open", fails)
     spool = opened(tmp_path, broker)
-    spool.put(event(1), TOPIC)
+    spool.put(event(1))
     wait_until(broker.events, "the event")
     health = spool.queue()
     spool.close(30)
@@ -242,7 +244,7 @@ def test_a_folder_that_cannot_be_made_is_said_once_and_events_go_on(
 ) -> None:
     (tmp_path / "file").write_text("")
     spool = opened(tmp_path / "file" / "spool", broker)
-    spool.put(event(1), TOPIC)
+    spool.put(event(1))
     wait_until(broker.events, "the event")
     health = spool.queue()
     spool.close(30)

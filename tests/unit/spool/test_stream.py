@@ -149,3 +149,13 @@ def test_an_account_closes_though_the_device_was_renamed_before_its_events_could
     stream.take(account(1, 1))
     verdict = stream.verdict()
     assert (verdict.ok, len(verdict.runs)) == (True, 1), verdict
+
+
+@pytest.mark.parametrize("name", ["its-earlier-name", "pi-7f3a"])
+def test_a_run_is_asked_about_by_any_name_that_the_device_had_in_it(name: str) -> None:
+    stream = Stream([name])
+    stream.take(to_json(msgspec.structs.replace(event(1, camera="door"), device="its-earlier-name")))
+    stream.take(account(1, 1))
+    stream.take(to_json(msgspec.structs.replace(event(1), device="another", run_id="another")))
+    verdict = stream.verdict()
+    assert (verdict.ok, [(run.device, run.received) for run in verdict.runs]) == (True, [("pi-7f3a", 1)])

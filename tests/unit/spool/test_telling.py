@@ -10,6 +10,7 @@ import pytest
 
 from edgemass.messages.health import Account, AccountMessage
 from edgemass.spool.telling import KEPT, Telling
+from edgemass.spool.topics import Topics
 from tests.unit.spool.queues import Opened, now
 
 
@@ -44,7 +45,7 @@ def told() -> Told:
 
 @pytest.fixture
 def telling(told: Told) -> Telling:
-    return Telling("base", "pi-7f3a", told)
+    return Telling(Topics("base", str), "pi-7f3a", told)
 
 
 def test_an_open_account_is_told_at_once_then_every_so_often_where_it_changed(
