@@ -82,7 +82,7 @@ def outage(broker: Broker, folder: Path, draw: random.Random, *, kills: int, out
         return sources[-1].__enter__()
 
     def has(source: EventSource, count: int) -> None:
-        wait_until(lambda: len(source.told) >= count, f"{count} events: {source.err}", PATIENCE_S)
+        wait_until(lambda: len(source.told) >= count, lambda: f"{count} events: {source.err}", PATIENCE_S)
 
     try:
         with Listener(broker, "edgemass/v1/#") as listener:
@@ -151,9 +151,9 @@ def test_a_daemon_without_a_broker_that_is_killed_tells_all_later(assets: Path, 
     for number in range(2):
         before = len(told())
         with Daemon(tmp_path, *arguments, *sink(number)) as daemon:
-            wait_until(lambda: len(told()) >= before + 5, f"events: {daemon.err}", PATIENCE_S)  # noqa: B023 (called here)
+            wait_until(lambda: len(told()) >= before + 5, lambda: f"events: {daemon.err}", PATIENCE_S)  # noqa: B023 (called here)
             sure.update(told())
-            wait_until(lambda: len(told()) > len(sure), f"one more: {daemon.err}", PATIENCE_S)
+            wait_until(lambda: len(told()) > len(sure), lambda: f"one more: {daemon.err}", PATIENCE_S)
             os.kill(daemon.pid, signal.SIGKILL)
     broker.start()
     with (

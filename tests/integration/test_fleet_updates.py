@@ -48,7 +48,7 @@ def wait_for(listener: Listener, phase: str, sequence: int) -> dict[str, Any]:
     def found() -> list[dict[str, Any]]:
         return [item for item in reports(listener) if item["phase"] == phase and item.get("sequence", 0) == sequence]
 
-    wait_until(found, f"{phase} of order {sequence}; heard {reports(listener)[-1:]}", PATIENCE_S)
+    wait_until(found, lambda: f"{phase} of order {sequence}; heard {reports(listener)[-1:]}", PATIENCE_S)
     return found()[-1]
 
 
@@ -149,7 +149,7 @@ def test_orders_for_others_old_ones_and_releases_older_than_the_confirmed_one_ar
         ):
             fleet.order(envelope)
             assert reason in wait_for(listener, "failed", sequence)["reason"]
-        fleet.publish(release(tmp_path / "again", 2), "--allow-older")
+        fleet.publish(release(tmp_path / "again", 2), "--allow-older")  # order 8 may be tried again before 9 comes
         fleet.order(fleet.envelope(two, sequence=9))
         assert wait_for(listener, "confirmed", 9)["version"] == "2"
         assert daemon.end() == 0

@@ -48,12 +48,17 @@ def free_port() -> int:
             return port
 
 
-def wait_until(what: Callable[[], object], reason: str, patience_s: float = PATIENCE_S) -> None:
-    """Wait until `what()` is true; a failure names `reason`. Tests state an order of events by it, never a speed."""
+def wait_until(what: Callable[[], object], reason: str | Callable[[], str], patience_s: float = PATIENCE_S) -> None:
+    """Wait until `what()` is true; a failure names `reason`, or what that says then.
+
+    Tests state an order of events by it, never a speed.
+    """
     deadline = time.monotonic() + patience_s
     while not what():
         if time.monotonic() > deadline:
-            raise AssertionError(f"waited {patience_s:.0f} s in vain: {reason}")
+            raise AssertionError(
+                f"waited {patience_s:.0f} s in vain: {reason if isinstance(reason, str) else reason()}"
+            )
         time.sleep(0.01)
 
 
