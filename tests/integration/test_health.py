@@ -39,7 +39,7 @@ pytestmark = pytest.mark.runtime
 
 
 class Device:
-    """A daemon with one made-up camera and a health document every second."""
+    """A daemon with one made-up camera and a health document every second, which knows its rates as soon."""
 
     def __init__(self, folder: Path, *sinks: str, more: str = "") -> None:
         self.state = folder / "state"
@@ -51,7 +51,7 @@ class Device:
             f'[health]\nevery_s = 1\ntextfile = "{self.textfile}"\n'
             '[cameras.door]\nsource = "synthetic:?width=320&height=240&fps=20"\nrealtime = true\nmax_fps = 5\n' + more
         )
-        self.daemon = Daemon(folder, "--config", str(config))
+        self.daemon = Daemon(folder, "--config", str(config), module="tests.simulators.brief_health")
 
     @property
     def status(self) -> dict[str, Any]:
