@@ -191,7 +191,7 @@ def test_a_snapshot_does_not_wait_for_the_doctor(asker: Asker, board: Daemon) ->
         asker.tell("command/doctor")
     assert asker.ask("camera/door/command/snapshot")["ok"]
     assert board.err.count("command done command=doctor") < examined + 2
-    wait_until(lambda: board.err.count("command done command=doctor") == examined + 2, "the doctor is done")
+    wait_until(lambda: board.err.count("command done command=doctor") == examined + 2, "the doctor is done", 60)
 
 
 def test_a_flood_of_commands_is_bounded_and_does_not_stop_frames(asker: Asker, listener: Listener) -> None:
