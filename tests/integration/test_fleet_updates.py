@@ -17,6 +17,7 @@ pytestmark = [
     pytest.mark.runtime,
     pytest.mark.broker,
     pytest.mark.registry,
+    pytest.mark.timeout(300),  # each starts two dozen processes, and waits for several things with PATIENCE_S
 ]
 
 FRAME_MS = 100.0
