@@ -229,8 +229,9 @@ class _Artist:
             if thing.track_id not in self._seen:
                 self._seen.add(thing.track_id)
                 self.things[thing.label] = self.things.get(thing.label, 0) + 1
-        shown = overlay(self._camera, observation.objects, self._counts, self._scene.totals)
-        return draw_scene(frame.image, self._boxes(places, observation), shown)
+        boxes = self._boxes(places, observation)
+        shown = overlay(self._camera, observation.objects, self._counts, self._scene.totals, boxes=boxes)
+        return draw_scene(frame.image, boxes, shown)
 
     def _boxes(self, found: Detections, observation: Observation) -> list[Detection]:
         """What is believed, and what is sure enough to be shown by itself."""

@@ -1,7 +1,7 @@
 """Where this device keeps what it can make again: imports, rewritten graphs, engines, measurements.
 
 Nothing in it is ever the only copy: whoever cannot read or write there does the work anew and says so at most in the
-log. The state folder of the daemon where that can be written, else the user's own.
+log. The user's own folder, which is there for root too; where it cannot be used, the state folder of the daemon.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import shutil
 from pathlib import Path
 
-PLACES = (Path("/var/lib/edgemass"), Path("~/.cache/edgemass"))
+PLACES = (Path("~/.cache/edgemass"), Path("/var/lib/edgemass"))
 _chosen: list[Path] = []
 
 
@@ -38,10 +38,10 @@ def _places() -> list[Path]:
     """
     if _chosen:
         return list(_chosen)
-    system, user = PLACES
+    user, system = PLACES
     places = [system] if os.access(system, os.W_OK) else []
     try:
-        return [*places, user.expanduser()]
+        return [user.expanduser(), *places]
     except RuntimeError as error:  # a service without a home
         if places:
             return places
@@ -56,13 +56,19 @@ def folder(kind: str) -> Path:
     Raises:
         OSError: there is no place that can be written.
     """
-    places = _places()
-    for place in places:
+    trouble: OSError | None = None
+    for place in _places():
         made = place / kind
-        made.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            made.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            trouble = trouble or error
+            continue
         if os.access(made, os.R_OK | os.W_OK | os.X_OK):
             return made
-    raise PermissionError(errno.EACCES, "it belongs to somebody else", str(places[-1] / kind))
+        trouble = trouble or PermissionError(errno.EACCES, "it belongs to somebody else", str(made))
+    assert trouble is not None, "there is always a place to try"
+    raise trouble
 
 
 def trim(place: Path, most: int) -> None:

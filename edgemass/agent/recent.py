@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass
 
 from edgemass.frame import Frame
@@ -82,9 +82,13 @@ class RecentSink:
         message = self._latest.get(camera)
         if message is None:
             return None
-        found = len(message.detections if isinstance(message, DetectionMessage) else message.classes)
+        labels: dict[str, int] | None = None
+        if isinstance(message, DetectionMessage):
+            found, labels = len(message.detections), dict(Counter(box.label for box in message.detections))
+        else:
+            found = len(message.classes)
         took = message.latency_ms
-        return Latest(message.seq, message.time, found, took.infer, took.total, message.backend)
+        return Latest(message.seq, message.time, found, took.infer, took.total, message.backend, labels)
 
     def counts_of(self, camera: str) -> CountsMessage | None:
         return self._counts.get(camera)

@@ -149,9 +149,10 @@ def _labels(
         raise BundleError(
             f"{where}: nothing in the file tells its classes; give their names with --labels FILE, one a line"
         )
-    return label_lists.generic(count), (
-        f"the {count} classes have no names: class_0 to class_{count - 1}; give --labels",
-    )
+    lack = f"the {count} classes have no names"
+    if any(graph.metadata.get(key) for key in label_lists.KEYS):
+        lack = "the file's own names are not one text for each class"
+    return label_lists.generic(count), (f"{lack}: class_0 to class_{count - 1}; give --labels",)
 
 
 def _manifest(

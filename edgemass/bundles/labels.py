@@ -50,6 +50,9 @@ NAMED: Mapping[str, tuple[str, ...]] = {
     "digits": tuple("0123456789"),
 }
 
+KEYS = ("names", "labels", "class_names", "classes")
+"""Of a file's metadata, under which exporters write them."""
+
 MAX_LITERAL = 512 * 1024
 _HALF_PAIR = re.compile("[\ud800-\udfff]")
 _INDEXED = re.compile(r"(?P<index>\d+)(?:\s*[:,]\s*|\s+)(?P<name>\S.*)")

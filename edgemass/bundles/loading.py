@@ -159,13 +159,17 @@ def _named(bundle: Bundle, name: str, choices: Sequence[Choice]) -> Variant:
 
 
 def _offered(bundle: Bundle, accelerated: Sequence[Choice]) -> list[Variant]:
-    """The variants that may run, best first; beside an accelerator only those with the manifest's own input and output,
-    since one decoder reads the answers of all.
+    """The variants that may run, best first; beside an accelerator only those with one input and output, since one
+    decoder reads the answers of all: the manifest's own, or those of the first variant for the accelerator's runtime.
 
     Raises:
         BundleError: all their files are missing.
     """
-    offered = [item for item in preferred(bundle) if not accelerated or (item.input is None and item.output is None)]
+    offered = preferred(bundle)
+    if accelerated:
+        shapes = [(item.input, item.output) for item in offered if item.runtime == accelerated[0].runtime]
+        shape = (None, None) if not shapes or (None, None) in shapes else shapes[0]
+        offered = [item for item in offered if (item.input, item.output) == shape]
     present = [item for item in offered if bundle.has(item)]
     for item in offered:
         if item not in present:

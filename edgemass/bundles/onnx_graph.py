@@ -14,7 +14,6 @@ from edgemass.errors import BundleError
 from edgemass.graph import Node
 from edgemass.tensors import TensorInfo
 
-_LABEL_KEYS = ("names", "labels", "class_names", "classes")
 _MAX_LIST = 4096  # what lies beyond in an attribute is weights, not parameters
 _MAX_ITEMS = 1_000_000  # operators, constants, inputs and texts; the largest published graphs have some ten thousand
 _MAX_RANK = 16
@@ -32,6 +31,11 @@ class OnnxFile:
     labels: tuple[str, ...]
     precision: str
     external: tuple[str, ...]
+
+
+def _meant(path: Path) -> str:
+    """What a file that begins like no model at all was meant to be, by its name."""
+    return {".onnx": "ONNX", ".tflite": "TFLite"}.get(path.suffix.lower(), "ONNX or TFLite")
 
 
 def read(path: Path) -> OnnxFile:
@@ -52,7 +56,7 @@ def read(path: Path) -> OnnxFile:
         model = onnx.load_model(str(path), format="protobuf", load_external_data=False)
     except (DecodeError, ValueError) as error:
         raise BundleError(
-            f"{path} is no whole ONNX model (truncated or damaged); download or export it again"
+            f"{path} is no whole {_meant(path)} model (truncated or damaged); download or export it again"
         ) from error
     except OSError as error:
         raise BundleError(f"cannot read {path}: {error.strerror}") from error
@@ -92,7 +96,7 @@ def _described(onnx: Any, path: Path, model: Any) -> OnnxFile:
         outputs=tuple(_info(onnx, value) for value in graph.output),
         nodes=tuple(_node(onnx, node) for node in graph.node),
         metadata=metadata,
-        labels=next((found for key in _LABEL_KEYS if (found := labels.from_literal(metadata.get(key, "")))), ()),
+        labels=next((found for key in labels.KEYS if (found := labels.from_literal(metadata.get(key, "")))), ()),
         precision=_precision(onnx, graph),
         external=external,
     )

@@ -34,9 +34,13 @@ def resolve(model: str, *, zoo: Sequence[Path] | None = None, store: Sequence[Pa
     if model.startswith(("oci://", "oci+http://", "oci+https://")):
         raise UsageError(f"{model} lies in a registry; get it with `edgemass model pull {model} -o DIR`, and give DIR")
     path = Path(model)
-    if (path / MANIFEST).is_file():
+    try:
+        is_bundle, is_there = (path / MANIFEST).is_file(), path.exists()
+    except OSError as error:
+        raise BundleError(f"cannot read {path}: {error.strerror}; give a model that this user may read") from error
+    if is_bundle:
         return load_bundle(path)
-    if path.exists():
+    if is_there:
         return from_file(path)
     from edgemass.bundles.zoo import installed, names, packed  # noqa: PLC0415 (brings the whole of HTTP with it)
 

@@ -39,7 +39,7 @@ def parse(settings: Sequence[str]) -> dict[str, str]:
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals or not key.strip():
-            raise UsageError(f"--set {setting}: wanted KEY=VALUE, for example --set color=BGR")
+            raise UsageError(f"--set {setting}: wanted NAME=VALUE, for example --set color=BGR")
         pairs[key.strip()] = value.strip()
     return pairs
 

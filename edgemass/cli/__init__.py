@@ -118,7 +118,8 @@ def execute(top: argparse.ArgumentParser, arguments: Sequence[str] | None) -> in
     except OSError as error:  # a file or folder that the verb did not foresee
         logger.debug("where it happened", exc_info=True)
         where = f"{error.filename}: " if error.filename is not None else ""
-        print(f"{top.prog}: error: {where}{error.strerror or one_line(error)}", file=sys.stderr)
+        advice = "; ask as a user who may" if isinstance(error, PermissionError) else ""
+        print(f"{top.prog}: error: {where}{error.strerror or one_line(error)}{advice}", file=sys.stderr)
         return EXIT_FAILURE
     return code
 

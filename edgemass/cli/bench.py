@@ -131,6 +131,8 @@ def _compare(options: argparse.Namespace) -> int:
         raise UsageError("--threads does not go with --all, which tries several; leave one of them out")
     if options.plot:
         plot.check(options.plot)
+    if options.pick:
+        _check_place()
     progress = Progress("bench, rows")
     try:
         found = comparing.compare(
@@ -153,6 +155,24 @@ def _compare(options: argparse.Namespace) -> int:
     if options.plot:
         plot.write(options.plot, found.title, found.rows, found.choice.best)
     return 0 if found.choice.best else 1
+
+
+def _check_place() -> None:
+    """Before minutes of measuring: whether what they end with can be kept.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    from edgemass import cache
+    from edgemass.bundles import picks
+
+    try:
+        cache.folder(picks.KIND)
+    except OSError as error:
+        raise UsageError(
+            f"a pick cannot be kept: {error.filename}: {error.strerror}; name a folder that can be written with "
+            "EDGEMASS_CACHE, or measure with --all and keep nothing"
+        ) from error
 
 
 def _keep(found: Comparison) -> bool:

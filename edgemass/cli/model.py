@@ -78,7 +78,7 @@ def _add_import(actions: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     add("--labels", type=Path, metavar="F", help="one label a line, in the order of the classes, without background")
     add("--family", metavar="F", help="the model family, where the graph does not decide it")
-    add("--set", action="append", default=[], metavar="KEY=VALUE", help="override or answer one thing; may be repeated")
+    add("--set", action="append", default=[], metavar="NAME=VALUE", help="override or answer one thing; repeatable")
     add("--no-optimize", action="store_true", help="leave out the variant that `model optimize` would make")
     parser.set_defaults(call=call_import)
 

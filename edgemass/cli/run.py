@@ -96,8 +96,8 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     add(
         "--state",
         metavar="DIR",
-        help="run what was activated there (default: EDGEMASS_STATE, /var/lib/edgemass or ~/.local/state/edgemass, "
-        "where it is in use)",
+        help="run what was activated there (default: EDGEMASS_STATE, else for root /var/lib/edgemass and for others "
+        "~/.local/state/edgemass, where it is in use)",
     )
     add("--record", type=Path, metavar="DIR", help="take down what is detected, for `edgemass replay`")
     add("--record-frames", action="store_true", help="with --record: the frames too, without loss")
@@ -246,6 +246,8 @@ def _check_ranges(options: argparse.Namespace) -> None:
     for name, value in (("--frames", options.frames), ("--max-fps", options.max_fps), ("--threads", options.threads)):
         if value is not None and value <= 0:
             raise UsageError(f"{name} must be above 0, found {value}")
+    if options.mqtt and not options.mqtt.startswith(("mqtt://", "mqtts://")):
+        raise UsageError(f"--mqtt must be mqtt://HOST or mqtts://HOST, found {options.mqtt!r}")
     if options.score is not None and not 0 <= options.score <= 1:
         raise UsageError(f"--score must lie between 0 and 1, found {options.score}")
 

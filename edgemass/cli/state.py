@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import hashlib
 import logging
 import os
 from pathlib import Path
@@ -20,6 +21,8 @@ logger = logging.getLogger(__name__)
 VARIABLE = "EDGEMASS_STATE"
 STORE = "store"
 RUNTIME = Path("/run/edgemass")
+BESIDE = "run"
+"""Of a state folder: where its status is kept on a machine without a place in memory."""
 
 
 def add_options(parser: argparse.ArgumentParser, *, slot: bool = True) -> None:
@@ -27,7 +30,7 @@ def add_options(parser: argparse.ArgumentParser, *, slot: bool = True) -> None:
     parser.add_argument(
         "--state",
         metavar="DIR",
-        help=f"state folder (default: {VARIABLE}, /var/lib/edgemass or ~/.local/state/edgemass)",
+        help=f"state folder (default: {VARIABLE}, else for root /var/lib/edgemass, for others ~/.local/state/edgemass)",
     )
     if slot:
         parser.add_argument("--slot", default="main", metavar="NAME", help="the place of the model (default: main)")
@@ -80,20 +83,35 @@ def store(options: argparse.Namespace) -> ModelStore:
 def runtime(asked_state: str | None) -> Path:
     """The folder to keep status.json in: that of the service, else one in memory, else beside the state.
 
-    asked_state: as `asked` says; who names a state folder of its own has its status there too.
+    It is written twice a minute for years, which an SD card need not bear. asked_state: as `asked` says; daemons with
+    state folders of their own have folders of their own here too.
     """
     if service := os.environ.get("RUNTIME_DIRECTORY"):  # of systemd; it may name several
         return Path(service.split(":")[0])
-    if asked_state is not None:
-        return Path(asked_state) / "run"
-    if os.access(RUNTIME, os.W_OK):
-        return RUNTIME
-    if session := os.environ.get("XDG_RUNTIME_DIR"):
-        return Path(session) / "edgemass"
-    return config.state_folder() / "run"
+    state = config.state_folder(asked_state)
+    memory = _memory()
+    if memory is None:
+        return state / BESIDE
+    if state == config.state_folder():
+        return memory
+    return memory / f"state-{hashlib.sha256(os.fsencode(state.resolve())).hexdigest()[:12]}"
 
 
 def runtimes(asked_state: str | None) -> list[Path]:
-    """Where status.json may be found, best first: the service's, then the user's own."""
-    own = runtime(asked_state)
-    return [own] if asked_state is not None else list(dict.fromkeys([RUNTIME, own]))
+    """Where status.json may be found, best first: the service's, then the user's own.
+
+    A daemon that was started without a session, as by cron, keeps it beside its state.
+    """
+    state = config.state_folder(asked_state)
+    service = [RUNTIME] if asked_state is None or state == config.SYSTEM_STATE else []
+    return list(dict.fromkeys([*service, runtime(asked_state), state / BESIDE]))
+
+
+def _memory() -> Path | None:
+    """A folder of this user that does not lie on a disk; None where there is none."""
+    if os.geteuid() == 0:
+        return RUNTIME if RUNTIME.parent.is_mount() else None
+    if os.access(RUNTIME, os.W_OK):  # as the user whom the service runs as
+        return RUNTIME
+    session = os.environ.get("XDG_RUNTIME_DIR")
+    return Path(session) / "edgemass" if session else None

@@ -42,7 +42,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     actions = trust.add_subparsers(dest="action", required=True, metavar="ACTION")
-    for add in (_add_init, _add_key, _add_sign, _add_refresh, _add_rotate, _add_status):
+    for add in (_add_init, _add_key, _add_withdraw_key, _add_sign, _add_refresh, _add_rotate, _add_status):
         add(actions)
 
 
@@ -65,6 +65,17 @@ def _add_key(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "public", type=Path, metavar="PUB", help="the .pub file beside a key; made with a new key if missing"
     )
     parser.add_argument("--threshold", type=int, metavar="K", help="from now on so many keys of the role must sign")
+
+
+def _add_withdraw_key(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _action(
+        actions,
+        "withdraw-key",
+        "let a key of the fleet sign orders no more, as after its theft",
+        "edgemass trust withdraw-key registry 3f9a2c41",
+        call_withdraw_key,
+    )
+    parser.add_argument("keyid", metavar="ID", help="of the key, or its beginning, as `trust status` shows it")
 
 
 def _add_sign(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -158,6 +169,7 @@ def call_add_key(options: argparse.Namespace) -> int:
     from edgemass.registry.trust import keys
 
     repository = _repository(options)
+    repository.check()  # before a key is made
     if not options.public.exists() and options.public.suffix == ".pub":
         keys.create(options.public.with_suffix(".pem"), _passphrase(options))
         print(f"made {options.public.with_suffix('.pem')}")
@@ -171,8 +183,17 @@ def call_add_key(options: argparse.Namespace) -> int:
     return _sign(repository, options)
 
 
+def call_withdraw_key(options: argparse.Namespace) -> int:
+    repository = _repository(options)
+    repository.check()
+    keyid = repository.withdraw_fleet_key(options.keyid)
+    print(f"the fleet signs no more with {keyid[:16]}")
+    return _sign(repository, options)
+
+
 def call_sign(options: argparse.Namespace) -> int:
     repository = _repository(options)
+    repository.check()
     releases = [_release(model, options) for model in options.models]
     if options.withdraw:
         for release in releases:
@@ -205,7 +226,7 @@ def call_rotate(options: argparse.Namespace) -> int:
     from edgemass.registry.trust import keys
 
     repository = _repository(options)
-    repository.standing()  # that there is one, before a key is made
+    repository.check()  # before a key is made
     if options.public is not None:
         public = keys.load_public(options.public)
     else:

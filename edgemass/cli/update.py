@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import threading
 import time
 from pathlib import Path
@@ -77,7 +78,9 @@ def call_check(options: argparse.Namespace) -> int:
         return 0
     print(f"running  {_told(running) if running else 'what the board came with'}")
     print(f"newest   {_told(found)}")
-    print(f"take it with: edgemass update apply --config {options.config}" if newer else "up to date")
+    words = ["edgemass", "update", "apply", found.name, "--config", str(options.config)]
+    words += ["--state", options.state] if options.state else []
+    print(f"take it with: {shlex.join(words)}" if newer else "up to date")
     return 0
 
 

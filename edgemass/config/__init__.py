@@ -8,6 +8,7 @@ are checked by the plug-in.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from edgemass.config.governor import GovernorConfig
 from edgemass.config.health import HealthConfig
 from edgemass.config.home_assistant import HomeAssistantConfig
 from edgemass.config.http import HttpConfig
-from edgemass.config.names import NAME_WANTED, device_id, is_name, state_folder
+from edgemass.config.names import NAME_WANTED, SYSTEM_STATE, device_id, is_name, state_folder
 from edgemass.config.reading import convert, join, read_toml
 from edgemass.config.rules import RuleConfig
 from edgemass.config.scene import Filters, LineConfig, ZoneConfig
@@ -32,6 +33,7 @@ from edgemass.errors import ConfigError
 __all__ = [
     "NAMED_TABLES",
     "NAME_WANTED",
+    "SYSTEM_STATE",
     "CameraConfig",
     "Config",
     "DeliveryConfig",
@@ -76,8 +78,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     variant: run this one of the model and no other.
     tune: where neither backend nor threads nor variant is asked for, measure once in the background what runs best.
     frames: end after so many frames of each camera; None = never.
-    state: folder of the store, the trust metadata and the orders; None = /var/lib/edgemass where that can be written,
-        else ~/.local/state/edgemass.
+    state: folder of the store, the trust metadata and the orders; None = /var/lib/edgemass for root, else
+        ~/.local/state/edgemass.
     root: what /proc and /sys are read under; of the command line, not a key.
     health: how the device tells how it is.
     runtime: folder of status.json and its lock, None = there is none; of the command line, not a key.
@@ -149,9 +151,23 @@ def load(path: Path) -> Config:
 
 
 def files(path: Path) -> list[Path]:
-    """The files that are read for one that a person named, in order."""
-    main = path / NAME if path.is_dir() else path
-    return [main, *sorted((main.parent / "conf.d").glob("*.toml"))]
+    """The files that are read for one that a person named, in order.
+
+    Raises:
+        ConfigError: a folder may not be looked into, so that nobody knows what stands there.
+    """
+    main = path / NAME if os.path.isdir(path) else path  # noqa: PTH112 (Path.is_dir raises where nobody may look)
+    drops = main.parent / "conf.d"
+    try:
+        names = sorted(name for name in os.listdir(drops) if name.endswith(".toml"))  # noqa: PTH208 (a glob hides errors)
+    except (FileNotFoundError, NotADirectoryError):
+        names = []
+    except OSError as error:
+        read_toml(main)  # says it of the file that was named, where that cannot be read either
+        raise ConfigError(
+            f"cannot read {drops}: {error.strerror}; let this user read it, or run it as the user who may"
+        ) from error
+    return [main, *(drops / name for name in names)]
 
 
 def says(path: Path, *keys: str) -> Path:

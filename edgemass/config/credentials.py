@@ -18,8 +18,8 @@ from edgemass.errors import ConfigError
 
 VARIABLE = "CREDENTIALS_DIRECTORY"
 FOLDER = Path("/etc/edgemass/credentials")
-PREFIX = "edgemass_"
-"""LoadCredential=edgemass:FOLDER names the files of the folder so."""
+PREFIX = "edgemass-folder_"
+"""LoadCredential=edgemass-folder:FOLDER names the files of the folder so."""
 
 _NAME = r"(?P<name>[A-Za-z0-9][A-Za-z0-9_.-]*)"
 _FILE = re.compile(rf"(?<==)credential:{_NAME}(?=$|[&#])")

@@ -9,6 +9,7 @@ import socket
 from pathlib import Path
 
 MACHINE_ID = Path("/etc/machine-id")
+SYSTEM_STATE = Path("/var/lib/edgemass")
 NAME_WANTED = "must be letters, digits, `_`, `.` and `-`, at most 63"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 
@@ -29,17 +30,19 @@ def device_id(machine_id: Path = MACHINE_ID) -> str:
 
 
 def state_folder(asked: str | Path | None = None) -> Path:
-    """Where this device keeps its models, the trust metadata and the orders.
+    """Where this device keeps its models, the trust metadata and the orders; the same place whatever was used before.
 
-    asked: the folder to take. None = that of the system's daemon where it can be written, else the user's own, which
-        is where the XDG base directories have it.
+    asked: the folder to take. None = where XDG_STATE_HOME says; else for root, and whoever may write there, the
+        system's; else the user's own, which is where the XDG base directories have it.
     """
     if asked is not None:
         return Path(asked)
-    system = Path("/var/lib/edgemass")
-    if os.access(system, os.W_OK):
-        return system
+    named = Path(os.environ.get("XDG_STATE_HOME", ""))
+    if named.is_absolute():
+        return named / "edgemass"
+    if os.geteuid() == 0 or os.access(SYSTEM_STATE, os.W_OK):
+        return SYSTEM_STATE
     try:
-        return Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser() / "edgemass"
+        return Path("~/.local/state/edgemass").expanduser()
     except RuntimeError:  # a service without a home
-        return system
+        return SYSTEM_STATE

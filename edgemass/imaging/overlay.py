@@ -61,7 +61,8 @@ class Overlay:
     """What is drawn beside the boxes.
 
     tails: by track, its last places, oldest first. banner: what is wrong with the picture, "" for nothing.
-    counts: by label, how many there are; None where that is not known.
+    counts: by label, how many there are; None where that is not known. unseen: of these without a box, being lost or
+    hidden for a moment.
     """
 
     zones: tuple[Area, ...] = ()
@@ -69,6 +70,7 @@ class Overlay:
     tails: Mapping[int, Sequence[Point]] = field(default_factory=dict)
     banner: str = ""
     counts: Mapping[str, int | None] = field(default_factory=dict)
+    unseen: Mapping[str, int] = field(default_factory=dict)
 
 
 def draw_scene(image: Image, detections: Sequence[Detection], overlay: Overlay) -> Image:
@@ -77,7 +79,7 @@ def draw_scene(image: Image, detections: Sequence[Detection], overlay: Overlay) 
     height, width = image.shape[:2]
     layout = Layout(width, height)
     classes = {detection.label: class_colour(detection.class_id) for detection in detections}
-    pasted = _place_panel(overlay.counts, classes, layout, width, height)
+    pasted = _place_panel(_counted(overlay), classes, layout, width, height)
     pasted += _place_banner(overlay.banner, layout, width, height)
     for index, zone in enumerate(overlay.zones):
         _draw_zone(drawn, zone, _ZONES[index % len(_ZONES)])
@@ -220,16 +222,25 @@ def _place_counts(crossing: Crossing, layout: Layout, width: int, height: int) -
 # Counts and banner
 
 
+def _counted(overlay: Overlay) -> dict[str, str]:
+    """By label, in words."""
+    told = {label: f"{'?' if count is None else count} {label}" for label, count in overlay.counts.items()}
+    return {
+        label: f"{text}, {n} out of sight" if (n := overlay.unseen.get(label, 0)) else text
+        for label, text in told.items()
+    }
+
+
 def _place_panel(
-    counts: Mapping[str, int | None], classes: Mapping[str, Colour], layout: Layout, width: int, height: int
+    counted: Mapping[str, str], classes: Mapping[str, Colour], layout: Layout, width: int, height: int
 ) -> _Placed:
     """In the upper left corner: a line for each label, with a dot of its class's colour."""
-    if not counts:
+    if not counted:
         return []
     line = line_height(width, height)
     gap = max(2, line // 3)
     most = max(1, (height // 2 - 2 * gap) // line)
-    rows = [(label, f"{'?' if count is None else count} {label}") for label, count in list(counts.items())[:most]]
+    rows = list(counted.items())[:most]
     texts = [tag(text, line, _PANEL, 0.0) for _, text in rows]
     wide = max(text.width for text in texts) + line + 2 * gap
     high = sum(text.height for text in texts) + 2 * gap

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from edgemass.config.camera import CameraConfig
 from edgemass.config.shapes import Point
 from edgemass.imaging.overlay import Area, Crossing, Overlay
+from edgemass.messages import Detection
 from edgemass.scene.crossings import Totals
 from edgemass.scene.happening import Counts, Numbers
 
@@ -23,13 +25,22 @@ class Followed(Protocol):
 
 
 def overlay(
-    camera: CameraConfig, objects: Sequence[Followed], counts: Counts | None, totals: Totals, *, banner: str = ""
+    camera: CameraConfig,
+    objects: Sequence[Followed],
+    counts: Counts | None,
+    totals: Totals,
+    *,
+    boxes: Iterable[Detection],
+    banner: str = "",
 ) -> Overlay:
     """Zones, lines, tails and counts of one frame.
 
-    objects: those that are believed. counts: as told last, None before. totals: of the lines.
+    objects: those that are believed. counts: as told last, None before. totals: of the lines. boxes: that are drawn;
+        who is counted beside them is out of sight.
     """
+    seen = Counter(box.label for box in boxes)
     zones = counts.zones if counts is not None else {}
+    labels = counts.labels if counts is not None else {}
     inside = {name: _sum(zones.get(name, {})) for name in camera.zones}
     return Overlay(
         zones=tuple(
@@ -48,7 +59,8 @@ def overlay(
         ),
         tails={thing.track_id: tuple(thing.tail) for thing in objects},
         banner=banner,
-        counts=dict(counts.labels) if counts is not None else {},
+        counts=dict(labels),
+        unseen={label: max(0, (count or 0) - seen[label]) for label, count in labels.items()},
     )
 
 

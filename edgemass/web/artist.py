@@ -78,7 +78,9 @@ class Artist:
         if told is not None:
             totals = {name: {"in": ways.in_, "out": ways.out} for name, ways in told.lines.items()}
         banner = f"blind: {state.reason.partition(':')[0]}" if state is not None and state.state == "blind" else ""
-        return overlay(self._camera, list(self._followed.values()), counts, totals, banner=banner)
+        return overlay(
+            self._camera, list(self._followed.values()), counts, totals, boxes=message.detections, banner=banner
+        )
 
     def _follow(self, message: DetectionMessage) -> None:
         if message.model.digest != self._digest:  # another model's tracks are numbered from 1 again

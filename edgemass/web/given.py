@@ -14,7 +14,10 @@ from edgemass.web.gallery import Gallery
 
 
 class Latest(msgspec.Struct, frozen=True):
-    """The newest document of a camera. found: how many boxes or classes. Milliseconds as in edgemass.detection/1."""
+    """The newest document of a camera. found: how many boxes or classes. Milliseconds as in edgemass.detection/1.
+
+    labels: how many boxes of each; who is counted beside them is out of sight for a moment. None where there are none.
+    """
 
     seq: int
     time: str
@@ -22,6 +25,7 @@ class Latest(msgspec.Struct, frozen=True):
     infer_ms: float
     total_ms: float
     backend: str
+    labels: dict[str, int] | None = None
 
 
 class CameraNow(msgspec.Struct, frozen=True, kw_only=True):

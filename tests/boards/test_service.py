@@ -183,6 +183,18 @@ def test_a_credential_that_is_missing_ends_it_for_good_and_says_which(board: Boa
     board.wait_ready()
 
 
+def test_a_folder_of_credentials_that_somebody_removed_keeps_nothing_from_starting(board: Board) -> None:
+    system = board.system
+    system.run("mv", "/etc/edgemass/credentials", "/srv/credentials")
+    system.write("/etc/edgemass/edgemass.toml", CONFIG.format(top="").replace("sinks", "# sinks", 1))
+    system.run("systemctl", "restart", UNIT)
+    board.wait_ready()
+    system.run("mv", "/srv/credentials", "/etc/edgemass/credentials")
+    board.configure()
+    system.run("systemctl", "restart", UNIT)
+    board.wait_ready()
+
+
 def test_a_reload_changes_the_cameras_of_the_running_process(board: Board) -> None:
     system, pid = board.system, board.wait_ready()
     board.wait_fps()

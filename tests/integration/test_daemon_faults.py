@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 import pytest
 
+from edgemass.cli import state as states
 from tests.simulators import fake_dev
 from tests.simulators.asker import Asker
 from tests.simulators.broker import PATIENCE_S, Broker, Listener, free_port, wait_until
@@ -50,7 +51,7 @@ class Board:
         self._documents: list[dict[str, Any]] = []
         self._read_bytes = 0
         self.file = folder / "edgemass.toml"
-        self.runtime = (state or folder / "state") / "run"
+        self.runtime = states.runtime(str(state or folder / "state"))
         addresses = json.dumps([f"jsonl:{self._out}", *sinks])
         self.file.write_text(
             f'device = "pi"\nmodel = "{yolo_v8(folder / "tiny.onnx")}"\ntune = false\nsinks = {addresses}\n'

@@ -24,10 +24,11 @@ from edgemass import cache, families
 from edgemass.agent import Agent
 from edgemass.backends import Options, trial
 from edgemass.backends.ladder import Ladder
-from edgemass.bundles import Bundle, loading, picks, write_bundle
+from edgemass.bundles import Bundle, loading, picks, resolve, write_bundle
 from edgemass.config import CameraConfig, Config
 from edgemass.counters import Counters
 from edgemass.detections import Classification
+from edgemass.detector import Thresholds
 from edgemass.errors import BackendError
 from edgemass.frame import Frame
 from edgemass.manifest import InputSpec, Manifest, OutputSpec, Variant
@@ -299,6 +300,16 @@ def test_without_strict_the_run_goes_on_and_each_message_names_what_ran(
 def test_strict_refuses_to_start_on_something_else(bundle: Bundle, library: Path, tmp_path: Path) -> None:
     with pytest.raises(BackendError, match=r"fake: no device found; leave out --strict"):
         run_agent(bundle, tmp_path, f"tflite:{library}?fault=create", strict=True)
+
+
+def test_a_variant_with_an_input_of_its_own_serves_an_accelerator_where_no_other_does(library: Path) -> None:
+    """The person detector that comes along has a TFLite variant of this kind beside its ONNX one."""
+    bundle = resolve("edgemass-person")
+    detector, variant = loading.open_detector(bundle, runtime=f"tflite:{library}?fault=create")
+    found = detector.stream().detect(np.zeros((90, 160, 3), np.uint8), Thresholds(0.4)).found
+    backend = detector.backend.name
+    detector.backend.close()
+    assert (variant.name, backend, len(found.score)) == ("int8-tflite", "litert/xnnpack", 0)
 
 
 def test_onnx_runtime_may_not_answer_a_failing_provider_with_the_cpu(

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import trustme
 
+from edgemass.cli import state as states
 from edgemass.doctor import Machine
 from edgemass.doctor.broker import broker
 from edgemass.doctor.model import model
@@ -146,7 +147,7 @@ def test_what_a_running_daemon_has_is_left_to_it(tmp_path: Path) -> None:
         return told
 
     def online() -> bool:
-        status = tmp_path / "state" / "run" / "status.json"
+        status = states.runtime(str(tmp_path / "state")) / "status.json"
         return status.is_file() and json.loads(status.read_text())["cameras"]["door"]["state"] == "online"
 
     with Daemon(tmp_path, "--config", str(config)) as daemon:

@@ -15,6 +15,7 @@ import msgspec
 import pytest
 
 from edgemass.cli import main
+from edgemass.cli import state as states
 from edgemass.health import Place
 from edgemass.health.collecting import Collectors
 from edgemass.health.metrics import METRICS
@@ -57,7 +58,7 @@ class Device:
     def status(self) -> dict[str, Any]:
         """The newest document, {} before the first."""
         try:
-            found = json.loads((self.state / "run" / "status.json").read_bytes())
+            found = json.loads((states.runtime(str(self.state)) / "status.json").read_bytes())
         except FileNotFoundError:
             return {}
         return dict(found)

@@ -73,6 +73,7 @@ def furnish(page: DevicePage) -> None:
     page.sink.camera_state("door", documents.ONLINE)
     page.sink.camera_state("hall", CameraState("blind", "covered: light 0", ""))
     page.sink.counts(COUNTS)
+    page.sink.publish(documents.detections("person"), documents.frame())
     page.sink.event(event(1, type="end"), jpeg(200))
     page.sink.event(event(2, label=XSS), None)
 
@@ -94,7 +95,16 @@ def test_the_page_shows_everything_without_a_word_on_the_console(
             asked = [address for address in chromium.requests if not address.startswith(page.address)]
     assert asked in ([], ["about:blank"])
     for wanted in (
-        *("pi-7f3a", "2 problems", "the broker is away", XSS, "2 person", "? dog", "path: 1 inside", "3 in, 1 out"),
+        *(
+            "pi-7f3a",
+            "2 problems",
+            "the broker is away",
+            XSS,
+            "2 person, 1 out of sight",
+            "? dog",
+            "path: 1 inside",
+            "3 in, 1 out",
+        ),
         *("privacy = counts-only", "covered", "person", "14.9", "31 ms", "61.3 °C", "too little voltage"),
         *("edgemass-person 1", "abababababab", "int8", "onnxruntime/cpu", "p50 24.0 ms, p95 31.0 ms", "3 waiting"),
         *("synchronised", "12.4 GB of 31.0 GB free", "1 d 2 h"),

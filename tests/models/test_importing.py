@@ -53,6 +53,24 @@ def test_classes_that_nobody_names_get_numbers_and_that_is_told(tmp_path: Path) 
     assert any("no names" in sentence for sentence in manifest.assumed)
 
 
+@pytest.mark.parametrize("names", ["{0: 'a', 1: '', 2: 'c'}", "{0: 'a', 2: 'b', 7: 'c'}", "a, b and c"])
+def test_names_of_the_file_that_cannot_be_taken_are_not_called_missing(tmp_path: Path, names: str) -> None:
+    manifest = bundles.import_model(classifier(tmp_path / "m.onnx", metadata={"names": names}))
+    assert manifest.labels == ("class_0", "class_1", "class_2")
+    assert manifest.assumed[-1].startswith(
+        "the file's own names are not one text for each class: class_0 to class_2; give"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("m.tflite", "TFLite model"), ("m.onnx", "ONNX model"), ("m.mp4", "ONNX or TFLite model")]
+)
+def test_what_cannot_be_read_is_called_what_it_was_meant_to_be(tmp_path: Path, name: str, meant: str) -> None:
+    (tmp_path / name).write_bytes(bytes(range(255, 0, -1)) * 9)
+    with pytest.raises(BundleError, match=f"{name} is no whole {meant} .truncated or damaged"):
+        bundles.import_model(tmp_path / name)
+
+
 def test_another_number_of_labels_than_classes_is_refused_with_both(tmp_path: Path) -> None:
     path = classifier(tmp_path / "m.onnx")
     with pytest.raises(BundleError, match="5 labels, the graph has 3 classes"):

@@ -15,12 +15,22 @@ def _no_place_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "_chosen", [])
 
 
-def test_the_state_folder_is_taken_where_it_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "PLACES", (tmp_path / "state", tmp_path / "home"))
+def test_the_place_stays_when_a_state_folder_comes_into_being(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "PLACES", (tmp_path / "home", tmp_path / "state"))
     assert cache.folder("graphs") == tmp_path / "home" / "graphs"
     (tmp_path / "state").mkdir()
-    assert cache.folder("graphs") == tmp_path / "state" / "graphs"
+    assert cache.folder("graphs") == tmp_path / "home" / "graphs"
     assert cache.folder("graphs").stat().st_mode & 0o777 == 0o700
+
+
+def test_without_a_home_that_can_be_used_the_state_folder_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "home").touch()
+    for home in (tmp_path / "home", Path("~nobody-of-this-name/cache")):
+        monkeypatch.setattr(cache, "PLACES", (home, tmp_path / "state"))
+        assert cache.folder("graphs") == tmp_path / "state" / "graphs"
 
 
 def test_a_chosen_place_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,20 +40,21 @@ def test_a_chosen_place_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_service_without_a_home_has_no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "PLACES", (Path("/absent"), Path("~nobody-of-this-name/cache")))
+    monkeypatch.setattr(cache, "PLACES", (Path("~nobody-of-this-name/cache"), Path("/absent")))
     with pytest.raises(OSError, match="no home folder"):
         cache.folder("graphs")
 
 
 def test_a_folder_of_another_user_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    system, user = tmp_path / "state", tmp_path / "home"
-    monkeypatch.setattr(cache, "PLACES", (system, user))
-    (system / "graphs").mkdir(parents=True)
+    user, system = tmp_path / "home", tmp_path / "state"
+    monkeypatch.setattr(cache, "PLACES", (user, system))
+    (user / "graphs").mkdir(parents=True)
+    system.mkdir()
     access = os.access
-    monkeypatch.setattr(os, "access", lambda path, mode: path != system / "graphs" and access(path, mode))
-    assert cache.folder("graphs") == user / "graphs"
-    assert cache.folder("imports") == system / "imports"
-    cache.use(system)
+    monkeypatch.setattr(os, "access", lambda path, mode: path != user / "graphs" and access(path, mode))
+    assert cache.folder("graphs") == system / "graphs"
+    assert cache.folder("imports") == user / "imports"
+    cache.use(user)
     with pytest.raises(PermissionError, match="somebody else"):
         cache.folder("graphs")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import re
 import subprocess
@@ -13,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from edgemass import __main__ as command
-from edgemass import cli
+from edgemass import cache, cli
 from edgemass.cli import run
+from edgemass.cli import status as status_verb
 from edgemass.errors import UsageError
 
 
@@ -45,6 +47,11 @@ def test_the_help_of_every_verb_ends_with_an_example_that_parses(words: tuple[st
         (["run"], 2, "no camera"),
         (["run", "--camera", "0", "--frames", "0"], 2, "--frames must be above 0"),
         (["run", "--camera", "0", "--score", "7"], 2, "between 0 and 1"),
+        (
+            ["run", "--camera", "0", "--mqtt", "10.0.0.7"],
+            2,
+            "--mqtt must be mqtt://HOST or mqtts://HOST, found '10.0.0.7'",
+        ),
         (["run", "--camera", "a=0", "--camera", "a=1"], 2, "two cameras"),
         (["run", "--camera", "a" * 64 + "=0"], 2, "at most 63"),
         (["run", "--camera", ""], 2, "without an address"),
@@ -69,6 +76,18 @@ def test_a_mistake_is_one_line_with_its_exit_code(
     assert len(captured.err.splitlines()) == 1
     assert told in captured.err
     assert "secret" not in captured.err
+
+
+def test_a_pick_that_could_not_be_kept_is_told_before_anything_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(cache, "_chosen", [])
+    monkeypatch.setenv("EDGEMASS_CACHE", str(tmp_path / "file"))
+    assert cli.main(["bench", "edgemass-person", "--pick"]) == 2
+    told = capsys.readouterr().err
+    assert "a pick cannot be kept: " in told
+    assert "EDGEMASS_CACHE" in told
 
 
 def test_cameras_without_a_name_are_counted_and_files_with_an_equal_sign_are_files(tmp_path: Path) -> None:
@@ -177,3 +196,14 @@ def test_ctrl_c_while_the_command_line_is_read_leaves_no_trace(monkeypatch: pyte
 
     monkeypatch.setattr(cli, "parser", interrupted)
     assert command.main() == 0
+
+
+def test_a_file_that_this_user_may_not_touch_is_told_with_the_way_out(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(_: argparse.Namespace) -> int:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "/srv/x")
+
+    monkeypatch.setattr(status_verb, "call", refuse)
+    assert cli.main(["status"]) == 1
+    assert capsys.readouterr().err == "edgemass: error: /srv/x: Permission denied; ask as a user who may\n"

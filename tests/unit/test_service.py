@@ -8,6 +8,7 @@ import pytest
 
 from edgemass import config, service
 from edgemass.cli import main
+from edgemass.config import credentials
 from edgemass.errors import UsageError
 from edgemass.service import CONFIG, FILES, FOLDERS, UNIT, System
 
@@ -40,6 +41,15 @@ def test_an_image_gets_every_file_and_the_service_enabled(tmp_path: Path) -> Non
     unit = (tmp_path / FILES[UNIT]).read_text()
     assert 'ExecStart="/opt/edge mass/50%%/bin/edgemass" run --config /etc/edgemass/edgemass.toml\n' in unit
     assert service.PACKAGED_PROGRAM not in unit
+
+
+def test_the_unit_gives_the_folder_of_credentials_and_starts_without_it(tmp_path: Path) -> None:
+    """A folder that is missing is an error for systemd, unless something takes the place of its name."""
+    service.install(Image(tmp_path), PROGRAM)
+    lines = (tmp_path / FILES[UNIT]).read_text().splitlines()
+    name = credentials.PREFIX.removesuffix("_")
+    assert f"LoadCredential={name}:{credentials.FOLDER}" in lines
+    assert any(line.startswith(f"SetCredential={name}:") and not line.endswith(":") for line in lines)
 
 
 def test_a_second_time_changes_nothing_and_keeps_the_configuration(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from edgemass import cli
+from edgemass import cli, config
 from edgemass.agent.status_file import STATUS, StatusFile
 from edgemass.cli import state as states
 from edgemass.clock import boot_id
@@ -33,26 +34,46 @@ def now(**changes: object) -> HealthMessage:
     return health_message(**{"mono_ns": time.monotonic_ns(), "boot_id": boot_id(), **changes})
 
 
-def test_the_status_is_kept_where_the_service_or_the_session_keeps_what_need_not_last(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(states, "RUNTIME", tmp_path / "nowhere")
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A session of a plain user in this folder, and no service."""
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(states, "RUNTIME", tmp_path / "of-the-service")
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "session"))
     monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
-    assert states.runtime(None) == tmp_path / "session" / "edgemass"
+    return tmp_path
+
+
+def test_the_status_is_kept_in_memory_where_there_is_a_place_in_memory(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert states.runtime(None) == machine / "session" / "edgemass"
+    of_its_own = states.runtime("/data")
+    assert of_its_own.parent == machine / "session" / "edgemass"
+    assert states.runtime("/data/") == states.runtime("/data/../data") == of_its_own != states.runtime("/other")
+    monkeypatch.delenv("XDG_RUNTIME_DIR")
     assert states.runtime("/data") == Path("/data/run")
-    monkeypatch.setattr(states, "RUNTIME", tmp_path)
-    assert states.runtime(None) == tmp_path
+    assert states.runtime(None) == config.state_folder() / "run"
     monkeypatch.setenv("RUNTIME_DIRECTORY", "/run/edgemass:/run/other")
     assert states.runtime("/data") == Path("/run/edgemass")
 
 
-def test_the_daemon_of_the_system_is_found_before_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(states, "RUNTIME", tmp_path / "system")
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
-    assert states.runtimes(None) == [tmp_path / "system", tmp_path / "edgemass"]
-    assert states.runtimes("/data") == [Path("/data/run")]
+def test_root_keeps_it_where_the_service_does_unless_that_lies_on_a_disk(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert states.runtime(None) == config.state_folder() / "run"  # as in a container
+    monkeypatch.setattr(states, "RUNTIME", Path("/proc/edgemass"))  # which is a file system of its own
+    assert states.runtime(None) == Path("/proc/edgemass")
+    assert states.runtime("/data").parent == Path("/proc/edgemass")
+    assert not (machine / "session").exists()
+
+
+def test_a_status_is_found_wherever_the_daemon_could_keep_it(machine: Path) -> None:
+    own = machine / "session" / "edgemass"
+    assert states.runtimes(None) == [machine / "of-the-service", own, config.state_folder() / "run"]
+    assert states.runtimes("/data") == [states.runtime("/data"), Path("/data/run")]
+    assert states.runtimes("/var/lib/edgemass")[0] == machine / "of-the-service"
 
 
 def test_a_device_that_is_well_is_shown_and_the_exit_code_is_0(state: Path, capsys: pytest.CaptureFixture[str]) -> None:

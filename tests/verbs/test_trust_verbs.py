@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -124,9 +125,28 @@ def test_a_passphrase_is_asked_for_by_file(tmp_path: Path) -> None:
     assert trust("refresh", folder, "--passphrase-file", secret).startswith("signed timestamp")
 
 
+def test_a_key_of_the_fleet_is_withdrawn_by_the_beginning_of_its_id(folder: Path, tmp_path: Path) -> None:
+    for name in ("stolen", "kept"):
+        trust("add-key", folder, "fleet", tmp_path / f"{name}.pub")
+    stolen, kept = status(folder)["fleet_keys"]
+    shown = next(line.split()[1] for line in trust("status", folder).splitlines() if stolen[:8] in line)
+    assert "published targets 4" in trust("withdraw-key", folder, shown)
+    assert status(folder)["fleet_keys"] == [kept]
+    assert f"0 keys '{shown}', wanted one" in refused("withdraw-key", folder, shown)
+    assert "0 keys ''" in refused("withdraw-key", folder, "")
+
+
 def test_mistakes_are_told_in_one_line(folder: Path, tmp_path: Path) -> None:
     assert "cannot be met" in refused("init", tmp_path / "x", "--threshold", "4")
-    assert "has no root metadata" in refused("rotate", tmp_path / "nothing", "root")
+    for verb, *more in (
+        ("rotate", "root"),
+        ("sign",),
+        ("sign", PERSON),
+        ("withdraw-key", "3f"),
+        ("add-key", "fleet", tmp_path / "x.pub"),
+    ):
+        assert "has no trust metadata; begin with" in refused(verb, tmp_path / "nothing", *more), verb
+    assert not (tmp_path / "x.pem").exists()
     assert "--instead-of" in refused("rotate", folder, "root")
     assert role(folder, "root")["threshold"] == 2
     assert "no key of timestamp" in refused("refresh", folder, "--keys", tmp_path / "empty")
@@ -153,7 +173,9 @@ def test_an_update_is_seen_and_taken_by_hand(folder: Path, tmp_path: Path) -> No
     assert "no model is confirmed here yet" in edgemass("update", "check", "--config", str(config)).stderr
     found = json.loads(edgemass("update", "check", "edgemass-person", "--config", str(config), "--json").stdout)
     assert (found["running"], found["newest"]["digest"], found["update"]) == (None, two.digest, True)
-    done = edgemass("update", "apply", "edgemass-person", "--config", str(config))
+    told = edgemass("update", "check", "edgemass-person", "--config", str(config)).stdout
+    advised = shlex.split(told.partition("take it with: edgemass ")[2])
+    done = edgemass(*advised)
     assert done.returncode == 0, done.stderr
     order = json.loads((tmp_path / "state" / "desired" / "main.json").read_bytes())
     assert (order["digest"], order["sequence"]) == (two.digest, 1)

@@ -359,14 +359,14 @@ def _described(bundle: Bundle, source: Variant, tried: _Tried, order: Order) -> 
         else:
             position = next(place for place, item in enumerate(kept) if item.name == source.name)
             kept[position] = msgspec.structs.replace(source, accuracy=_replaced(source.accuracy, measured[0]))
-    share = "nothing to compare" if agreed.share is None else f"{agreed.share:.1%} of {agreed.all} answers"
-    known = "" if accuracy is not None else "; its accuracy was not measured"
-    sentence = (
-        f"{variant.name}: made from {source.name}, {tried.layers} layers in 8 bits; "
-        f"agrees with it on {share} in {agreed.pictures} pictures that it was not calibrated on{known}"
-    )
-    assumed = (*(item for item in old.assumed if not item.startswith(f"{variant.name}: ")), sentence)
-    return msgspec.structs.replace(old, variants=(*kept, variant), accuracy=own, assumed=assumed)
+    assumed = [item for item in old.assumed if not item.startswith(f"{variant.name}: ")]
+    if accuracy is None:
+        share = "nothing to compare" if agreed.share is None else f"{agreed.share:.1%} of {agreed.all} answers"
+        assumed.append(
+            f"{variant.name}: made from {source.name}, {tried.layers} layers in 8 bits; agrees with it on {share} in "
+            f"{agreed.pictures} pictures that it was not calibrated on; its accuracy was not measured"
+        )
+    return msgspec.structs.replace(old, variants=(*kept, variant), accuracy=own, assumed=tuple(assumed))
 
 
 def _timed(variant: Variant, seconds: float) -> Variant:
@@ -379,7 +379,13 @@ def _card(bundle: Bundle, manifest: Manifest, order: Order, tried: _Tried, folde
     old = bundle.folder / card.FILE
     if not old.is_file():
         return {}
-    settings = {"variant": tried.variant.name, "samples": order.samples, "method": order.method, "seed": order.seed}
+    settings = {
+        "variant": tried.variant.name,
+        "layers in 8 bits": tried.layers,
+        "samples": order.samples,
+        "method": order.method,
+        "seed": order.seed,
+    }
     text = card.extended(old.read_text(encoding="utf-8"), manifest, checkpoint.step("quantize", settings=settings))
     path = folder / card.FILE
     path.write_text(text, encoding="utf-8")

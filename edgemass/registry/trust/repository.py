@@ -110,16 +110,23 @@ class Repository:
         metadata.signed.targets[rules.fleet_path(key.keyid)] = target
         self._stage("targets", metadata)
 
-    def withdraw_fleet_key(self, keyid: str) -> None:
-        """Let the fleet sign with this key no more.
+    def withdraw_fleet_key(self, beginning: str) -> str:
+        """Let the fleet sign with this key no more; returns its id.
+
+        beginning: of the id, so much of it that no other key of the fleet has it.
 
         Raises:
-            UsageError: it could not.
+            UsageError: the fleet has no such key, or several.
         """
+        fitting = [keyid for keyid in self.fleet_keys() if beginning and keyid.startswith(beginning)]
+        if len(fitting) != 1:
+            raise UsageError(
+                f"the fleet has {len(fitting)} keys {beginning!r}, wanted one; see `edgemass trust status`"
+            )
         metadata = self._draft("targets", Targets)
-        if metadata.signed.targets.pop(rules.fleet_path(keyid), None) is None:
-            raise UsageError(f"the fleet has no key {keyid[:16]}; see `edgemass trust status`")
+        del metadata.signed.targets[rules.fleet_path(fitting[0])]
         self._stage("targets", metadata)
+        return fitting[0]
 
     def add_key(self, role: Role, key: Key) -> None:
         """One more key may sign for a role."""
@@ -292,6 +299,14 @@ class Repository:
         metadata = self._staged("targets") or self._must("targets", Targets)
         prefix = f"{rules.FLEET}/"
         return [path.removeprefix(prefix) for path in metadata.signed.targets if path.startswith(prefix)]
+
+    def check(self) -> None:
+        """Refuse where nothing was begun.
+
+        Raises:
+            UsageError: there is no root of trust, not even one that waits for signatures.
+        """
+        self._root()
 
     def has_root(self) -> bool:
         """Whether any root is published."""

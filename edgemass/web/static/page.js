@@ -135,7 +135,7 @@ function showCamera(card, camera, now, health, commands) {
   card.shoot.hidden = card.open.hidden = !now.view;
   setText(card.toggle, state === "disabled" ? "Enable" : "Disable");
   showNumbers(card.numbers, camera, now, health);
-  card.chips.replaceChildren(...chips(now.counts));
+  card.chips.replaceChildren(...chips(now.counts, now.latest?.labels));
 }
 
 function showNumbers(list, camera, now, health) {
@@ -161,12 +161,16 @@ function rate(camera, seq) {
   return fps;
 }
 
-function chips(counts) {
+// seen: boxes of each label in the newest picture; who is counted beside them is lost or hidden for a moment.
+function chips(counts, seen) {
   if (!counts) return [];
   const made = [];
   const chip = (before, value, after) =>
     made.push(element("li", {}, before, element("b", { textContent: value === null ? "?" : String(value) }), after));
-  for (const [label, count] of Object.entries(counts.labels)) chip("", count, ` ${label}`);
+  for (const [label, count] of Object.entries(counts.labels)) {
+    const unseen = seen ? Math.max(0, count - (seen[label] ?? 0)) : 0;
+    chip("", count, ` ${label}${unseen ? `, ${unseen} out of sight` : ""}`);
+  }
   for (const [zone, labels] of Object.entries(counts.zones)) {
     const all = Object.values(labels);
     chip(`${zone}: `, all.includes(null) ? null : all.reduce((sum, count) => sum + count, 0), " inside");

@@ -61,8 +61,8 @@ def test_the_newest_document_is_told_in_short() -> None:
     sink.publish(documents.detections("person", "dog", seq=9), documents.frame())
     latest = sink.latest_of("door")
     assert latest is not None
-    assert (latest.seq, latest.found) == (9, 2)
+    assert (latest.seq, latest.found, latest.labels) == (9, 2, {"person": 1, "dog": 1})
     sink.publish(documents.classification("cat", seq=10), documents.frame())
     latest = sink.latest_of("door")
     assert latest is not None
-    assert (latest.seq, latest.found) == (10, 1)
+    assert (latest.seq, latest.found, latest.labels) == (10, 1, None)

@@ -17,6 +17,11 @@ def test_a_bundle_folder_is_taken_by_its_path(tmp_path: Path, manifest: Manifest
     assert resolving.resolve(str(tmp_path / "bundle")).manifest == manifest
 
 
+def test_a_path_that_cannot_be_looked_at_is_named_as_it_was_given() -> None:
+    with pytest.raises(BundleError, match=r"cannot read x+: File name too long; give a model"):
+        resolving.resolve("x" * 300)
+
+
 def test_a_model_of_the_zoo_is_taken_by_its_name(tmp_path: Path, manifest: Manifest, model_file: Path) -> None:
     write_bundle(manifest, model_file, tmp_path / "zoo" / "tiny")
     assert resolving.resolve("tiny", zoo=[tmp_path / "nothing", tmp_path / "zoo"]).manifest == manifest

@@ -13,6 +13,7 @@ from edgemass.bundles import settings
 from edgemass.errors import UsageError
 from edgemass.families import Recognition
 from edgemass.manifest import InputSpec, Nms, Resize
+from edgemass.redact import redact
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -94,8 +95,8 @@ def test_the_last_setting_of_a_key_counts() -> None:
 @pytest.mark.parametrize(
     ("given", "found"),
     [
-        ("color", "wanted KEY=VALUE"),
-        ("=BGR", "wanted KEY=VALUE"),
+        ("color", "wanted NAME=VALUE, for"),
+        ("=BGR", "wanted NAME=VALUE, for"),
         ("colour=BGR", "unknown key, did you mean color"),
         ("stride=8", "did you mean strides"),
         ("iou=0.5", r"known for this model are anchors, strides, .*nms\.iou"),
@@ -113,6 +114,7 @@ def test_the_last_setting_of_a_key_counts() -> None:
 def test_a_wrong_setting_is_refused_in_one_line(given: str, found: str) -> None:
     with pytest.raises(UsageError, match=found) as caught:
         applied(given)
+    assert redact(str(caught.value)) == str(caught.value)  # nothing in it looks like a secret
     assert "\n" not in str(caught.value)
     assert str(caught.value).startswith("--set")
 

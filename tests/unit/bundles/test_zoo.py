@@ -52,6 +52,7 @@ def test_a_model_of_our_own_comes_with_small_files_golden_samples_and_how_it_was
     assert all(sample.labels for sample in made.golden)
     assert all(variant.measured_ms for variant in made.variants)
     assert made.accuracy
+    assert not made.assumed  # it is logged at every start; of our own model all is declared and measured
     card = (folder / "card.md").read_text(encoding="utf-8")
     for heading in ("## Files", "## How it was made", "## Limits", "## Make it again"):
         assert heading in card

@@ -16,7 +16,7 @@ def given(tmp_path: Path) -> Path:
     folder = tmp_path / "credentials of edgemass"
     folder.mkdir()
     (folder / "mqtt-password").write_text("hunter2\n")
-    (folder / "edgemass_door").write_text("p@ss:w/rd&ä\n")
+    (folder / "edgemass-folder_door").write_text("p@ss:w/rd&ä\n")
     return folder
 
 

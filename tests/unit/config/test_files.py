@@ -182,3 +182,17 @@ def test_credentials_that_only_the_service_is_given_are_taken_for_good(
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(given))
     assert cli.main(["config", "check", str(path)]) == 78
     assert "there is no credential door" in capsys.readouterr().err
+
+
+def test_a_place_that_cannot_be_looked_into_is_a_mistake_of_the_configuration(tmp_path: Path) -> None:
+    """The service is not started anew for ever, and no file of conf.d is silently left out."""
+    with pytest.raises(ConfigError, match=r"cannot read x+: File name too long"):
+        config.load(Path("x" * 300))
+    path = write(tmp_path)
+    (tmp_path / "conf.d").rmdir()
+    (tmp_path / "conf.d").symlink_to("conf.d")
+    with pytest.raises(ConfigError, match=r"cannot read .*conf\.d: Too many levels of symbolic links; let this user"):
+        config.load(path)
+    path.unlink()
+    with pytest.raises(ConfigError, match=r"cannot read .*edgemass\.toml: No such file"):
+        config.load(path)

@@ -9,7 +9,7 @@ from edgemass.frame import Image
 from edgemass.imaging.draw import draw_detections
 from edgemass.imaging.layout import Layout, beside
 from edgemass.imaging.lettering import lettering, printable, tag
-from edgemass.imaging.overlay import Area, Crossing, Overlay, Point, draw_scene
+from edgemass.imaging.overlay import Area, Crossing, Overlay, Point, _counted, draw_scene
 from edgemass.messages import Detection
 
 SIZES = [(16, 8), (160, 120), (640, 480), (480, 640), (1920, 1080)]
@@ -114,6 +114,12 @@ def test_counts_and_banner_are_drawn_where_they_belong() -> None:
     warned = difference(image, draw_scene(image, people(), Overlay(banner="blind: covered")))
     assert warned[400:].any()
     assert not warned[:380].any()
+
+
+def test_who_is_counted_without_a_box_is_told_as_out_of_sight() -> None:
+    seen = Overlay(counts={"person": 3, "dog": None}, unseen={"person": 0, "dog": 0})
+    assert _counted(seen) == {"person": "3 person", "dog": "? dog"}
+    assert _counted(Overlay(counts={"person": 3}, unseen={"person": 1})) == {"person": "3 person, 1 out of sight"}
 
 
 def test_more_labels_than_there_is_room_for_do_not_cover_the_picture() -> None:

@@ -32,7 +32,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     student = parser.add_mutually_exclusive_group()
     student.add_argument("--student", type=Path, metavar="PT", help="go on from this checkpoint, pruned or not")
     student.add_argument("--net", default="edge-detector", metavar="KIND", help="begin afresh (default: edge-detector)")
-    add("--option", action="append", default=[], metavar="KEY=VALUE", help="of a fresh net, such as neck=48")
+    add("--option", action="append", default=[], metavar="NAME=VALUE", help="of a fresh net, such as neck=48")
     training.add_data(parser)
     add(
         "--unlabelled",

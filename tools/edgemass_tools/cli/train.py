@@ -50,7 +50,7 @@ def add_options(parser: argparse.ArgumentParser, *, epochs: int) -> None:
     """All that says what is trained and how; `tune training` takes the same."""
     add = parser.add_argument
     add("--net", default="", metavar="KIND", help="which net (default: that of --from, else edge-detector)")
-    add("--option", action="append", default=[], metavar="KEY=VALUE", help="of the net, such as neck=48")
+    add("--option", action="append", default=[], metavar="NAME=VALUE", help="of the net, such as neck=48")
     add("--from", dest="start", type=Path, metavar="PT", help="begin with the weights of this checkpoint")
     training.add_data(parser)
     add("--folders", type=Path, metavar="DIR", help="what a classifier learns from: one folder for each class")

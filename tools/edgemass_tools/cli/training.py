@@ -36,8 +36,8 @@ def add_schedule(parser: argparse.ArgumentParser, *, epochs: int, lr: float, siz
     add("--epochs", type=int, default=epochs, metavar="N", help=f"passes over the data (default: {epochs})")
     add("--lr", type=float, default=lr, metavar="R", help=f"highest learning rate (default: {lr:g})")
     add("--decay", type=float, default=0.02, metavar="D", help="of the weights, AdamW's (default: 0.02)")
-    add("--augment", action="append", default=[], metavar="KEY=VALUE", help="how pictures are changed, such as flip=0")
-    add("--loss", action="append", default=[], metavar="KEY=VALUE", help="of the loss, such as top=13 or smoothing=0.2")
+    add("--augment", action="append", default=[], metavar="NAME=VALUE", help="how pictures are changed, such as flip=0")
+    add("--loss", action="append", default=[], metavar="NAME=VALUE", help="of the loss, such as top=13, smoothing=0.2")
     add("--batch", type=int, default=32, metavar="N", help="pictures in a step (default: 32)")
     default = size or "that of the net or checkpoint"
     add("--size", default=size, metavar="WxH", help=f"pixels, for detectors multiples of 32 (default: {default})")

@@ -90,7 +90,7 @@ def net_options(items: Sequence[str], what: str = "--option") -> dict[str, Any]:
             found[key] = msgspec.json.decode(value)
         except msgspec.DecodeError:
             if not value.isalnum():
-                raise UsageError(f"{what} wants KEY=VALUE with a number, a list or a word, found {item!r}") from None
+                raise UsageError(f"{what} wants NAME=VALUE with a number, a list or a word, found {item!r}") from None
             found[key] = value
     return found
 
