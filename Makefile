@@ -18,9 +18,9 @@ NOT_LOCKED = $(addprefix --no-emit-package ,torch triton cuda-bindings cuda-path
 	$(addprefix nvidia-,cublas cuda-cupti cuda-nvrtc cuda-runtime cudnn-cu13 cufft cufile curand cusolver cusparse \
 	cusparselt-cu13 nccl-cu13 nvjitlink nvshmem-cu13 nvtx))
 
-# Unit tests first: they are quick and say most clearly what is wrong. They and those of models ask no server and no clock,
-# so two files run at a time; the others have the machine to themselves.
-ALONE = tests/unit tests/contracts tests/fuzz tests/models
+# Unit tests first: they are quick and say most clearly what is wrong. They, those of models and those of verbs ask no
+# server and no clock, so two files run at a time; the others have the machine to themselves.
+ALONE = tests/unit tests/contracts tests/fuzz tests/models tests/verbs
 TOGETHER = tests/integration
 QUICK = "not slow and not systemd and not arm64 and not armv7l"
 PYTEST = PATH="$$PATH:/usr/local/sbin:/usr/sbin:/sbin" $(VENV)/bin/python -m pytest

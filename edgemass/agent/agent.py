@@ -151,15 +151,14 @@ class Agent:
         if managed is not None:
             managed.start(self._slot, tuner, self._cameras.counters, self._channels)
             self._managed = managed
+        # Before the first frame: who hears of a camera may command it, and a broker keeps no command for later.
+        update = managed.take_newest if managed is not None and managed.has_registry else None
+        stack.callback(self._controls.close, STOP_S)
+        self._controls.obey(self._slot, self._cameras, self._hearers, update)
 
     def _begin_to_tell(self, config: Config, stack: contextlib.ExitStack) -> None:
-        """From now on the board obeys, shows itself, says how it is, and looks after its heat."""
-        managed = self._managed
-        can_update = managed is not None and managed.has_registry
-        stack.callback(self._controls.close, STOP_S)
-        self._controls.start(
-            self._slot, self._cameras, self._hearers, managed.take_newest if managed and can_update else None
-        )
+        """From now on the board does what it is asked, shows itself, says how it is, and looks after its heat."""
+        self._controls.start()
         file = configs.state_folder(config.state) / "home_assistant.json"
         self._home_assistant = HomeAssistant(
             config.home_assistant, self._channels, self._facts, file=file, clock=self._clock

@@ -132,7 +132,7 @@ class Changeover:
         """Nothing to exchange; what the board came with is confirmed by that, what is on trial is not."""
         name, state = self._slot.name, self._store.slot(self._slot.name)
         if state.trial is not None or step.digest in [kept.digest for kept in state.confirmed[:1]]:
-            self._store.note_sequence(name, step.origin, step.sequence)
+            self._store.ordered_again(name, step.digest, step.origin, step.sequence)
         else:
             self._store.begin_trial(name, step.digest, sequence=step.sequence, origin=step.origin, boot_id=boot_id())
             self._store.confirm(name)

@@ -54,16 +54,18 @@ class Controls:
     def cameras(self) -> dict[str, CameraConfig]:
         return self.config.cameras
 
-    def start(
+    def obey(
         self,
         slot: ModelSlot,
         cameras: Cameras,
         outputs: Sequence[Sink],
         update: Callable[[threading.Event], Any] | None,
     ) -> None:
-        """Take commands from every output that brings some. update: fetches the newest model, None = nobody can."""
+        """Take commands from every output that brings some; they are done after `start`.
+
+        update: fetches the newest model, None = nobody can.
+        """
         self._slot, self._at_work = slot, cameras
-        self._adjustments.forget_gone()
         self._channels = [sink for sink in outputs if isinstance(sink, Channel)]
         board = Board(
             cameras=lambda: self.cameras,
@@ -75,10 +77,15 @@ class Controls:
             update=update,
         )
         self._commands = Commands(board, self._channels, self._clock)
-        self._commands.start()
         for sink in outputs:
             if isinstance(sink, Commandable):
                 sink.obey(self._commands.handle)
+
+    def start(self) -> None:
+        """The cameras are at work: do what is asked."""
+        assert self._commands is not None
+        self._adjustments.forget_gone()
+        self._commands.start()
         self._tell_settings()
 
     def tick(self) -> None:

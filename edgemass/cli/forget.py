@@ -60,16 +60,22 @@ def call(options: argparse.Namespace) -> int:
 
 
 class Forgetting:
-    """Of one device on one broker. base: of its topics. shown: where Home Assistant finds it."""
+    """Of one device on one broker.
+
+    connection: not started yet, so that no connect is missed. base: of its topics. shown: where Home Assistant looks.
+    """
 
     def __init__(self, connection: MqttConnection, base: str, shown: str) -> None:
         self._connection = connection
         self._base = base
+        self._availability = f"{base}/availability"
         self._shown = shown
         self._lives = False
         self._connected = threading.Event()
         self._over = threading.Event()
         self._found, self._failure = 0, ""
+        connection.on_connected(self._connected.set)
+        connection.subscribe(self._availability, self._look)
 
     def run(self) -> int:
         """How many topics were emptied.
@@ -79,16 +85,14 @@ class Forgetting:
         """
         from edgemass.mqtt import Sweep
 
-        connection, availability = self._connection, f"{self._base}/availability"
-        connection.on_connected(self._connected.set)
-        connection.subscribe(availability, self._look)
+        connection = self._connection
         if not self._connected.wait(CONNECT_S):
             raise EdgemassError(f"cannot reach the broker: {connection.trouble or f'no answer in {CONNECT_S:.0f} s'}")
         self._over.wait(LOOK_S)
         if self._lives:
             raise EdgemassError(f"{self._base} is online: stop the device first, it would say everything anew")
         filters, marker = [self._shown, f"{self._base}/#"], f"{self._base}/forget"
-        sweep = Sweep(connection, filters, marker=marker, last=availability, over=self._swept)
+        sweep = Sweep(connection, filters, marker=marker, last=self._availability, over=self._swept)
         connection.on_connected(sweep.begin)
         sweep.begin()
         if not self._over.wait(SWEEP_S):

@@ -138,6 +138,14 @@ def note_sequence(state: SlotState, origin: Origin, sequence: int) -> SlotState:
     return msgspec.structs.replace(state, sequences={**state.sequences, origin: newest})
 
 
+def ordered_again(state: SlotState, digest: str, origin: Origin, sequence: int) -> SlotState:
+    """An order for what runs already was followed; while that is on trial, what comes of it answers this order."""
+    state = note_sequence(state, origin, sequence)
+    if state.trial is None or state.trial.digest != digest:
+        return state
+    return msgspec.structs.replace(state, trial=msgspec.structs.replace(state.trial, sequence=sequence, origin=origin))
+
+
 def rebuilt(digests: tuple[str, ...], reason: str, now: str) -> SlotState:
     """A state from nothing but the models that are there, the newest first; nobody knows which of them do any good."""
     state = SlotState(confirmed=tuple(Kept(digest) for digest in digests[:MOST_CONFIRMED]))

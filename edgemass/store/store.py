@@ -169,8 +169,9 @@ class ModelStore(Content):
         """It does not load; `start` tells what is to be loaded instead."""
         self._change(slot, lambda state: rules.unusable(state, digest, reason, self._now()))
 
-    def note_sequence(self, slot: str, origin: Origin, sequence: int) -> None:
-        self._change(slot, lambda state: rules.note_sequence(state, origin, sequence))
+    def ordered_again(self, slot: str, digest: str, origin: Origin, sequence: int) -> None:
+        """What runs already; whether that is confirmed or on trial, what is said of it answers this order."""
+        self._change(slot, lambda state: rules.ordered_again(state, digest, origin, sequence))
 
     def slots(self) -> dict[str, SlotState]:
         """All slots that anything is known of."""

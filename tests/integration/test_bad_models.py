@@ -150,7 +150,10 @@ def test_an_accelerator_that_leaks_or_crashes_with_the_model_is_told_in_time(
 
 def test_a_model_that_hangs_is_refused_when_its_time_is_over(tmp_path: Path) -> None:
     hangs = bad_models.person(tmp_path / "new", "hanging", after=5)
-    verdict = prove(hangs, None, how=STOCK, frames=FRAMES, deadline_s=6.0)
+    for deadline_s in (6.0, 12.0, 24.0, 48.0):
+        verdict = prove(hangs, None, how=STOCK, frames=FRAMES, deadline_s=deadline_s)
+        if "while running it" in verdict.reason:
+            break  # else this machine was so busy that the time was over before the model was loaded
     assert verdict.reason.startswith("it hangs: no end within ")
     assert verdict.reason.endswith(" s while running it, runs 1 to 10")
     assert verdict.quarantine

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
+import threading
 import time
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,9 @@ import cv2
 import numpy as np
 import pytest
 
+from edgemass import sinks
+from edgemass.agent import Agent
+from edgemass.config import CameraConfig, Config
 from tests.simulators.asker import Asker
 from tests.simulators.broker import Broker, Listener, wait_until
 from tests.simulators.daemon import Daemon
@@ -83,10 +89,11 @@ def test_a_camera_is_switched_off_and_on_and_says_so(asker: Asker, listener: Lis
     answer = asker.ask("camera/door/command/enabled", "OFF")
     assert answer == {"ok": True, "result": {"enabled": False, "score": None, "max_fps": None}}
     wait_until(lambda: state(listener) == "disabled", "the camera is told to be off")
+    # A frame that was on its way when the state overtook it is there before this answer.
+    assert asker.ask("camera/door/command/snapshot")["error"] == "camera door is switched off"
     listener.forget()
     time.sleep(0.3)
     assert not frames(listener), "no frame comes of a camera that is off"
-    assert asker.ask("camera/door/command/snapshot")["error"] == "camera door is switched off"
     assert asker.ask("camera/door/command/enabled", "ON")["ok"]
     wait_until(lambda: frames(listener), "frames come again")
     wait_until(lambda: state(listener) == "online", "the camera is told to be on")
@@ -182,11 +189,11 @@ def test_the_doctor_answers(asker: Asker) -> None:
 
 def test_a_snapshot_does_not_wait_for_the_doctor(asker: Asker, board: Daemon) -> None:
     examined = board.err.count("command done command=doctor")
-    for _ in range(5):
+    for _ in range(2):
         asker.tell("command/doctor")
     assert asker.ask("camera/door/command/snapshot")["ok"]
-    assert board.err.count("command done command=doctor") < examined + 5
-    wait_until(lambda: board.err.count("command done command=doctor") == examined + 5, "the doctor is done")
+    assert board.err.count("command done command=doctor") < examined + 2
+    wait_until(lambda: board.err.count("command done command=doctor") == examined + 2, "the doctor is done", 60)
 
 
 def test_a_flood_of_commands_is_bounded_and_does_not_stop_frames(asker: Asker, listener: Listener) -> None:
@@ -205,3 +212,58 @@ def test_restart_ends_with_the_code_that_has_it_started_again(
         wait_until(lambda: listener.payloads("edgemass/v1/again/camera/door/settings"), "it runs")
         assert asker.ask("command/restart") == {"ok": True}
         assert daemon.wait(20) == 75
+
+
+class Asking:
+    """A sink that gives a command as soon as it hears anything of a camera, and notes the answers.
+
+    early: it heard of a camera before it could give any, which a moment in which the machine is busy brings to light.
+    """
+
+    name = "asking"
+
+    def __init__(self) -> None:
+        self.early = False
+        self.answers: list[sinks.Answer] = []
+        self._handle: sinks.Commanded | None = None
+        self._heard = threading.Event()
+
+    def obey(self, handle: sinks.Commanded) -> None:
+        self.early = self._heard.wait(0.3)
+        self._handle = handle
+
+    def camera_state(self, *_: object) -> None:
+        if self._handle is not None and not self._heard.is_set():
+            self._handle(sinks.Command("max_fps", "door", "7"), self.answers.append)
+        self._heard.set()
+
+    publish = event = counts = camera_state
+
+    def close(self, timeout_s: float) -> None:
+        pass
+
+
+def test_a_command_that_comes_with_the_first_word_of_a_camera_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sink, module = Asking(), types.ModuleType("asking_sink")
+    module.open = lambda *_: sink  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "asking_sink", module)
+    monkeypatch.setitem(sinks.SINKS, "asking", "asking_sink")
+    config = Config(
+        cameras={"door": CameraConfig(source=SOURCE)},
+        model=str(yolo_v8(tmp_path / "tiny.onnx")),
+        sinks=("asking:",),
+        tune=False,
+        state=str(tmp_path / "state"),
+    )
+    stop = threading.Event()
+    thread = threading.Thread(target=Agent(config).run, args=(stop,))
+    thread.start()
+    try:
+        wait_until(lambda: sink.answers or sink.early, "an answer")
+    finally:
+        stop.set()
+        thread.join(20)
+    assert not sink.early
+    assert sink.answers == [sinks.Answer(ok=True, result={"enabled": True, "score": None, "max_fps": 7.0})]

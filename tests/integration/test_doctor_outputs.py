@@ -108,7 +108,7 @@ class TestModel:
 def test_a_whole_configuration_is_tried_and_put_into_a_file_without_its_secrets(tmp_path: Path) -> None:
     config = tmp_path / "edgemass.toml"
     config.write_text(
-        f"model = '{ROOT / 'models' / 'edgemass-person'}'\n"
+        f"model = '{ROOT / 'models' / 'edgemass-person'}'\nstate = '{tmp_path / 'state'}'\n"  # no daemon has that
         "sinks = ['mqtt://me:hunter2@127.0.0.1:9', 'serial:///dev/edgemass-absent', 'jsonl:-']\n"
         "[cameras.door]\nsource = 'synthetic:?width=64&height=48'\n"
         "[cameras.yard]\nsource = 'rtsp://me:geheim@127.0.0.1:9/x'\n"

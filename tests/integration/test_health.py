@@ -40,7 +40,7 @@ pytestmark = pytest.mark.runtime
 
 
 class Device:
-    """A daemon with one made-up camera and a health document every second."""
+    """A daemon with one made-up camera and a health document every second, which knows its rates as soon."""
 
     def __init__(self, folder: Path, *sinks: str, more: str = "") -> None:
         self.state = folder / "state"
@@ -52,7 +52,7 @@ class Device:
             f'[health]\nevery_s = 1\ntextfile = "{self.textfile}"\n'
             '[cameras.door]\nsource = "synthetic:?width=320&height=240&fps=20"\nrealtime = true\nmax_fps = 5\n' + more
         )
-        self.daemon = Daemon(folder, "--config", str(config))
+        self.daemon = Daemon(folder, "--config", str(config), module="tests.simulators.brief_health")
 
     @property
     def status(self) -> dict[str, Any]:
@@ -196,11 +196,15 @@ def test_every_query_of_the_dashboard_finds_something(tmp_path: Path) -> None:
             with urllib.request.urlopen(f"http://{page}/{probe}", timeout=10) as answer:
                 assert answer.status == 200
         with Prometheus(tmp_path / "prometheus", {"pi": page, "pi4": full}) as prometheus:
-            wait_until(lambda: prometheus.query("count_over_time(edgemass_ready[1m]) > 3"), "scrapes", PATIENCE_S)
+            frames = 'rate(edgemass_camera_frames_processed_total{instance="pi"}[1m]) > 0'
+            wait_until(
+                lambda: len(prometheus.query("count_over_time(edgemass_ready[1m]) > 3")) == 2, "both", PATIENCE_S
+            )
+            wait_until(lambda: prometheus.query(frames), "frames between two scrapes", PATIENCE_S)
             for expression in expressions():
                 asked = expression.replace("$__rate_interval", "1m").replace("$instance", "pi.*")
                 assert prometheus.query(asked), expression
-            (alive,) = prometheus.query('rate(edgemass_camera_frames_processed_total{instance="pi"}[1m]) > 0')
+            (alive,) = prometheus.query(frames)
             assert alive["metric"]["camera"] == "door"
 
 

@@ -285,7 +285,10 @@ def test_a_certificate_of_the_cameras_own_is_refused_unless_it_is_let_through(ow
         assert numbers(server.address + "#verify=no", 3) == [0, 1, 2]
 
 
-def test_a_silent_server_is_noticed_behind_tls_too(own_certificate: ssl.SSLContext) -> None:
+def test_a_silent_server_is_noticed_behind_tls_too(
+    own_certificate: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgemass.sources._http_stream.SILENCE_S", 1.0)
     with MjpegServer(tls=own_certificate) as server:
         frames = opened(server.address + "#verify=no").frames()
         next(frames)

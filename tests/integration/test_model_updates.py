@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from edgemass import config
-from edgemass.agent import Agent, changeover, proving
+from edgemass.agent import Agent, changeover, observing, proving, updating
 from edgemass.agent.probation import ProbationLimits
 from edgemass.bundles import Bundle
 from edgemass.store import ModelStore
@@ -26,6 +26,7 @@ from tests.simulators.daemon import Daemon
 pytestmark = pytest.mark.runtime
 
 QUICK = ("probation_s = 2.0",)
+CAMERA_60 = "synthetic:?width=320&height=240&fps=60"
 
 
 def serves(board: Board, digest: str) -> None:
@@ -70,6 +71,18 @@ def test_an_order_for_what_the_board_came_with_confirms_it(board: Board) -> None
     assert [kept.digest for kept in board.slot.confirmed] == [digest]
     with board.daemon():
         serves(board, digest)
+
+
+def test_an_order_for_what_is_on_trial_is_answered_by_the_end_of_the_trial(board: Board) -> None:
+    digest = board.add(person("2", 2))
+    with board.daemon() as daemon:
+        board.wait_for("idle")
+        board.wait_for("probation", sequence=board.order(digest))
+        again = board.order(digest)
+        assert board.wait_for("confirmed", sequence=again)["digest"] == digest
+        assert daemon.end() == 0
+    assert board.slot.sequences == {"local": again}
+    assert [line.what for line in board.slot.history] == ["trial", "confirmed"]
 
 
 @pytest.mark.slow
@@ -123,7 +136,7 @@ def test_a_bad_model_is_refused_and_the_old_one_runs_on(
 
 
 def test_a_model_that_takes_the_daemon_down_on_probation_is_not_tried_again(tmp_path: Path) -> None:
-    board = Board(tmp_path / "board", "probation_s = 600.0")
+    board = Board(tmp_path / "board", "probation_s = 600.0", camera=CAMERA_60)
     digest = board.add(bad_models.person(tmp_path / "bad", "crashing", after=150))
     with board.daemon() as daemon:
         old = board.wait_for("idle")["digest"]
@@ -227,8 +240,9 @@ def test_a_model_that_turns_bad_on_probation_is_taken_back_between_two_frames(
     quick = functools.partial(ProbationLimits, window_s=2.0, evidence_frames=20)
     monkeypatch.setattr(changeover, "ProbationLimits", quick)
     monkeypatch.setattr(proving, "EFFORT", brief_proving.EFFORT)
-    camera = "synthetic:?width=320&height=240&fps=60"
-    board = Board(tmp_path / "board", "probation_s = 600.0", camera=camera, max_slowdown=2.0)
+    monkeypatch.setattr(updating, "LOOK_S", brief_proving.LOOK_S)
+    monkeypatch.setattr(observing, "PICTURES_S", brief_proving.PICTURES_S)
+    board = Board(tmp_path / "board", "probation_s = 600.0", camera=CAMERA_60, max_slowdown=2.0)
     digest = board.add(bad_models.person(tmp_path / "bad", "slow", after=300))
     stop = threading.Event()
     agent = Agent(config.load(board.config))

@@ -65,6 +65,13 @@ class Watched:
             time.sleep(0.01)
         assert [state.state for _, state in self.states[: len(states)]] == list(states)
 
+    def failed(self, times: int) -> None:
+        """Wait until so many attempts in a row have failed, the loss itself being the first."""
+        give_up = time.monotonic() + 30.0
+        while self.capture._failures < times:
+            assert time.monotonic() < give_up, f"{self.capture._failures} failures; states {self.states}"
+            time.sleep(0.01)
+
     def offline_since(self, then: float, timeout_s: float) -> CameraState:
         """The first offline state after `then`; frames are taken meanwhile, as a detect loop does."""
         while time.monotonic() < then + timeout_s:
@@ -126,7 +133,7 @@ def test_a_server_that_was_killed_and_comes_back_is_seen_again(watch: Callable[[
         killed = time.monotonic()
         server.kill()
         camera.offline_since(killed, NOTICE_S)
-        time.sleep(3.0)  # long enough for the pauses to have grown
+        camera.failed(4)  # the pauses have grown
         while camera.capture.slot.get(0.0) is not None:
             pass
         server.start()
@@ -149,7 +156,7 @@ def test_a_silent_server_is_noticed_and_seen_again(
         state = camera.offline_since(silenced, NOTICE_S)
         print(f"silence noticed after {time.monotonic() - silenced:.1f} s: {state.reason}")
         assert "silent" in state.reason
-        time.sleep(6.0)  # attempts fail against the silent server
+        camera.failed(2)  # an attempt too, against the silent server
         server.resume()
         back = time.monotonic()
         camera.frame(RETURN_S)

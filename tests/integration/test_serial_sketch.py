@@ -29,7 +29,7 @@ from tests.simulators.serial_device import crc16_bitwise
 
 ROOT = Path(__file__).resolve().parents[2]
 MAX_LINE = 128
-PATIENCE_S = 10.0
+PATIENCE_S = 20.0
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
 
 EDGES = st.floats(0, 1)

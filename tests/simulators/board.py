@@ -107,7 +107,7 @@ class Board:
             found = self.reported
             return found.get("phase") in phases and sequence in (None, found.get("sequence", 0))
 
-        wait_until(arrived, f"{phases} of order {sequence}; the last report was {self.reported}", PATIENCE_S)
+        wait_until(arrived, lambda: f"{phases} of order {sequence}; the last report was {self.reported}", PATIENCE_S)
         return found
 
     def documents(self) -> list[dict[str, Any]]:

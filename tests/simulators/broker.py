@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -10,6 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +22,8 @@ from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 PATIENCE_S = 20.0
+PORTS = (20_000, 32_000)
+"""Below those that Linux gives to connections, and above those of services."""
 ADMIN = "admin"
 """Where a broker has users, the one that tests listen as; it has the password PASSWORD and, in an ACL, all rights."""
 PASSWORD = "correct horse"
@@ -31,17 +35,30 @@ def missing() -> str:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of the loopback device that nobody listens on.
+
+    It is none of those that the kernel gives to connections: somebody else could have it before it is listened on, or
+    a client that tries to reach it again and again could be given it and meet itself (`ip_local_port_range`).
+    """
+    while True:
+        port = random.SystemRandom().randrange(*PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
-def wait_until(what: Callable[[], object], reason: str, patience_s: float = PATIENCE_S) -> None:
-    """Wait until `what()` is true; a failure names `reason`. Tests state an order of events by it, never a speed."""
+def wait_until(what: Callable[[], object], reason: str | Callable[[], str], patience_s: float = PATIENCE_S) -> None:
+    """Wait until `what()` is true; a failure names `reason`, or what that says then.
+
+    Tests state an order of events by it, never a speed.
+    """
     deadline = time.monotonic() + patience_s
     while not what():
         if time.monotonic() > deadline:
-            raise AssertionError(f"waited {patience_s:.0f} s in vain: {reason}")
+            raise AssertionError(
+                f"waited {patience_s:.0f} s in vain: {reason if isinstance(reason, str) else reason()}"
+            )
         time.sleep(0.01)
 
 

@@ -82,6 +82,15 @@ class EventSource:
     def err(self) -> str:
         return self._out.with_suffix(".err").read_text(encoding="utf-8")
 
+    def freeze(self) -> None:
+        """From now on it does nothing, and its connections stay open."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
     def kill(self) -> None:
         """As `kill -9` does."""
         assert self._process is not None

@@ -18,6 +18,8 @@ from typing import final
 import cv2
 import numpy as np
 
+from tests.simulators.broker import free_port
+
 WIDTH, HEIGHT = 64, 48
 STEP = 16  # of the gray that tells one picture from the next
 PATIENCE_S = 10.0
@@ -99,8 +101,8 @@ class MjpegServer:
     def start(self) -> None:
         """Listen, on the same port as before."""
         self._down.clear()
+        self.port = self.port or free_port()
         self._listening = socket.create_server(("127.0.0.1", self.port))
-        self.port = self._listening.getsockname()[1]
         self._run(self._accept, self._listening)
 
     def kill(self) -> None:

@@ -16,7 +16,7 @@ from typing import Any, final
 
 from tests.simulators.broker import free_port, wait_until
 
-SCRAPE_S = 1
+SCRAPE_S = 0.25
 
 
 def missing() -> str:
@@ -44,7 +44,7 @@ class Prometheus:
         ]
         folder.mkdir(parents=True, exist_ok=True)
         settings = {
-            "global": {"scrape_interval": f"{SCRAPE_S}s"},
+            "global": {"scrape_interval": f"{SCRAPE_S * 1000:.0f}ms"},
             "scrape_configs": [{"job_name": "edgemass", "static_configs": targets}],
         }
         (folder / "prometheus.yml").write_text(json.dumps(settings))  # JSON is YAML

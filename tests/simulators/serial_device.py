@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-PATIENCE_S = 10.0
+PATIENCE_S = 20.0
 
 
 def crc16_bitwise(data: bytes) -> int:

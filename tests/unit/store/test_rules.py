@@ -140,3 +140,12 @@ def test_who_tries_what_was_refused_has_decided_to() -> None:
     state = rules.begin_trial(state, B, sequence=2, origin="local", boot_id="x", now=NOW)
     assert state.refused == {}
     assert state.trial == Trial(B, 1, "x", NOW, 2, "local")
+
+
+def test_what_comes_of_a_trial_answers_the_last_order_for_it() -> None:
+    state = rules.begin_trial(confirmed(A), B, sequence=2, origin="fleet", boot_id="x", now=NOW)
+    again = rules.ordered_again(state, B, "fleet", 3)
+    assert again.trial == Trial(B, 1, "x", NOW, 3, "fleet")
+    assert again.sequences["fleet"] == 3
+    assert rules.ordered_again(state, A, "fleet", 3).trial == state.trial
+    assert rules.ordered_again(confirmed(A), A, "fleet", 3).trial is None
