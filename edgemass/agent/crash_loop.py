@@ -11,7 +11,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, final
+from typing import Annotated, NamedTuple, final
 
 import msgspec
 
@@ -51,8 +51,8 @@ class Starts(msgspec.Struct, frozen=True):
 
     subject: str = ""
     boot_id: str = ""
-    open: int = 0
-    step: int = 0
+    open: Annotated[int, msgspec.Meta(ge=0)] = 0
+    step: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 def steps(*, accelerated: bool, other_model: bool) -> tuple[Step, ...]:

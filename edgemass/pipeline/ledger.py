@@ -58,7 +58,7 @@ class Ledger(Generic[_T]):
                 return msgspec.json.decode(file.read(MAX_BYTES), type=self._kind)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError) as error:  # msgspec's errors are ValueErrors
+        except (OSError, ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
             logger.warning("%s begin anew: cannot read %s: %s", self._what, self._path, error)
             return None
 

@@ -112,7 +112,15 @@ def test_an_end_by_an_error_counts(tmp_path: Path) -> None:
     assert start(tmp_path).step == WAYS[1]
 
 
-@pytest.mark.parametrize("content", [b"", b"\0" * 40, b'{"open": "many"}', b"[]", b'{"subject": "\xff"}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"", b"\0" * 40, b'{"open": "many"}', b"[]", b'{"subject": "\xff"}', b'{"x": ' + b"[" * 100_000),
+        b'{"subject": "yolo on npu", "boot_id": "boot 1", "open": 1, "step": -9}',
+        b'{"subject": "yolo on npu", "boot_id": "boot 1", "open": -9, "step": 0}',
+    ],
+    ids=range(8),
+)
 def test_a_damaged_file_is_begun_anew(content: bytes, tmp_path: Path) -> None:
     (tmp_path / FILE).write_bytes(content)
     assert start(tmp_path).step == WAYS[0]
