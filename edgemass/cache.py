@@ -21,21 +21,9 @@ def use(place: Path) -> None:
     _chosen[:] = [place]
 
 
-def root() -> Path:
-    """The folder of all kinds, whether it is there or not.
-
-    Raises:
-        OSError: there is none.
-    """
-    return _places()[0]
-
-
 def handed_over() -> str:
-    """The folder of all kinds, for a child process to `use`; "" where there is none."""
-    try:
-        return str(root())
-    except OSError:
-        return ""
+    """What a child process is to `use`, so that it keeps things where this one does; "" where it finds that itself."""
+    return str(_chosen[0]) if _chosen else ""
 
 
 def _places() -> list[Path]:

@@ -39,6 +39,17 @@ def test_a_chosen_place_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert cache.folder("graphs") == tmp_path / "mine" / "graphs"
 
 
+def test_a_child_process_is_told_a_chosen_place_and_finds_others_as_its_parent_did(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A home that cannot be used is not handed over as the one place there is."""
+    (tmp_path / "home").touch()
+    monkeypatch.setattr(cache, "PLACES", (tmp_path / "home", tmp_path))
+    assert cache.handed_over() == ""
+    cache.use(tmp_path / "mine")
+    assert cache.handed_over() == str(tmp_path / "mine")
+
+
 def test_a_service_without_a_home_has_no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "PLACES", (Path("~nobody-of-this-name/cache"), Path("/absent")))
     with pytest.raises(OSError, match="no home folder"):
