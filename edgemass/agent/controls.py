@@ -17,7 +17,7 @@ from edgemass.agent.commands import Board, CommandError, Commands, settings
 from edgemass.agent.fitting import check_fits
 from edgemass.agent.slot import ModelSlot
 from edgemass.clock import Clock
-from edgemass.config import NO_KEYS, CameraConfig, Config
+from edgemass.config import NO_KEYS, CameraConfig, Config, state_folder
 from edgemass.errors import EdgemassError
 from edgemass.sinks import Channel, Commandable, Sink
 
@@ -156,7 +156,8 @@ def _examine(config: Config) -> Any:
     """The doctor's report, as plain values; what this daemon has is not opened a second time."""
     file = Path(config.file) if config.file else None
     runtime = Path(config.runtime) if config.runtime else None
-    return msgspec.to_builtins(doctor.report(doctor.Machine(config=file, daemon=True, runtime=runtime)))
+    state = state_folder(config.state)
+    return msgspec.to_builtins(doctor.report(doctor.Machine(config=file, daemon=True, runtime=runtime, state=state)))
 
 
 def _differ(before: Config, now: Config, key: str) -> bool:

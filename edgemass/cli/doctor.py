@@ -97,9 +97,11 @@ def _machine(options: argparse.Namespace) -> Machine:
         config=options.config,
     )
     config = configuration.loaded(machine)
-    folders = state.runtimes(state.asked(None, config.state if config is not None else None))
-    runtime = next(filter(daemon.runs, folders), None)
-    return dataclasses.replace(machine, daemon=runtime is not None, runtime=runtime)
+    asked = state.asked(None, config.state if config is not None else None)
+    runtime = next(filter(daemon.runs, state.runtimes(asked)), None)
+    return dataclasses.replace(
+        machine, daemon=runtime is not None, runtime=runtime, state=state.examined(asked, runtime)
+    )
 
 
 def _try_bundle(path: Path) -> None:

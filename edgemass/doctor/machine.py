@@ -30,7 +30,8 @@ class Machine(Tree):
     packages: folders to look for installed packages in.
     camera, mqtt, http, model_asked, config: addresses, MODEL and file that the user asked about.
     daemon: an edgemass runs here with this configuration: what it has is not opened. runtime: the folder of its
-        status; None = the service's.
+        status; None = the service's. state: the folder of its state, or of one that this user would start; None = what
+        the configuration names, else the service's.
     """
 
     python: tuple[int, int, int] = sys.version_info[:3]
@@ -44,6 +45,7 @@ class Machine(Tree):
     config: Path | None = None
     daemon: bool = False
     runtime: Path | None = None
+    state: Path | None = None
     ask: Ask = ask
     _answers: dict[str, Answer] = field(default_factory=dict)
 

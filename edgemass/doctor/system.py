@@ -44,14 +44,16 @@ def judge_clock(now_s: float, *, synced: bool, where: str = "") -> Finding:
 def disk(machine: Machine) -> Sequence[Finding]:
     folder = state_folder(machine)
     usage = shutil.disk_usage(folder)
-    return [judge_disk(f"/{folder.relative_to(machine.root)}".replace("/.", "/"), usage.free, usage.total)]
+    return [judge_disk(f"{Path('/') / folder.relative_to(machine.root)}", usage.free, usage.total)]
 
 
 def state_folder(machine: Machine) -> Path:
     """Where the state lies, or the nearest folder above that is there."""
-    config = loaded(machine)
-    named = Path(config.state).absolute() if config is not None and config.state else Path("/") / STATE
-    folder = machine.root / named.relative_to("/")
+    named = machine.state
+    if named is None:
+        config = loaded(machine)
+        named = Path(config.state) if config is not None and config.state else Path("/") / STATE
+    folder = machine.root / named.absolute().relative_to("/")
     while not folder.exists() and folder != machine.root:
         folder = folder.parent
     return folder

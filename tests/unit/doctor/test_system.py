@@ -39,6 +39,15 @@ def test_a_full_disk_is_told_before_it_is_full(machine: MakeMachine) -> None:
     assert disk(machine())[0].found.endswith("free at /")
 
 
+def test_the_disk_with_the_state_is_looked_at_wherever_that_is_named(machine: MakeMachine, tmp_path: Path) -> None:
+    """A card and an SSD: the state of a plain user, or where EDGEMASS_STATE says, is on one of them."""
+    for name in ("var/lib/edgemass", "home/ada/.local/state"):
+        (tmp_path / name).mkdir(parents=True)
+    assert disk(machine())[0].found.endswith("free at /var/lib/edgemass")
+    of_ada = machine(state=Path("/home/ada/.local/state/edgemass"))
+    assert disk(of_ada)[0].found.endswith("free at /home/ada/.local/state")
+
+
 def test_no_folder_for_temporary_files_is_a_failure(machine: MakeMachine, monkeypatch: pytest.MonkeyPatch) -> None:
     import tempfile
 
