@@ -17,7 +17,10 @@ LOCK = "edgemass.lock"
 
 
 class StatusFile:
-    """Held by one daemon at a time: another that shares the folder keeps none. Trouble is logged when it starts."""
+    """Held by one daemon at a time: another that shares the folder keeps none. Trouble is logged when it starts.
+
+    The folder may be taken away while the daemon runs, as when its user logs out; once there is one again, it is kept.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -39,12 +42,16 @@ class StatusFile:
         """Take it away: nothing runs any more."""
         if self._lock is None:
             return
-        with contextlib.suppress(OSError):
-            (self._folder / STATUS).unlink()
+        if self._held():
+            with contextlib.suppress(OSError):
+                (self._folder / STATUS).unlink()
         os.close(self._lock)
         self._lock = None
 
     def _hold(self) -> bool:
+        if self._lock is not None and not self._held():
+            os.close(self._lock)
+            self._lock = None
         if self._lock is None:
             self._folder.mkdir(mode=0o755, parents=True, exist_ok=True)
             descriptor = os.open(self._folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
@@ -55,6 +62,10 @@ class StatusFile:
                 return False
             self._lock = descriptor
         return True
+
+    def _held(self) -> bool:
+        """Whether others find the lock that this one has: not where its folder was taken away."""
+        return self._lock is not None and os.fstat(self._lock).st_nlink > 0
 
 
 def held(folder: Path) -> bool:

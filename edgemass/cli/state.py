@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 VARIABLE = "EDGEMASS_STATE"
 STORE = "store"
 RUNTIME = Path("/run/edgemass")
+SESSIONS = Path("/run/user")
+"""Where systemd has a folder in memory for each user who is logged in."""
 BESIDE = "run"
 """Of a state folder: where its status is kept on a machine without a place in memory."""
 
@@ -90,28 +92,49 @@ def runtime(asked_state: str | None) -> Path:
         return Path(service.split(":")[0])
     state = config.state_folder(asked_state)
     memory = _memory()
-    if memory is None:
-        return state / BESIDE
-    if state == config.state_folder():
-        return memory
-    return memory / f"state-{hashlib.sha256(os.fsencode(state.resolve())).hexdigest()[:12]}"
+    return state / BESIDE if memory is None else _within(memory, state)
 
 
 def runtimes(asked_state: str | None) -> list[Path]:
-    """Where status.json may be found, best first: the service's, then the user's own.
+    """Where status.json may be found, best first: the service's, then the user's own, then root's in a container.
 
-    A daemon that was started without a session, as by cron, keeps it beside its state.
+    A daemon that was started without a session, as by cron, keeps it beside its state; and who asks without one, as
+    cron does, finds what was started in a session.
     """
     state = config.state_folder(asked_state)
-    service = [RUNTIME] if asked_state is None or state == config.SYSTEM_STATE else []
-    return list(dict.fromkeys([*service, runtime(asked_state), state / BESIDE]))
+    of_system = asked_state is None or state == config.SYSTEM_STATE
+    service = RUNTIME if of_system else RUNTIME / _own_name(state)
+    session = _within(SESSIONS / str(os.geteuid()) / "edgemass", state)
+    roots = config.SYSTEM_STATE / BESIDE
+    last = [roots] if asked_state is None and os.access(roots, os.R_OK | os.X_OK) else []
+    return list(dict.fromkeys([service, runtime(asked_state), session, state / BESIDE, *last]))
+
+
+def examined(asked_state: str | None, found: Path | None) -> Path:
+    """The state folder of the daemon that keeps its status in `found`, else of one that would run here."""
+    own, system = config.state_folder(asked_state), config.SYSTEM_STATE
+    if asked_state is not None:
+        return own
+    only_system = os.access(system, os.F_OK) and not os.access(own, os.F_OK)
+    return system if only_system or found in (RUNTIME, system / BESIDE) else own
+
+
+def _within(memory: Path, state: Path) -> Path:
+    """The folder in memory of a daemon with this state folder."""
+    default = state.resolve() == config.state_folder().resolve()
+    return memory if default else memory / _own_name(state)
+
+
+def _own_name(state: Path) -> str:
+    return f"state-{hashlib.sha256(os.fsencode(state.resolve())).hexdigest()[:12]}"
 
 
 def _memory() -> Path | None:
-    """A folder of this user that does not lie on a disk; None where there is none."""
+    """A folder of this user that does not lie on a disk; None where there is none, or none that can be used."""
     if os.geteuid() == 0:
         return RUNTIME if RUNTIME.parent.is_mount() else None
     if os.access(RUNTIME, os.W_OK):  # as the user whom the service runs as
         return RUNTIME
-    session = os.environ.get("XDG_RUNTIME_DIR")
-    return Path(session) / "edgemass" if session else None
+    session = Path(os.environ.get("XDG_RUNTIME_DIR", ""))
+    usable = session.is_absolute() and os.access(session, os.W_OK | os.X_OK)  # after `su` it is somebody else's
+    return session / "edgemass" if usable else None
