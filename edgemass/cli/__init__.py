@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -65,11 +66,28 @@ VERBS = (
 )
 
 
+class Formatter(argparse.RawDescriptionHelpFormatter):
+    """Texts as they are written, so that examples can be copied; on a narrower terminal prose is broken anew."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        paragraphs = text.strip("\n").split("\n\n")
+        return textwrap.indent("\n\n".join(_fitted(paragraph, width) for paragraph in paragraphs) + "\n", indent)
+
+
+def _fitted(paragraph: str, width: int) -> str:
+    """Columns, commands and what is not too wide stay."""
+    lines = paragraph.splitlines()
+    written = paragraph.startswith("example") or any(line.startswith(" ") or "  " in line for line in lines)
+    if written or max(map(len, lines)) <= width:
+        return paragraph
+    return textwrap.fill(" ".join(lines), width, break_long_words=False, break_on_hyphens=False)
+
+
 class Parser(argparse.ArgumentParser):
-    """Errors in the same form as everywhere else; texts as they are written, so that examples can be copied."""
+    """Errors in the same form as everywhere else."""
 
     def __init__(self, **how: Any) -> None:
-        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **how)
+        super().__init__(formatter_class=Formatter, **how)
 
     def error(self, message: str) -> NoReturn:
         program = self.prog.split()[0]

@@ -19,8 +19,9 @@ DEFAULT_SECONDS = 10.0
 DEFAULT_FRAMES = "synthetic:?width=1280&height=720&frames=1000000"
 
 EPILOG = """\
-bare      the stock file on the plain runtime, same threads, on one prepared tensor
-pipeline  capture, resize, inference, decoding, NMS, JSON: everything but the network
+bare      the stock file on the plain runtime, same threads, one prepared tensor
+pipeline  capture, resize, inference, decoding, NMS, JSON: all but the network
+
 Both run in turn in one process; the ratio is the median over the pairs.
 
 --all measures every variant on every backend with 1, all but one and all cores instead, each in a process of its own,

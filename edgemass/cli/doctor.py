@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 EPILOG = """\
 Every line has a code that does not change, and what to do stands below it; docs/doctor.md explains them.
+
 OK    as it should be
 NOTE  nothing is wrong, but you may want it otherwise
 WARN  it works, but worse than it could, or not always

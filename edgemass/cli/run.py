@@ -31,12 +31,13 @@ ROOT_VARIABLE = "EDGEMASS_ROOT"
 """What /proc and /sys are read under, where that is not /: in a container that has the host's mounted elsewhere."""
 
 EPILOG = """\
-SOURCE: 0, /dev/video0, rtsp://user@host/path, http://host/mjpeg, csi://0, 'gst:PIPELINE', clip.mp4,
-        folder/ or a glob of pictures, synthetic:, demo:
-        text:FILE or text:- for a model that reads texts, a text a line
-MODEL:  a name of `edgemass model list`, a bundle folder, a bare .onnx or .tflite, demo:
-URI:    console: (default), jsonl:- , jsonl:PATH, mqtt://host, mqtts://host, snapshots:DIR,
-        serial:///dev/ttyUSB0?baud=115200 for a microcontroller
+SOURCE: 0, /dev/video0, rtsp://user@host/path, http://host/mjpeg, csi://0,
+        'gst:PIPELINE', clip.mp4, folder/ or a glob of pictures, synthetic:,
+        demo:, text:FILE or text:- for a model that reads texts, a text a line
+MODEL:  a name of `edgemass model list`, a bundle folder, a bare .onnx or
+        .tflite, demo:
+URI:    console: (default), jsonl:- , jsonl:PATH, mqtt://host, mqtts://host,
+        snapshots:DIR, serial:///dev/ttyUSB0?baud=115200 for a microcontroller
 
 example: edgemass run --camera demo: --sink jsonl:- --frames 3
 example: edgemass run --camera demo:live --http

@@ -25,7 +25,8 @@ DIR.keys unless --keys says otherwise: keep those of root and targets offline, o
 
   root        offline, 2 of 3 keys: says which keys count for the other roles
   targets     offline: says which bundles exist, for which hardware
-  snapshot, timestamp   online: say what is newest; `trust refresh` signs them again and again
+  snapshot, timestamp   online: say what is newest; `trust refresh` signs
+                        them again and again
   fleet       a key of the fleet server, with which it signs orders
 
 A device gets DIR/trust/1.root.json as its root of trust (updates.trust).

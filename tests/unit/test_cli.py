@@ -40,6 +40,23 @@ def test_the_help_of_every_verb_ends_with_an_example_that_parses(words: tuple[st
     assert cli.parser().parse_args(arguments).call
 
 
+def test_help_fits_the_terminal_and_examples_stay_as_they_are_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prose is written in lines of 120; a terminal of 80 would break them amid a word."""
+    monkeypatch.setenv("COLUMNS", "80")
+    for words, text in leaves(cli.parser()):
+        wide = [line for line in text.splitlines() if len(line) > 80 and not line.startswith("example: ")]
+        assert not wide, " ".join(words)
+
+
+def test_help_breaks_prose_and_neither_columns_nor_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "42")
+    as_written = "OK    a\n  b  c\n\nexample: a \\\n    b\n"
+    epilog = f"One sentence that is wider than the\nterminal in its second line, and --not-wide.\n\n{as_written}"
+    told = cli.Parser(prog="x", add_help=False, epilog=epilog).format_help()
+    prose = "One sentence that is wider than the\nterminal in its second line, and\n--not-wide."
+    assert told == f"usage: x\n\n{prose}\n\n{as_written}"
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [

@@ -21,10 +21,12 @@ checkpoint: the same classes or new ones, the same net or, with --net, another o
 
 Classifiers (squeezenet, cnn) learn from --folders, one folder of pictures for each class. What they are measured with
 is listed in -o/held.csv, so that `edgemass eval BUNDLE --images DIR --labels held.csv` says the same afterwards:
+
   edgemass-tools train --net squeezenet --folders animals/ --val-folders animals-val/ --epochs 40 -o runs/animals
 
 Nets that read sequences (lstm-digits, lstm-text) learn from --data: a folder with one folder of pictures a class, a
 sheet of 5,000 digits, or a CSV of text,label. They always train in fp32, and -o/held holds what they were measured on:
+
   edgemass-tools train --net lstm-digits --data digits.png --epochs 40 -o runs/digits
 
 example: edgemass-tools train --annotations train.json --images train/ --val-annotations val.json --val-images val/ \\
