@@ -203,7 +203,11 @@ class Queue:
 
     def _refill(self) -> None:
         """Read on. What cannot be read is lost, and counted."""
-        for run_id, count in self._ahead.refill().items():
+        self._lose(self._ahead.refill())
+
+    def _lose(self, unreadable: Counter[str]) -> None:
+        """Count what cannot be read. unreadable: run -> how many."""
+        for run_id, count in unreadable.items():
             self.accounts.drop(run_id, "damaged", count)
             self._changed = True
 
@@ -321,6 +325,9 @@ class Queue:
         self._log.abandon()
         if nameless is not None:
             self._log.segments.remove(nameless)
+            lost = Counter(nameless.count(self._sent))
+            lost.subtract(document.run_id for document in rescued)
+            self._lose(+lost)
         for document in rescued:
             self._remember(document)
         self._unsynced.clear()
@@ -346,7 +353,7 @@ class Queue:
                 log.forget(segment)
             return
         self.in_memory = False
-        self._ahead.skip(self._sent)
+        self._ahead.come_back(self._sent, self._memory)
         self._memory.clear()
         logger.info("events wait on the disk again, in %s", log.folder)
 
