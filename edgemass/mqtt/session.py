@@ -302,8 +302,9 @@ class Session:
         if self._closed or self._trouble is not None:
             return
         silent = str(reason) == "Keep alive timeout"
-        self._thrown_out = not silent
-        if flags.is_disconnect_packet_from_server:
+        said = flags.is_disconnect_packet_from_server
+        self._thrown_out = not silent and not (said and reason.value in trouble.NO_MESSAGES_FAULT)
+        if said:
             self._trouble = trouble.dismissed(reason.value, str(reason), self._options)
             if reason.value == trouble.PACKET_TOO_LARGE:
                 self._forget_largest()

@@ -501,6 +501,32 @@ def test_the_brokers_packet_limit_is_heeded(tmp_path: Path) -> None:
         assert connection.counters.snapshot() == {"published": 1, "dropped": 1, "dropped.too_large": 1}
 
 
+def test_a_state_that_the_broker_hangs_up_on_does_not_keep_the_others_from_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In 3.1.1 no broker says what it takes; the one that hangs up has acknowledged what came before."""
+    picture = f"{BASE}/camera/door/snapshot/person"
+    with Broker(tmp_path / "broker", options=("max_packet_size 20000",)) as broker:
+        options = parse(f"{broker.url}?version=3.1.1").with_client_id("edgemass-test")
+        connection = MqttConnection(options, clock=ManualClock(jump=True))
+
+        def say_everything() -> None:
+            connection.publish(AVAILABILITY, b"online", qos=1, retain=True)
+            connection.publish(picture, bytes(100_000), qos=1, retain=True)
+
+        connection.on_connected(say_everything)
+        connection.start()
+        wait_until(lambda: connection.counters["dropped.undeliverable"] > outbox.MAX_BREAKS, "all copies given up")
+        with Listener(broker, AVAILABILITY) as listener:
+            wait_until(lambda: listener.payloads(AVAILABILITY) == [b"online"], "what is retained")
+        assert connection.connected
+        assert connection.counters.snapshot().keys() == {"published", "dropped", "dropped.undeliverable"}
+        connection.close(20)
+    given_up = [text for text in warnings(caplog) if "given up" in text]
+    assert len(given_up) == 1
+    assert picture in given_up[0]
+
+
 def test_subscriptions_survive_the_broker(broker: Broker) -> None:
     heard: list[Message] = []
     connection = open_connection(broker.url)
