@@ -246,6 +246,8 @@ class MqttSink:
             if not self._leaving:
                 self._waiting.update(dict.fromkeys([self._availability] if message.payload else self._states))
                 self._publish_waiting()
+        if not message.payload:
+            self._spool.tell_anew()
 
     def _go_on(self) -> None:
         if self._waiting:

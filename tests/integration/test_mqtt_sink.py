@@ -251,15 +251,20 @@ def test_who_is_called_offline_while_it_is_there_contradicts(broker: Broker, dev
 
 def test_who_is_swept_off_the_broker_while_it_is_there_says_everything_anew(broker: Broker, device: Device) -> None:
     device.sink.camera_state("door", documents.ONLINE)
+    happened = documents.event(1)
+    account = f"{BASE}/account/{happened.run_id}"
+    device.sink.event(happened, None)
     with Listener(broker) as listener:
-        wait_until(lambda: listener.payloads(STATE), "its state")
+        wait_until(lambda: listener.payloads(STATE) and listener.payloads(account), "its state and its account")
+        wait_until(lambda: b'"queued":0' in listener.payloads(account)[-1], "all is told")
         other = open_connection(f"{broker.url}?client_id=other")
-        for topic in (STATE, AVAILABILITY):
+        for topic in (STATE, account, AVAILABILITY):
             other.publish(topic, b"", qos=1, retain=True)
         other.close(20)
         wait_until(lambda: listener.payloads(AVAILABILITY)[-2:] == [b"", b"online"], "it is there")
     with Listener(broker) as late:
         wait_until(lambda: late.payloads(AVAILABILITY) and late.payloads(STATE), "both are retained")
+        wait_until(lambda: late.payloads(account), "its account too")
 
 
 def test_a_renamed_device_leaves_nothing_under_its_earlier_name(broker: Broker, device: Device) -> None:
