@@ -284,6 +284,27 @@ def test_a_renamed_device_leaves_nothing_under_its_earlier_name(broker: Broker, 
         assert {message.topic for message in late.heard()} == {"edgemass/v1/attic/availability"}
 
 
+def test_a_device_renamed_by_what_topics_cannot_hold_keeps_its_own_and_is_shown_once(
+    broker: Broker, device: Device
+) -> None:
+    device.sink.camera_state("door", documents.ONLINE)
+    assert isinstance(device.sink, Channel)
+    former_place = "homeassistant/device/pi-7f3a_23_/config"
+    device.sink.announce(former_place, b"{}")
+    with Listener(broker) as listener:
+        wait_until(lambda: listener.payloads(former_place), "announced")
+    device.sink.close(20)
+    done = threading.Event()
+    renamed = sinks.open(broker.url, SinkContext("pi-7f3a_", SystemClock(), Counters()))
+    assert isinstance(renamed, Channel)
+    renamed.vacate("pi-7f3a#", former_place, done.set)
+    assert done.wait(PATIENCE_S)
+    renamed.close(20)
+    with Listener(broker) as late:
+        wait_until(lambda: late.payloads(STATE), "what is retained")
+        assert former_place not in {message.topic for message in late.heard()}
+
+
 def test_a_sweep_that_a_broker_refused_in_part_can_be_made_again(tmp_path: Path) -> None:
     with Broker(tmp_path / "broker") as broker:
         ended, over = [], threading.Event()
