@@ -152,7 +152,8 @@ class Outbox:
     def put_back(self, messages: Iterable[Outgoing], *, closed: bool) -> None:
         """Unacknowledged ones of a broken connection, oldest first: they are the next ones again.
 
-        closed: the broker did it, perhaps for a message's sake. It acknowledges in order, so the oldest is to blame.
+        closed: the broker did it, perhaps for a message's sake. The oldest is blamed: it goes alone the next time, so
+        that an innocent one is acknowledged then, and the guilty one is the oldest at last.
         """
         waiting = list(messages)
         poison: list[Outgoing] = []

@@ -188,7 +188,7 @@ class Session:
     def send(self) -> bool:
         """Hand over what waits in the outbox, as long as the network takes it; True when there may be more."""
         for _ in range(_BURST):
-            if not self.alive or self._client.want_write():
+            if not self.alive or self._client.want_write() or self._in_doubt:
                 return False
             message = self._outbox.take(room_in_flight=len(self._in_flight) < self._window)
             if message is None:
@@ -200,6 +200,11 @@ class Session:
                 continue
             self._publish(message)
         return True
+
+    @property
+    def _in_doubt(self) -> bool:
+        """One that a connection broke over goes alone: perhaps another one is why the broker did not acknowledge it."""
+        return any(message.breaks for message in self._in_flight.values())
 
     def _publish(self, message: Outgoing) -> None:
         message.sends += 1
