@@ -68,11 +68,17 @@ class Ahead:
         if memory.first is not None:
             self._loaded = min(self._loaded, memory.first.index)
 
-    def rescue(self, nameless: Segment) -> list[Document]:
-        """What waits in a file that has lost its name, as far as it can be read, taken out of it."""
+    def rescue(self, nameless: Segment, sent: int) -> tuple[list[Document], Counter[str]]:
+        """What waits in a file that has lost its name, taken out of it; and run -> how many are lost.
+
+        sent: all below have been handed over.
+        """
         for document in self._read(nameless):
             self._row.add(document)
-        return self._row.take_out(lambda document: nameless.holds(document.index))
+        found = self._row.take_out(lambda document: nameless.holds(document.index))
+        lost = Counter(nameless.count(sent))
+        lost.subtract(document.run_id for document in found)
+        return found, +lost
 
     def _read(self, segment: Segment) -> list[Document]:
         assert self._log is not None

@@ -148,9 +148,9 @@ class Queue:
         while True:
             if self._flights.returned is not None:
                 return self._flights.take_returned()
-            document = self._pop()
-            if document is None:
+            if self.peek() is None:
                 return None
+            document = (self._ahead or self._memory).pop()
             self._sent = document.index + 1
             self._flights.add(document)
             age_ns = now.age_ns(document)
@@ -165,7 +165,7 @@ class Queue:
         if self._flights.returned is not None:
             return self._flights.returned
         if not self._ahead:
-            self._refill()
+            self._lose(self._ahead.refill())
         return self._ahead.first or self._memory.first
 
     def is_doubtful(self, document: Document) -> bool:
@@ -197,13 +197,6 @@ class Queue:
     def empty(self) -> bool:
         """Nothing waits and nothing is in flight."""
         return not self._flights and self.peek() is None
-
-    def _pop(self) -> Document | None:
-        return (self._ahead or self._memory).pop() if self.peek() is not None else None
-
-    def _refill(self) -> None:
-        """Read on. What cannot be read is lost, and counted."""
-        self._lose(self._ahead.refill())
 
     def _lose(self, unreadable: Counter[str]) -> None:
         """Count what cannot be read. unreadable: run -> how many."""
@@ -321,13 +314,11 @@ class Queue:
         self.in_memory = True
         self._retry_ns = now.mono_ns + RETRY_NS
         nameless = self._log.nameless
-        rescued = self._ahead.rescue(nameless) if nameless is not None else []
+        rescued, lost = self._ahead.rescue(nameless, self._sent) if nameless is not None else ([], Counter[str]())
         self._log.abandon()
         if nameless is not None:
             self._log.segments.remove(nameless)
-            lost = Counter(nameless.count(self._sent))
-            lost.subtract(document.run_id for document in rescued)
-            self._lose(+lost)
+        self._lose(lost)
         for document in rescued:
             self._remember(document)
         self._unsynced.clear()

@@ -167,7 +167,7 @@ def _yes(yes: bool) -> Response:  # noqa: FBT001 (a question's answer)
 
 
 async def _command(request: Request) -> Response:
-    """Hand a command over: 200 where it was done, 409 where not, 503 while the board starts, 504 where no answer came."""
+    """Hand a command over: 200 where it was done, 409 where not, 503 while the board starts, 504 where none came."""
     obey = _given(request).command()
     if obey is None:
         return PlainTextResponse("it still starts; ask again\n", 503, {"Retry-After": str(START_S)})
