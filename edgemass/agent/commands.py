@@ -112,8 +112,8 @@ class Commands:
             _do(command, reply, self._checked)
 
     def _checked(self, command: Command) -> Any:
-        self._check(command)  # again: its camera may be gone since
-        return self._now[command.name](command)
+        self._check(command)  # again: its camera may be gone since, and its time over
+        return {**self._now, **self._later}[command.name](command)
 
     def close(self, timeout_s: float) -> None:
         self._stop.set()
@@ -132,9 +132,12 @@ class Commands:
                 command, reply = self._slow[name].get(timeout=_POLL_S)
             except queue.Empty:
                 continue
-            _do(command, reply, self._later[name])
+            _do(command, reply, self._checked)
 
     def _check(self, command: Command) -> None:
+        late_s = self._clock.time_ns() / 1e9 - command.expires_s if command.expires_s is not None else -1
+        if late_s >= 0:
+            raise CommandError(f"it expired {late_s:.0f} s ago")
         known = {**self._now, **self._later}
         if command.name not in known:
             raise CommandError(f"there is no command {command.name[:64]!r}{nearest(command.name, list(known))}")

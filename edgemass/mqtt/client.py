@@ -6,10 +6,13 @@ import logging
 import re
 import ssl
 
-from paho.mqtt.client import Client
+from paho.mqtt.client import MQTT_LOG_ERR, Client
 from paho.mqtt.enums import MQTTErrorCode
 
 logger = logging.getLogger(__name__)
+
+MAX_UNSENT = 100
+"""Failed writes after which a connection is taken for broken, though reading has not said so."""
 
 INCOMING_MAX_BYTES = 1024 * 1024
 """MQTT 5 brokers are asked to keep larger messages to themselves."""
@@ -22,8 +25,23 @@ UNRELEASED = 100
 class BoundedClient(Client):
     """Paho with bounds to what a broker may make it keep; `run_once` takes the errors for a broken connection.
 
-    There is no public place for that. tests/fuzz/test_mqtt.py shows that these two are still called.
+    There is no public place for that. tests/fuzz/test_mqtt.py shows that the first two are still called.
     """
+
+    _unsent = 0
+
+    def _sock_send(self, buf: bytes | bytearray) -> int:
+        """Who hangs up has often acknowledged something before: reading comes to it, and to the end after it."""
+        try:
+            return super()._sock_send(buf)
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            self._unsent += 1
+            if self._unsent > MAX_UNSENT:
+                raise
+            self._easy_log(MQTT_LOG_ERR, "failed to send on socket: %s", error)
+            raise BlockingIOError from error
 
     def _sock_recv(self, bufsize: int) -> bytes:
         """Paho asks for the whole rest of the packet at once."""

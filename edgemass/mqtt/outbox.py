@@ -19,6 +19,11 @@ MAX_MESSAGES = 10_000
 """Of each: QoS 0, and QoS 1 and 2 together."""
 MAX_BREAKS = 5
 """A message that was the next to be acknowledged when the broker closed so many connections is taken to be why."""
+SUSPECT_NS = 3600 * 1_000_000_000
+"""A state that broke connections is not sent again for so long, nor a larger one, and from then on one break is enough:
+without that, who says every state anew on each connect would break each one.
+"""
+MAX_SUSPECTS = 100
 
 _OVERHEAD = 32  # fixed header, lengths, message id and the properties that we set, rounded up
 
@@ -68,6 +73,8 @@ class Outbox:
         self._fleeting_bytes = 0
         self._sure_bytes = 0
         self._in_flight = 0
+        self._suspects: dict[str, tuple[int, int]] = {}
+        """Topic of a state that broke connections -> until when, monotonic, none of so many bytes is sent."""
         self._hooks: list[Callable[[], None]] = []
 
     def on_settled(self, hook: Callable[[], None]) -> None:
@@ -84,7 +91,10 @@ class Outbox:
             return half or not self._sure
 
     def put(self, message: Outgoing) -> bool:
-        """Queue it; False when there is no room, which is counted."""
+        """Queue it; False when there is no room, or it broke connections before, which is counted."""
+        if self._is_suspect(message):
+            self.drop(message, "undeliverable")
+            return False
         lost: list[Outgoing] = []
         with self._changed:
             if message.qos > 0:
@@ -120,12 +130,16 @@ class Outbox:
                     message = self._pop_fleeting()
                 else:
                     return None
-            if message.deadline_ns is None or self._clock.monotonic_ns() < message.deadline_ns:
+            if message.deadline_ns is not None and self._clock.monotonic_ns() >= message.deadline_ns:
+                self.drop(message, "expired", in_flight=True)
+            elif self._is_suspect(message):  # queued before it was known
+                self.drop(message, "undeliverable", in_flight=True)
+            else:
                 return message
-            self.drop(message, "expired", in_flight=True)
 
     def deliver(self, message: Outgoing) -> None:
         """The broker has it (QoS 0: the network has it)."""
+        self._suspects.pop(message.topic, None)
         self._counters.add("published")
         self._end(message, "", in_flight=True)
 
@@ -138,13 +152,15 @@ class Outbox:
     def put_back(self, messages: Iterable[Outgoing], *, closed: bool) -> None:
         """Unacknowledged ones of a broken connection, oldest first: they are the next ones again.
 
-        closed: the broker did it, perhaps for a message's sake. It acknowledges in order, so the oldest is to blame.
+        closed: the broker did it, perhaps for a message's sake. The oldest is blamed: it goes alone the next time, so
+        that an innocent one is acknowledged then, and the guilty one is the oldest at last.
         """
         waiting = list(messages)
         poison: list[Outgoing] = []
         if waiting and closed:
             waiting[0].breaks += 1
-            poison = [waiting.pop(0)] if waiting[0].breaks >= MAX_BREAKS else []
+            known = waiting[0].retain and waiting[0].topic in self._suspects
+            poison = [waiting.pop(0)] if known or waiting[0].breaks >= MAX_BREAKS else []
         with self._changed:
             for message in reversed(waiting):
                 self._in_flight -= 1
@@ -152,6 +168,7 @@ class Outbox:
                 self._sure_bytes += message.size
             self._changed.notify_all()
         for message in poison:
+            self._suspect(message)
             self.drop(message, "undeliverable", in_flight=True)
 
     def drop_fleeting(self, reason: str) -> None:
@@ -188,6 +205,26 @@ class Outbox:
     def stir(self) -> None:
         with self._changed:
             self._changed.notify_all()
+
+    def _suspect(self, message: Outgoing) -> None:
+        if message.topic not in self._suspects:
+            logger.warning(
+                "a message of %d bytes to %s is given up: the broker closed every connection over which it was sent; "
+                "see the broker's limits, its ACL and its log",
+                len(message.payload),
+                message.topic,
+            )
+        if message.retain:
+            self._suspects[message.topic] = self._clock.monotonic_ns() + SUSPECT_NS, message.size
+            while len(self._suspects) > MAX_SUSPECTS:
+                self._suspects.pop(next(iter(self._suspects)), None)
+
+    def _is_suspect(self, message: Outgoing) -> bool:
+        suspect = self._suspects.get(message.topic) if message.retain and message.qos > 0 else None
+        if suspect is None:
+            return False
+        until_ns, size = suspect
+        return message.size >= size and self._clock.monotonic_ns() < until_ns
 
     def _pop_fleeting(self) -> Outgoing:
         message = self._fleeting.popleft()

@@ -188,7 +188,7 @@ class Session:
     def send(self) -> bool:
         """Hand over what waits in the outbox, as long as the network takes it; True when there may be more."""
         for _ in range(_BURST):
-            if not self.alive or self._client.want_write():
+            if not self.alive or self._client.want_write() or self._in_doubt:
                 return False
             message = self._outbox.take(room_in_flight=len(self._in_flight) < self._window)
             if message is None:
@@ -200,6 +200,11 @@ class Session:
                 continue
             self._publish(message)
         return True
+
+    @property
+    def _in_doubt(self) -> bool:
+        """One that a connection broke over goes alone: perhaps another one is why the broker did not acknowledge it."""
+        return any(message.breaks for message in self._in_flight.values())
 
     def _publish(self, message: Outgoing) -> None:
         message.sends += 1
@@ -302,8 +307,9 @@ class Session:
         if self._closed or self._trouble is not None:
             return
         silent = str(reason) == "Keep alive timeout"
-        self._thrown_out = not silent
-        if flags.is_disconnect_packet_from_server:
+        said = flags.is_disconnect_packet_from_server
+        self._thrown_out = not silent and not (said and reason.value in trouble.NO_MESSAGES_FAULT)
+        if said:
             self._trouble = trouble.dismissed(reason.value, str(reason), self._options)
             if reason.value == trouble.PACKET_TOO_LARGE:
                 self._forget_largest()

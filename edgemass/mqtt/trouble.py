@@ -53,6 +53,10 @@ _LACKING = {
     0x9B: ("takes QoS 0 only", "allow QoS 1 there (mosquitto: max_qos 1 or 2)"),
 }
 """What we cannot do without: states are retained, and only what a broker acknowledges is delivered."""
+NO_MESSAGES_FAULT = frozenset({0x89, 0x8B, 0x8D, TAKEN_OVER, 0x98, 0x9C, 0x9D, 0xA0})
+"""Busy, shutting down, too long silent, taken over, by its operator, moved, connected for long enough: a broker that
+ends a connection for these does so whatever was sent.
+"""
 _CREDENTIALS = (0x86, NOT_AUTHORIZED, 0x8C)
 
 

@@ -118,11 +118,15 @@ class Channel(Protocol):
 
 @dataclass(frozen=True)
 class Command:
-    """Something that somebody asks of the device. camera: "" where it is asked of the whole. value: as it came."""
+    """Something that somebody asks of the device.
+
+    camera: "" where it is asked of the whole. value: as it came. expires_s: Unix time at which it is too late.
+    """
 
     name: str
     camera: str
     value: str
+    expires_s: float | None = None
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -50,7 +50,7 @@ class Commanding:
     def _take(self, message: Message) -> None:
         reply = partial(self._answer, message)
         try:
-            value = value_of(
+            value, expires_s = value_of(
                 message.payload, retained=message.retain, now_s=self._clock.time_ns() / 1e9, synced=clock_synced()
             )
         except RefusedError as error:
@@ -58,7 +58,7 @@ class Commanding:
             return
         if self._handle is not None:
             below = message.topic.split("/")[self._levels :]
-            self._handle(Command(below[-1], below[1] if below[0] == "camera" else "", value), reply)
+            self._handle(Command(below[-1], below[1] if below[0] == "camera" else "", value, expires_s), reply)
         elif len(self._early) < MOST_EARLY:
             self._early.append(message)
         else:

@@ -23,8 +23,8 @@ class _Timed(msgspec.Struct):
     expires: str | float | None = None
 
 
-def value_of(payload: bytes, *, retained: bool, now_s: float, synced: bool) -> str:
-    """The value: the payload as it is, or that of {"value", "expires"}.
+def value_of(payload: bytes, *, retained: bool, now_s: float, synced: bool) -> tuple[str, float | None]:
+    """The value, the payload as it is or that of {"value", "expires"}, and the Unix time at which it expires.
 
     now_s: Unix time. synced: whether it can be believed; else nothing that has an end can be trusted to have one left.
 
@@ -40,18 +40,18 @@ def value_of(payload: bytes, *, retained: bool, now_s: float, synced: bool) -> s
     except UnicodeDecodeError:
         raise RefusedError("it is not UTF-8") from None
     if not text.startswith("{"):
-        return text
+        return text, None
     try:
         timed = msgspec.json.decode(text, type=_Timed)
     except (msgspec.DecodeError, RecursionError) as error:
         raise RefusedError(f'it is not {{"value", "expires"}}: {error}') from None
-    if timed.expires is not None:
-        expires_s = _seconds(timed.expires)
+    expires_s = _seconds(timed.expires) if timed.expires is not None else None
+    if expires_s is not None:
         if not synced:
             raise RefusedError("it has a time, and this board's clock is not set yet; send it again later")
         if now_s >= expires_s:
             raise RefusedError(f"it expired {now_s - expires_s:.0f} s ago")
-    return _text(timed.value)
+    return _text(timed.value), expires_s
 
 
 def _text(value: Any) -> str:

@@ -33,6 +33,7 @@ import logging
 import re
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 from edgemass import mqtt
@@ -183,8 +184,9 @@ class MqttSink:
     def vacate(self, device: str, shown: str, done: Callable[[], None]) -> None:
         """Empty what the device left under an earlier name, unless another one lives there now."""
         base = f"{PREFIX}/{topic_level(device)}"
-        if base == self._base:
-            done()
+        if base == self._base:  # the names differ only in what no topic of ours can hold
+            gone = partial(_if_sent, done)
+            self._connection.publish(shown, b"", qos=1, retain=True, settled=gone)
             return
         FormerName(self._connection, base, shown, offline=OFFLINE, clock=self._clock, done=done).look()
 
@@ -246,6 +248,8 @@ class MqttSink:
             if not self._leaving:
                 self._waiting.update(dict.fromkeys([self._availability] if message.payload else self._states))
                 self._publish_waiting()
+        if not message.payload:
+            self._spool.tell_anew()
 
     def _go_on(self) -> None:
         if self._waiting:
@@ -276,6 +280,11 @@ class MqttSink:
             self._leaving = True
             self._waiting.clear()
             self._publish_state(self._availability, _State(OFFLINE, TEXT))
+
+
+def _if_sent(done: Callable[[], None], why: str) -> None:
+    if not why:
+        done()
 
 
 def _numbers(counts: CountsMessage) -> Iterator[tuple[str, int | None]]:

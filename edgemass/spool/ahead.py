@@ -59,25 +59,26 @@ class Ahead:
         return +lost
 
     def forget(self, segment: Segment) -> None:
-        """The segment is gone."""
+        """The segment is gone. One before it, of which something is in flight, may still hold what waits."""
         self._row.take_out(lambda document: segment.holds(document.index))
-        if not self._row:
-            self.skip(segment.last + 1)
 
-    def skip(self, start: int) -> None:
-        """What is on the disk below this index has been handed over."""
-        self._loaded = max(self._loaded, start)
+    def come_back(self, sent: int, memory: Row) -> None:
+        """What waits in memory is on the disk now, behind all that was there. sent: all below have been handed over."""
+        self._loaded = max(self._loaded, sent)
+        if memory.first is not None:
+            self._loaded = min(self._loaded, memory.first.index)
 
-    def rescue(self, nameless: Segment) -> list[Document]:
-        """What waits in a file that has lost its name, taken out of it.
+    def rescue(self, nameless: Segment, sent: int) -> tuple[list[Document], Counter[str]]:
+        """What waits in a file that has lost its name, taken out of it; and run -> how many are lost.
 
-        Raises:
-            OSError: it cannot be read.
+        sent: all below have been handed over.
         """
-        assert self._log is not None
-        for document in self._log.read(nameless, self._loaded):
+        for document in self._read(nameless):
             self._row.add(document)
-        return self._row.take_out(lambda document: nameless.holds(document.index))
+        found = self._row.take_out(lambda document: nameless.holds(document.index))
+        lost = Counter(nameless.count(sent))
+        lost.subtract(document.run_id for document in found)
+        return found, +lost
 
     def _read(self, segment: Segment) -> list[Document]:
         assert self._log is not None

@@ -148,9 +148,9 @@ class Queue:
         while True:
             if self._flights.returned is not None:
                 return self._flights.take_returned()
-            document = self._pop()
-            if document is None:
+            if self.peek() is None:
                 return None
+            document = (self._ahead or self._memory).pop()
             self._sent = document.index + 1
             self._flights.add(document)
             age_ns = now.age_ns(document)
@@ -165,7 +165,7 @@ class Queue:
         if self._flights.returned is not None:
             return self._flights.returned
         if not self._ahead:
-            self._refill()
+            self._lose(self._ahead.refill())
         return self._ahead.first or self._memory.first
 
     def is_doubtful(self, document: Document) -> bool:
@@ -198,12 +198,9 @@ class Queue:
         """Nothing waits and nothing is in flight."""
         return not self._flights and self.peek() is None
 
-    def _pop(self) -> Document | None:
-        return (self._ahead or self._memory).pop() if self.peek() is not None else None
-
-    def _refill(self) -> None:
-        """Read on. What cannot be read is lost, and counted."""
-        for run_id, count in self._ahead.refill().items():
+    def _lose(self, unreadable: Counter[str]) -> None:
+        """Count what cannot be read. unreadable: run -> how many."""
+        for run_id, count in unreadable.items():
             self.accounts.drop(run_id, "damaged", count)
             self._changed = True
 
@@ -317,10 +314,11 @@ class Queue:
         self.in_memory = True
         self._retry_ns = now.mono_ns + RETRY_NS
         nameless = self._log.nameless
-        rescued = self._ahead.rescue(nameless) if nameless is not None else []
+        rescued, lost = self._ahead.rescue(nameless, self._sent) if nameless is not None else ([], Counter[str]())
         self._log.abandon()
         if nameless is not None:
             self._log.segments.remove(nameless)
+        self._lose(lost)
         for document in rescued:
             self._remember(document)
         self._unsynced.clear()
@@ -346,7 +344,7 @@ class Queue:
                 log.forget(segment)
             return
         self.in_memory = False
-        self._ahead.skip(self._sent)
+        self._ahead.come_back(self._sent, self._memory)
         self._memory.clear()
         logger.info("events wait on the disk again, in %s", log.folder)
 

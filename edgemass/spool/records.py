@@ -41,6 +41,21 @@ class Document(msgspec.Struct, frozen=True, array_like=True):
     payload: bytes
 
 
+class _Addressed(msgspec.Struct, frozen=True, array_like=True):
+    """A document as earlier builds wrote it, with the topic that it was for."""
+
+    index: int
+    run_id: str
+    boot_id: str
+    camera: str
+    seq: int
+    mono_ns: int
+    time_ns: int
+    synced: bool
+    topic: str
+    payload: bytes
+
+
 class State(msgspec.Struct, frozen=True, array_like=True):
     """Where the queue stands: it replaces all that was told of that before.
 
@@ -65,6 +80,7 @@ _DECODERS: dict[int, msgspec.msgpack.Decoder[Document] | msgspec.msgpack.Decoder
     _DOCUMENT: msgspec.msgpack.Decoder(Document),
     _STATE: msgspec.msgpack.Decoder(State),
 }
+_addressed = msgspec.msgpack.Decoder(_Addressed)
 
 
 def encode(record: Record, segment: int) -> bytes:
@@ -111,8 +127,21 @@ def _record_at(data: bytes, place: int, segment: int) -> tuple[Record, int] | No
         return None
     try:
         return _DECODERS[kind].decode(body), end
-    except msgspec.DecodeError:  # of a version to come
+    except msgspec.DecodeError:
+        former = _former(body) if kind == _DOCUMENT else None
+        return (former, end) if former is not None else None
+
+
+def _former(body: bytes) -> Document | None:
+    """A document of an earlier build; None where it is none, as one of a version to come."""
+    try:
+        found = _addressed.decode(body)
+    except msgspec.DecodeError:
         return None
+    return Document(
+        found.index, found.run_id, found.boot_id, found.camera, found.seq, found.mono_ns, found.time_ns, found.synced,
+        found.payload,
+    )  # fmt: skip
 
 
 def _crc(segment: int, kind: int, body: bytes) -> int:

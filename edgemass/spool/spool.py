@@ -99,6 +99,7 @@ class Spool:
         self._telling = Telling(topics, device, partial(self._publish_account))
         self._pace = Bucket(max(1.0, config.rate * 0.1), config.rate, clock.monotonic_ns())
         self._connected_ns: int | None = None
+        self._forgotten = False
         self._outage = False
         """Events have waited for a connection that was lost, or could not be made."""
         self._send_ns = 0.0
@@ -129,6 +130,11 @@ class Spool:
 
     def wake(self) -> None:
         """Look at the connection anew."""
+        self._wake.set()
+
+    def tell_anew(self) -> None:
+        """Somebody has emptied what the broker kept: the accounts too."""
+        self._forgotten = True
         self._wake.set()
 
     def queue(self) -> QueueHealth | None:
@@ -195,7 +201,8 @@ class Spool:
         now = self._now()
         connected = self._broker.connected
         self._outage = self._outage or not self._broker.hopeful
-        if connected and self._connected_ns is None:
+        if connected and (self._connected_ns is None or self._forgotten):
+            self._forgotten = False
             self._telling.anew()
         self._connected_ns = (self._connected_ns or now.mono_ns) if connected else None
         self._take_in(queue, now, connected=connected)

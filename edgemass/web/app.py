@@ -26,6 +26,8 @@ from edgemass.web.streaming import Stream, frame
 MAX_BODY = 4096
 BODY_S = 10.0
 COMMAND_S = 20.0
+START_S = 5
+"""Who asks something of a board that still starts may ask again after so long."""
 
 FILES = {
     "/": ("index.html", "text/html"),
@@ -165,10 +167,10 @@ def _yes(yes: bool) -> Response:  # noqa: FBT001 (a question's answer)
 
 
 async def _command(request: Request) -> Response:
-    """Hand a command over and wait for its answer: 200 where it was done, 409 where not, 504 where none came."""
+    """Hand a command over: 200 where it was done, 409 where not, 503 while the board starts, 504 where none came."""
     obey = _given(request).command()
     if obey is None:
-        return PlainTextResponse("nobody takes commands here\n", 404)
+        return PlainTextResponse("it still starts; ask again\n", 503, {"Retry-After": str(START_S)})
     if request.headers.get("content-type", "").partition(";")[0] != "application/json":
         return PlainTextResponse('wanted application/json: {"name", "camera", "value"}\n', 415)
     body = await _body(request)

@@ -71,7 +71,7 @@ class Given:
     """All of it is called in the server's own thread and must not wait.
 
     events: those that changed after a revision. picture: JPEG of an event by its id. metrics: text for Prometheus, None
-    where nobody makes it. live, ready: for /healthz and /readyz. command: who obeys, None where nobody does.
+    where nobody makes it. live, ready: for /healthz and /readyz. command: who obeys, None while the board starts.
     """
 
     status: Callable[[], Status]

@@ -374,9 +374,11 @@ def test_commands_of_other_sites_and_damaged_ones_are_refused() -> None:
     assert taken == []
 
 
-def test_where_nobody_obeys_there_are_no_commands() -> None:
+def test_while_nobody_obeys_yet_a_command_is_told_to_come_again() -> None:
     with DevicePage() as page:
-        assert page.ask("/api/command", method="POST", body=b"{}", Content_Type=JSON).status == 404
+        answer = page.ask("/api/command", method="POST", body=b"{}", Content_Type=JSON)
+        assert answer.status == 503
+        assert int(answer.headers["retry-after"]) > 0
 
 
 # The port

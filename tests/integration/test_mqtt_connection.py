@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 
@@ -222,6 +223,44 @@ def test_a_message_that_got_us_thrown_out_for_its_size_is_not_sent_again() -> No
         assert mqtt.publish("a", b"small", qos=1)
         wait_until(lambda: mqtt.counters["published"] == 1, "a small one goes")
         assert len(broker.packets) == 1
+
+
+def test_one_that_breaks_connections_costs_none_of_those_before_it() -> None:
+    """Though this broker has acknowledged none of them by then."""
+    given = [b"%02d" % number for number in range(10)]
+    settled: list[tuple[bytes, str]] = []
+
+    def note(payload: bytes, why: str) -> None:
+        settled.append((payload, why))
+
+    with FakeBroker(fake_broker.hangs_up_on(b"poison")) as broker:
+        options = parse(broker.url).with_client_id("edgemass-test")
+        mqtt = MqttConnection(options, clock=ManualClock(jump=True))
+        for payload in [*given[:8], b"poison", *given[8:]]:
+            mqtt.publish("a", payload, qos=1, settled=partial(note, payload))
+        mqtt.start()
+        wait_until(lambda: len(settled) == 11, lambda: f"all settled, found {settled}")
+        mqtt.close(20)
+    assert settled == [*((one, "") for one in given[:8]), (b"poison", "undeliverable"), *((o, "") for o in given[8:])]
+
+
+def test_what_breaks_connections_and_is_never_acknowledged_costs_nothing_else() -> None:
+    def say() -> None:
+        mqtt.publish("b", b"poison")
+
+    with FakeBroker(fake_broker.hangs_up_on(b"poison")) as broker:
+        options = parse(broker.url).with_client_id("edgemass-test")
+        mqtt = MqttConnection(options, clock=ManualClock(jump=True))
+        for number in range(10):
+            mqtt.publish("a", b"%02d" % number, qos=1)
+        mqtt.on_connected(say)
+        mqtt.start()
+        wait_until(lambda: not mqtt.held_bytes and broker.levels[20:], "many connections")
+        mqtt.close(0)
+    assert not [name for name in mqtt.counters.snapshot() if "undeliverable" in name]
+    assert sorted({body[-2:] for first, body in broker.packets if first & 0xF6 == fake_broker.PUBLISH | 2}) == [
+        b"%02d" % number for number in range(10)
+    ]
 
 
 def test_a_hook_or_callback_that_fails_harms_nothing(caplog: pytest.LogCaptureFixture) -> None:

@@ -251,15 +251,20 @@ def test_who_is_called_offline_while_it_is_there_contradicts(broker: Broker, dev
 
 def test_who_is_swept_off_the_broker_while_it_is_there_says_everything_anew(broker: Broker, device: Device) -> None:
     device.sink.camera_state("door", documents.ONLINE)
+    happened = documents.event(1)
+    account = f"{BASE}/account/{happened.run_id}"
+    device.sink.event(happened, None)
     with Listener(broker) as listener:
-        wait_until(lambda: listener.payloads(STATE), "its state")
+        wait_until(lambda: listener.payloads(STATE) and listener.payloads(account), "its state and its account")
+        wait_until(lambda: b'"queued":0' in listener.payloads(account)[-1], "all is told")
         other = open_connection(f"{broker.url}?client_id=other")
-        for topic in (STATE, AVAILABILITY):
+        for topic in (STATE, account, AVAILABILITY):
             other.publish(topic, b"", qos=1, retain=True)
         other.close(20)
         wait_until(lambda: listener.payloads(AVAILABILITY)[-2:] == [b"", b"online"], "it is there")
     with Listener(broker) as late:
         wait_until(lambda: late.payloads(AVAILABILITY) and late.payloads(STATE), "both are retained")
+        wait_until(lambda: late.payloads(account), "its account too")
 
 
 def test_a_renamed_device_leaves_nothing_under_its_earlier_name(broker: Broker, device: Device) -> None:
@@ -277,6 +282,27 @@ def test_a_renamed_device_leaves_nothing_under_its_earlier_name(broker: Broker, 
     with Listener(broker) as late:
         wait_until(late.heard, "what is retained")
         assert {message.topic for message in late.heard()} == {"edgemass/v1/attic/availability"}
+
+
+def test_a_device_renamed_by_what_topics_cannot_hold_keeps_its_own_and_is_shown_once(
+    broker: Broker, device: Device
+) -> None:
+    device.sink.camera_state("door", documents.ONLINE)
+    assert isinstance(device.sink, Channel)
+    former_place = "homeassistant/device/pi-7f3a_23_/config"
+    device.sink.announce(former_place, b"{}")
+    with Listener(broker) as listener:
+        wait_until(lambda: listener.payloads(former_place), "announced")
+    device.sink.close(20)
+    done = threading.Event()
+    renamed = sinks.open(broker.url, SinkContext("pi-7f3a_", SystemClock(), Counters()))
+    assert isinstance(renamed, Channel)
+    renamed.vacate("pi-7f3a#", former_place, done.set)
+    assert done.wait(PATIENCE_S)
+    renamed.close(20)
+    with Listener(broker) as late:
+        wait_until(lambda: late.payloads(STATE), "what is retained")
+        assert former_place not in {message.topic for message in late.heard()}
 
 
 def test_a_sweep_that_a_broker_refused_in_part_can_be_made_again(tmp_path: Path) -> None:
@@ -499,6 +525,33 @@ def test_the_brokers_packet_limit_is_heeded(tmp_path: Path) -> None:
         assert connection.publish("edgemass/test", bytes(1000), qos=1)
         connection.close(20)
         assert connection.counters.snapshot() == {"published": 1, "dropped": 1, "dropped.too_large": 1}
+
+
+def test_a_state_that_the_broker_hangs_up_on_does_not_keep_the_others_from_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In 3.1.1 no broker says what it takes; the one that hangs up has acknowledged what came before."""
+    picture = f"{BASE}/camera/door/snapshot/person"
+    with Broker(tmp_path / "broker", options=("max_packet_size 20000",)) as broker:
+        options = parse(f"{broker.url}?version=3.1.1").with_client_id("edgemass-test")
+        connection = MqttConnection(options, clock=ManualClock(jump=True))
+
+        def say_everything() -> None:
+            connection.publish(AVAILABILITY, b"online", qos=1, retain=True)
+            connection.publish(picture, bytes(100_000), qos=1, retain=True)
+
+        connection.subscribe(AVAILABILITY, lambda _: None)  # it comes before the acknowledgement, and is answered
+        connection.on_connected(say_everything)
+        connection.start()
+        wait_until(lambda: connection.counters["dropped.undeliverable"] > outbox.MAX_BREAKS, "all copies given up")
+        with Listener(broker, AVAILABILITY) as listener:
+            wait_until(lambda: listener.payloads(AVAILABILITY) == [b"online"], "what is retained")
+        assert connection.connected
+        assert connection.counters.snapshot().keys() == {"published", "dropped", "dropped.undeliverable"}
+        connection.close(20)
+    given_up = [text for text in warnings(caplog) if "given up" in text]
+    assert len(given_up) == 1
+    assert picture in given_up[0]
 
 
 def test_subscriptions_survive_the_broker(broker: Broker) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import threading
 from collections.abc import Callable
@@ -67,6 +68,10 @@ class Peer:
                 length = int.from_bytes(body[:2], "big")
                 self.send(b"\x40\x02" + body[2 + length : 4 + length])
 
+    def is_quiet(self, seconds: float) -> bool:
+        """Whether nothing comes for so long."""
+        return not select.select([self._connection], [], [], seconds)[0]
+
     def _read(self, count: int) -> bytes:
         data = b""
         while len(data) < count:
@@ -118,6 +123,27 @@ def throws_out_above(size: int) -> Behaviour:
         peer.read_until_gone(largest=size)
         peer.disconnect(0x95)
         peer.read_until_gone()
+
+    return behave
+
+
+def hangs_up_on(word: bytes) -> Behaviour:
+    """Accepts, and acknowledges once nothing more comes; hangs up at once on what holds `word`."""
+
+    def behave(peer: Peer) -> None:
+        peer.accept()
+        owed: list[bytes] = []
+        while True:
+            if owed and peer.is_quiet(0.05):
+                peer.send(b"".join(owed))
+                owed.clear()
+            first, body = peer.read_packet()
+            if not first or word in body:
+                return
+            peer.packets.append((first, body))
+            if first & 0xF6 == PUBLISH | 2:  # QoS 1
+                length = int.from_bytes(body[:2], "big")
+                owed.append(b"\x40\x02" + body[2 + length : 4 + length])
 
     return behave
 

@@ -269,6 +269,48 @@ class TestOutbox:
         assert counters["dropped.undeliverable"] == 1
         assert [box.take(room_in_flight=True) for _ in given] == [*given[1:], None]
 
+    def test_a_state_that_broke_connections_is_left_out_for_an_hour_however_often_it_is_said(self) -> None:
+        counters, clock = Counters(), ManualClock()
+        box = Outbox(counters, clock)
+
+        def say(payload: bytes = b"xxx") -> bool:  # as on every connect
+            return box.put(Outgoing("camera/door/snapshot", payload, 1, retain=True))
+
+        def break_connection() -> None:
+            flying = box.take(room_in_flight=True)
+            assert flying is not None
+            box.put_back([flying], closed=True)
+
+        for _ in range(outbox.MAX_BREAKS):
+            assert say()
+            break_connection()
+        assert box.take(room_in_flight=True) is None
+        assert not say()
+        assert counters["dropped.undeliverable"] == outbox.MAX_BREAKS + 1
+        assert say(b""), "a smaller one may well pass"
+        assert box.take(room_in_flight=True) is not None
+        clock.advance(outbox.SUSPECT_NS / 1e9)
+        assert say()
+        break_connection()
+        assert not say(), "one more break is enough"
+
+    def test_a_state_that_a_broker_takes_after_all_is_not_left_out(self) -> None:
+        box = Outbox(Counters(), clock := ManualClock())
+        large = Outgoing("camera/door/snapshot", b"xxx", 1, retain=True)
+        box.put(large)
+        for _ in range(outbox.MAX_BREAKS):
+            assert box.take(room_in_flight=True) is large
+            box.put_back([large], closed=True)
+        clock.advance(outbox.SUSPECT_NS / 1e9)
+        again = Outgoing(large.topic, large.payload, 1, retain=True)
+        assert box.put(again)
+        assert box.take(room_in_flight=True) is again
+        box.deliver(again)
+        box.put(again)
+        assert box.take(room_in_flight=True) is again
+        box.put_back([again], closed=True)
+        assert box.take(room_in_flight=True) is again
+
     def test_a_network_that_fails_again_and_again_costs_no_message(self) -> None:
         counters = Counters()
         box = Outbox(counters, SystemClock())

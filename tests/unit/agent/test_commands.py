@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from edgemass.agent.commands import MOST_WAITING, Board, Commands
-from edgemass.clock import SystemClock
+from edgemass.clock import Clock, SystemClock
 from edgemass.config import CameraConfig
 from edgemass.sinks import Answer, Command
+from tests.simulators.manual_clock import ManualClock
 
 PATIENCE_S = 60.0
 
@@ -29,7 +30,7 @@ class Fetching:
         while not (stop.is_set() or self.ends.is_set()):
             stop.wait(0.01)
 
-    def commands(self) -> Commands:
+    def commands(self, clock: Clock | None = None) -> Commands:
         def nothing(*_: Any, **__: Any) -> None:
             pass
 
@@ -42,7 +43,7 @@ class Fetching:
             doctor=lambda: {"worst": "OK"},
             update=self.update,
         )
-        return Commands(board, [], SystemClock())
+        return Commands(board, [], clock or SystemClock())
 
 
 @pytest.fixture
@@ -89,3 +90,23 @@ def test_an_end_stops_what_is_done_and_refuses_what_waits(board: Fetching, comma
     commands.close(PATIENCE_S)
     assert done.get_nowait().ok
     assert waiting.get_nowait().error == "edgemass ends"
+
+
+def test_a_command_whose_time_is_over_when_its_turn_comes_is_not_done(board: Fetching) -> None:
+    clock = ManualClock()
+    commands = board.commands(clock)
+    answers: queue.Queue[Answer] = queue.Queue()
+    expires_s = clock.time_ns() / 1e9 + 10
+    for name in ("restart", "doctor"):  # one that is quick, one that takes time
+        commands.handle(Command(name, "", "", expires_s), answers.put)
+    commands.handle(Command("reload", "", "", expires_s + 60), answers.put)
+    clock.advance(12)  # the board starts
+    commands.start()
+    commands.tick()
+    found = [answers.get(timeout=PATIENCE_S) for _ in range(3)]
+    commands.close(PATIENCE_S)
+    assert sorted((answer.ok, answer.error) for answer in found) == [
+        (False, "it expired 2 s ago"),
+        (False, "it expired 2 s ago"),
+        (True, ""),
+    ]

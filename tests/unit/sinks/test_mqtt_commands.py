@@ -10,7 +10,8 @@ NOW_S = 1_795_342_502.0  # 2026-11-22T10:15:02Z
 
 
 def value(payload: bytes) -> str:
-    return value_of(payload, retained=False, now_s=NOW_S, synced=True)
+    found, _ = value_of(payload, retained=False, now_s=NOW_S, synced=True)
+    return found
 
 
 @pytest.mark.parametrize("opening", [b"[", b'{"a":'])

@@ -139,6 +139,22 @@ def test_what_is_in_flight_is_not_dropped_by_a_full_queue(tmp_path: Path) -> Non
     assert run_of(opened).queued == 0
 
 
+def test_what_waits_behind_what_is_in_flight_is_not_passed_over_when_later_ones_are_dropped(tmp_path: Path) -> None:
+    opened = Opened(tmp_path, SMALL, segment_bytes=1 << 18)
+    opened.put(700)
+    handed_over = [opened.queue.take(now())]
+    while opened.queue._ahead:  # all that is in memory, and none of what lies behind it in the same file
+        handed_over.append(opened.queue.take(now()))
+    opened.put(3000)
+    for document in handed_over:
+        assert document is not None
+        opened.queue.settle(document.index, "")
+    sent = opened.send()
+    assert run_of(opened).dropped["full"] > 0
+    assert len(handed_over) + len(sent) + run_of(opened).dropped["full"] == 3700
+    assert run_of(opened).queued == 0
+
+
 def test_a_queue_that_was_full_closes_after_a_kill(tmp_path: Path) -> None:
     first = Opened(tmp_path, SMALL, segment_bytes=1 << 16)
     first.put(2500)
@@ -208,6 +224,33 @@ def test_a_folder_that_vanishes_costs_nothing_that_waits(tmp_path: Path, caplog:
     assert "on the disk again" in caplog.text
     again = Opened(folder)
     assert [seq for _, _, seq in again.send()] == [1, 2, 3, 4, 5]
+
+
+def test_what_waited_in_a_folder_that_vanished_leaves_once_the_disk_is_back(tmp_path: Path) -> None:
+    folder = tmp_path / "spool"
+    opened = Opened(folder)
+    opened.put(3)
+    shutil.rmtree(folder)
+    opened.put(1)
+    opened.queue.keep(now(20))
+    assert not opened.queue.in_memory
+    opened.put(1)
+    assert [seq for _, _, seq in opened.send()] == [1, 2, 3, 4, 5]
+    assert run_of(opened).queued == 0
+
+
+def test_what_cannot_be_read_of_a_file_that_vanished_is_counted(tmp_path: Path) -> None:
+    folder = tmp_path / "spool"
+    opened = Opened(folder)
+    opened.put(600)  # more than is kept of what has only just been written
+    (file,) = folder.glob("*.seg")
+    with file.open("r+b") as hurt:
+        hurt.seek(-1, os.SEEK_END)
+        hurt.write(b"?")
+    shutil.rmtree(folder)
+    opened.put(1)
+    assert len(opened.send()) == 600
+    assert (run_of(opened).dropped, run_of(opened).queued) == ({"damaged": 1}, 0)
 
 
 def test_older_segments_that_vanish_are_counted_as_damaged(tmp_path: Path) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import random
+import struct
+import zlib
 
+import msgspec
 import pytest
 
 from edgemass.messages import to_json
 from edgemass.spool.accounts import Run
-from edgemass.spool.records import MAX_BODY, Document, Record, State, decode, encode
+from edgemass.spool.records import MARK, MAX_BODY, Document, Record, State, decode, encode
 from tests.documents import event
 from tests.unit.spool.queues import BOOT
 
@@ -26,6 +29,15 @@ DATA = b"".join(encode(record, SEGMENT) for record in RECORDS)
 
 def test_what_was_written_is_read() -> None:
     assert list(decode(DATA, SEGMENT)) == RECORDS
+
+
+def test_a_document_of_an_earlier_build_is_read_without_its_topic() -> None:
+    new = document(1)
+    *head, payload = msgspec.structs.astuple(new)
+    body = msgspec.msgpack.encode([*head, "edgemass/v1/pi-7f3a/camera/door/events", payload])
+    start = struct.pack("<BI", 1, len(body))
+    former = MARK + start + struct.pack("<I", zlib.crc32(body, zlib.crc32(start, SEGMENT))) + body
+    assert list(decode(former + encode(new, SEGMENT), SEGMENT)) == [new, new]
 
 
 def test_a_file_torn_at_any_byte_gives_the_records_before() -> None:
