@@ -78,7 +78,7 @@ def _fitted(paragraph: str, width: int) -> str:
     """Columns, commands and what is not too wide stay."""
     lines = paragraph.splitlines()
     written = paragraph.startswith("example") or any(line.startswith(" ") or "  " in line for line in lines)
-    if written or max(map(len, lines)) <= width:
+    if written or max(map(len, lines), default=0) <= width:
         return paragraph
     return textwrap.fill(" ".join(lines), width, break_long_words=False, break_on_hyphens=False)
 

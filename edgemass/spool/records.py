@@ -41,21 +41,6 @@ class Document(msgspec.Struct, frozen=True, array_like=True):
     payload: bytes
 
 
-class _Addressed(msgspec.Struct, frozen=True, array_like=True):
-    """A document as earlier builds wrote it, with the topic that it was for."""
-
-    index: int
-    run_id: str
-    boot_id: str
-    camera: str
-    seq: int
-    mono_ns: int
-    time_ns: int
-    synced: bool
-    topic: str
-    payload: bytes
-
-
 class State(msgspec.Struct, frozen=True, array_like=True):
     """Where the queue stands: it replaces all that was told of that before.
 
@@ -80,7 +65,7 @@ _DECODERS: dict[int, msgspec.msgpack.Decoder[Document] | msgspec.msgpack.Decoder
     _DOCUMENT: msgspec.msgpack.Decoder(Document),
     _STATE: msgspec.msgpack.Decoder(State),
 }
-_addressed = msgspec.msgpack.Decoder(_Addressed)
+_FORMER_FIELDS = len(Document.__struct_fields__) + 1
 
 
 def encode(record: Record, segment: int) -> bytes:
@@ -133,15 +118,12 @@ def _record_at(data: bytes, place: int, segment: int) -> tuple[Record, int] | No
 
 
 def _former(body: bytes) -> Document | None:
-    """A document of an earlier build; None where it is none, as one of a version to come."""
+    """A document of an earlier build, which had its topic before the payload; None where it is none."""
     try:
-        found = _addressed.decode(body)
+        fields = msgspec.msgpack.decode(body, type=list)
+        return msgspec.convert([*fields[:-2], fields[-1]], Document) if len(fields) == _FORMER_FIELDS else None
     except msgspec.DecodeError:
         return None
-    return Document(
-        found.index, found.run_id, found.boot_id, found.camera, found.seq, found.mono_ns, found.time_ns, found.synced,
-        found.payload,
-    )  # fmt: skip
 
 
 def _crc(segment: int, kind: int, body: bytes) -> int:
